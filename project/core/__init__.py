@@ -1,0 +1,1 @@
+"""The engine: turns a yaml into a run. Its owner seldom edits it."""

@@ -1,0 +1,106 @@
+"""What stands where: read off the annotations of constructors."""
+
+import collections.abc
+import dataclasses
+import inspect
+import re
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Union, get_args, get_origin
+
+from jsonargparse._parameter_resolvers import get_signature_parameters
+
+from project.registry import Registry
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One argument of a constructor."""
+
+    annotation: Any
+    required: bool
+    default: Any = None
+    doc: str = ""
+
+
+Parameters = dict[str, Parameter]
+
+
+def parameters_of(cls: type, given: int = 0) -> Parameters:
+    """The arguments of a constructor, those that `**kwargs` passes on included; the first `given` are left out."""
+    found = get_signature_parameters(cls, None)[given:]
+    empty = inspect.Parameter.empty
+    return {
+        item.name: Parameter(item.annotation, item.default is empty, item.default, item.doc or "") for item in found
+    }
+
+
+@dataclass(frozen=True)
+class ContainerOf:
+    """Several slots: by name, or in a list."""
+
+    kind: Literal["mapping", "sequence"]
+    item: Any
+
+    @property
+    def lazy(self) -> bool:
+        """Whether its slots are built by the engine when it needs them: a single one may then stand for several."""
+        return get_origin(self.item) is collections.abc.Callable
+
+
+def place_of(annotation: Any, value: Any) -> Any:
+    """What stands at an annotation: a Registry (a slot), a ContainerOf slots, a dataclass, or None: a plain value."""
+    places = [place for alternative in alternatives(annotation) if (place := _place(alternative)) is not None]
+    for place in places:
+        sequence = isinstance(place, ContainerOf) and place.kind == "sequence"
+        if sequence != isinstance(value, list):
+            continue
+        if isinstance(value, bool | int | float):
+            continue
+        if isinstance(value, str) and str in alternatives(annotation):
+            continue
+        return place
+    return None
+
+
+def _place(annotation: Any) -> Any:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is collections.abc.Callable:
+        return next((place for option in alternatives(arguments[-1]) if (place := _place(option))), None)
+    if origin in (dict, list, collections.abc.Iterable, collections.abc.Sequence) and arguments:
+        item = arguments[-1]
+        if any(_place(option) is not None for option in alternatives(item)):
+            return ContainerOf("mapping" if origin is dict else "sequence", item)
+        return None
+    if isinstance(annotation, type):
+        if annotation in Registry.by_base:
+            return Registry.by_base[annotation]
+        if dataclasses.is_dataclass(annotation):
+            return annotation
+    return None
+
+
+def alternatives(annotation: Any) -> Iterator[Any]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        for option in get_args(annotation):
+            yield from alternatives(option)
+    else:
+        yield annotation
+
+
+def slot_field(cls: type) -> str | None:
+    """The field of a term (a dataclass of a slot and its reserved keys) that holds the slot."""
+    for name, parameter in parameters_of(cls).items():
+        if any(isinstance(_place(option), Registry) for option in alternatives(parameter.annotation)):
+            return name
+    return None
+
+
+def words(annotation: Any) -> str:
+    """An annotation in the words of a message: `int | null`."""
+    registries = [place for option in alternatives(annotation) if isinstance(place := _place(option), Registry)]
+    if registries:
+        return f"a {registries[0].kind}"
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return re.sub(r"\b(?:[a-z_]+\.)+", "", text).replace("NoneType", "null").replace("None", "null")

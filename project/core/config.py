@@ -1,0 +1,120 @@
+"""The configuration of a run: a yaml tree, checked, typed, and put into the form that LightningCLI builds from."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from project.core.annotations import Parameter, Parameters, parameters_of, words
+from project.core.datamodule import DATA_DIR
+from project.core.errors import ConfigError
+from project.core.settings import Settings
+from project.core.slots import Leaf, Slots, check_names
+from project.core.yaml_files import Tree, dump_yaml
+from project.registry import Dataset
+
+ROOMS: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
+
+
+@dataclass
+class Config:
+    """A tree whose names were checked.
+
+    Args:
+        values: what the parser takes.
+        model_class: behind `model.type`.
+        data_class: behind `data.type`.
+        slots: expanded the tree, and collapses it again.
+    """
+
+    values: Tree
+    model_class: type[pl.LightningModule]
+    data_class: type[pl.LightningDataModule]
+    slots: Slots
+
+    def text(self, parser: ArgumentParser, namespace: Namespace) -> str:
+        """The whole configuration, defaults included, as yaml that gives the same run."""
+        dumped = yaml.safe_load(parser.dump(namespace, skip_unset=False, format="yaml", skip_validation=True))
+        return dump_yaml(self._collapse(dumped))
+
+    def explain(self, error: Exception) -> ConfigError:
+        """What is wrong in the yaml, where jsonargparse refused it."""
+        for leaf in self.slots.leaves:
+            if not _fits(leaf):
+                return ConfigError(f"{leaf.path} is {leaf.value!r}; it takes {words(leaf.annotation)}")
+        return ConfigError(str(error).strip().splitlines()[0])
+
+    def _collapse(self, dumped: Tree) -> Tree:
+        parameters = root_parameters()
+        tree = {}
+        for key in parameters:
+            if key == "trainer":
+                trainer = parameters_of(pl.Trainer)
+                tree[key] = {
+                    name: self.slots.collapse(value, trainer[name].annotation) for name, value in dumped[key].items()
+                }
+            elif key in ROOMS:
+                cls = self.model_class if key == "model" else self.data_class
+                whole = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": dumped[key]}
+                tree[key] = self.slots.collapse(whole, ROOMS[key])
+            else:
+                tree[key] = self.slots.collapse(dumped[key], parameters[key].annotation)
+        return tree
+
+
+def build_config(tree: Tree) -> Config:
+    """Checks the names of a tree and finds the classes behind them.
+
+    Raises:
+        ConfigError: an unknown type or name, or a missing one.
+    """
+    parameters = root_parameters()
+    check_names(tree, parameters, "", "")
+    data = tree["data"] if isinstance(tree["data"], dict) else {}
+    slots = Slots(
+        {
+            Dataset: {"data_dir": data.get("data_dir", DATA_DIR)},
+            pl.LightningDataModule: {"seed": tree.get("seed", 0)},
+            pl.loggers.Logger: {"save_dir": f"{tree.get('root', 'experiments')}/{tree['name']}"},
+        }
+    )
+    values = slots.arguments({key: item for key, item in tree.items() if key != "trainer"}, parameters, "")
+    trainer, trainer_parameters = tree.get("trainer") or {}, parameters_of(pl.Trainer)
+    check_names(trainer, trainer_parameters, "trainer", "")
+    values["trainer"] = slots.arguments(trainer, trainer_parameters, "trainer")
+    _refuse_lightnings_clipping(values["trainer"])
+    classes: dict[str, Any] = {}
+    for key in ROOMS:
+        if values[key] is None:
+            raise ConfigError(f"{key} is empty; it takes a mapping of settings")
+        module, _, name = values[key]["class_path"].rpartition(".")
+        classes[key] = getattr(import_module(module), name)
+        values[key] = values[key]["init_args"]
+    return Config(values, classes["model"], classes["data"], slots)
+
+
+def root_parameters() -> Parameters:
+    """The keys at the top of a yaml."""
+    rooms = {key: Parameter(annotation, required=True) for key, annotation in ROOMS.items()}
+    return parameters_of(Settings) | rooms | {"trainer": Parameter(Any, required=False)}
+
+
+def _refuse_lightnings_clipping(trainer: Tree) -> None:
+    for key in ("gradient_clip_val", "gradient_clip_algorithm"):
+        if trainer.get(key) is not None:
+            raise ConfigError(f"trainer.{key} is not used here: say model.clip: {{value: ..., algorithm: norm}}")
+
+
+def _fits(leaf: Leaf) -> bool:
+    parser = ArgumentParser(exit_on_error=False)
+    try:
+        parser.add_argument("--value", type=leaf.annotation)
+        parser.parse_object({"value": leaf.value})
+    except (ArgumentError, TypeError):
+        return False
+    except ValueError:
+        return True  # an annotation that jsonargparse knows only in its place
+    return True

@@ -1,0 +1,124 @@
+"""The LightningDataModule of the engine."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.accelerators import CUDAAccelerator
+from torch.utils.data import DataLoader
+
+from project.core.errors import ConfigError, note_where
+from project.core.fetch import Batch, build_loader
+from project.registry import Dataset
+
+MakeDataset = Callable[[], Dataset]
+Sets = dict[str, MakeDataset]  # a set that stands alone has the name ""
+DATA_DIR = "data"
+
+
+class DataModule(pl.LightningDataModule):
+    """Train, val, eval and predict sets of one shape; one that is absent means that its stage is not done.
+
+    Args:
+        train: the training set.
+        val: the validation set, or several by name.
+        eval: the set of the stage `test`, or several by name.
+        predict: the set of the stage `predict`; `eval` unless given.
+        data_dir: where the data lies; a dataset with an argument `data_dir` gets it.
+        batch_size: samples per step over all devices, not counting accumulation.
+        num_workers: worker processes per loader; 0 loads in the main process.
+        pin_memory: copy batches to pinned memory; null does so for CUDA.
+        prefetch_factor: batches that each worker keeps ready.
+        persistent_workers: keep the workers from epoch to epoch.
+        seed: given by the engine.
+    """
+
+    def __init__(
+        self,
+        train: MakeDataset | None = None,
+        val: Sets | None = None,
+        eval: Sets | None = None,
+        predict: Sets | None = None,
+        data_dir: str = DATA_DIR,
+        batch_size: int = 1,
+        num_workers: int = 0,
+        pin_memory: bool | None = None,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ConfigError(f"data.batch_size is {batch_size}; it must be at least 1")
+        if num_workers < 0:
+            raise ConfigError(f"data.num_workers is {num_workers}; it must be at least 0")
+        self.sets: dict[str, Sets] = {
+            "train": {"": train} if train else {},
+            "val": val or {},
+            "eval": eval or {},
+            "predict": predict or eval or {},
+        }
+        self.data_dir, self.batch_size, self.seed = data_dir, batch_size, seed
+        self.num_workers, self.pin_memory = num_workers, pin_memory
+        self.prefetch_factor, self.persistent_workers = prefetch_factor, persistent_workers
+        self.datasets: dict[str, Dataset] = {}
+
+    def set_names(self, part: str) -> list[str]:
+        """The names of the sets of a part, in the order of its loaders; a single set has the name ''."""
+        return list(self.sets[part])
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return self._loaders("train")[0]
+
+    def val_dataloader(self) -> list[DataLoader[Batch]]:
+        fitting = self.trainer is not None and self.trainer.state.fn == "fit"
+        return [] if fitting and not self.sets["val"] else self._loaders("val")
+
+    def test_dataloader(self) -> list[DataLoader[Batch]]:
+        return self._loaders("eval")
+
+    def predict_dataloader(self) -> list[DataLoader[Batch]]:
+        return self._loaders("predict")
+
+    def _loaders(self, part: str) -> list[DataLoader[Batch]]:
+        if not self.sets[part]:
+            raise ConfigError(f"data.{part} is not set, so this stage has nothing to work on")
+        return [self._loader(part, name) for name in self.sets[part]]
+
+    def _loader(self, part: str, name: str) -> DataLoader[Batch]:
+        where = f"data.{part}.{name}" if name else f"data.{part}"
+        if where not in self.datasets:
+            self.datasets[where] = _build(self.sets[part][name], where)
+        workers: dict[str, Any] = {"num_workers": self.num_workers, "pin_memory": self._pins()}
+        if self.num_workers:
+            workers |= {"prefetch_factor": self.prefetch_factor, "persistent_workers": self.persistent_workers}
+        shuffle = part == "train"
+        return build_loader(self.datasets[where], where, self._local_batch_size(), self.seed, shuffle, **workers)
+
+    def _local_batch_size(self) -> int:
+        devices = self.trainer.world_size if self.trainer else 1
+        if self.batch_size % devices:
+            raise ConfigError(f"data.batch_size is {self.batch_size}, which {devices} devices cannot share evenly")
+        return self.batch_size // devices
+
+    def _pins(self) -> bool:
+        if self.pin_memory is None:
+            return self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator)
+        return self.pin_memory
+
+
+def part_name(trainer: pl.Trainer, part: str, index: int) -> str:
+    """`val`, or `val/SET` where the set has a name."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    names = data.set_names(part) if isinstance(data, DataModule) else []
+    return f"{part}/{names[index]}" if index < len(names) and names[index] else part
+
+
+def _build(make: MakeDataset, where: str) -> Dataset:
+    try:
+        return make()
+    except FileNotFoundError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    except Exception as error:
+        note_where(error, f"{where}, while it was built")
+        raise

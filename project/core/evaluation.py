@@ -1,0 +1,83 @@
+"""Losses and metrics over a whole set."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from project.core.errors import ConfigError
+from project.core.wiring import MetricTerm, Tensors, Wire
+
+
+class Metrics:
+    """The metrics of the yaml, over batches of one set; they are called one by one.
+
+    torchmetrics' MetricCollection is not used: its compute groups merge metrics that read different tensors.
+    """
+
+    def __init__(self, terms: Mapping[str, MetricTerm], device: torch.device) -> None:
+        self.metrics = {name: deepcopy(term.metric).to(device) for name, term in terms.items()}
+        self.updates = [
+            Wire(self.metrics[name], "update", f"model.metric.{name}", term.inputs) for name, term in terms.items()
+        ]
+
+    def update(self, batch: Tensors, output: Tensors) -> None:
+        """Adds one batch."""
+        for update in self.updates:
+            update(batch, output)
+
+    def compute(self) -> Tensors:
+        """The values by name, on the device, and a fresh start."""
+        values: Tensors = {}
+        for name, metric in self.metrics.items():
+            values |= scalars(name, metric.compute())
+            metric.reset()
+        return values
+
+
+class Evaluation(Metrics):
+    """The losses' means and the metrics over one set."""
+
+    def __init__(self, terms: Mapping[str, MetricTerm], device: torch.device) -> None:
+        super().__init__(terms, device)
+        self.device = device
+        self.means: dict[str, MeanMetric] = {}
+
+    def add(self, batch: Tensors, output: Tensors, losses: Tensors) -> None:
+        """Adds one batch; each loss counts as many times as the batch has samples."""
+        size = batch_size(batch)
+        for name, value in losses.items():
+            if name not in self.means:
+                self.means[name] = MeanMetric().to(self.device)
+            self.means[name].update(value, size)
+        self.update(batch, output)
+
+    def compute(self) -> Tensors:
+        values = {name: mean.compute() for name, mean in self.means.items()}
+        for mean in self.means.values():
+            mean.reset()
+        return values | super().compute()
+
+
+def scalars(name: str, value: Any) -> Tensors:
+    """A metric's value as scalars by name: a vector and a dict have one for each entry.
+
+    Raises:
+        ConfigError: the value has two dimensions or more.
+    """
+    if isinstance(value, Mapping):
+        return {inner: entry for key, item in value.items() for inner, entry in scalars(f"{name}/{key}", item).items()}
+    tensor = torch.as_tensor(value)
+    if tensor.numel() == 1:
+        return {name: tensor.reshape(())}
+    if tensor.ndim > 1:
+        raise ConfigError(f"model.metric.{name} is a tensor {tuple(tensor.shape)}; only scalars and vectors are logged")
+    return {f"{name}/{i}": entry for i, entry in enumerate(tensor)}
+
+
+def batch_size(batch: Tensors) -> int:
+    """How many samples a batch has: the first dimension of its first tensor that has one."""
+    return next(len(value) for value in batch.values() if isinstance(value, Tensor) and value.ndim)

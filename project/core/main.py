@@ -1,0 +1,69 @@
+"""The command line: from what was typed to an exit code."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from loguru import logger
+
+from project.core.arguments import Arguments, parse_arguments
+from project.core.checkpoint import find_checkpoint, read_checkpoint, run_of
+from project.core.config import build_config
+from project.core.errors import ConfigError, where_raised
+from project.core.help import slot_help, stage_help
+from project.core.log import logging_to
+from project.core.stages import Stages, Trained
+from project.core.yaml_files import Tree, merge_all, parse_yaml, read_config
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one stage.
+
+    Args:
+        argv: what was typed behind `cli.py`; `sys.argv` unless given.
+
+    Returns:
+        0 when done, 2 for a mistake in yaml or options, 1 for an exception in somebody's code.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(logging_to("INFO"))
+        try:
+            _run(parse_arguments(sys.argv[1:] if argv is None else argv), stack)
+        except (ConfigError, MisconfigurationException) as error:
+            print("error:", "\n".join(str(error).strip().splitlines()[:3]), file=sys.stderr)
+            return 2
+        except Exception as error:
+            logger.opt(exception=error).error(where_raised(error))
+            return 1
+    return 0
+
+
+def _run(arguments: Arguments, stack: ExitStack) -> None:
+    if arguments.help:
+        print(stage_help(arguments.stage))
+        return
+    files = [read_config(path) for path in arguments.configs]
+    if arguments.slot_help is not None:
+        print(slot_help(*arguments.slot_help, merge_all([*files, *arguments.overrides])))
+        return
+    trained = _trained(arguments)
+    saved = _config_of(trained) if trained else {}
+    config = build_config(merge_all([saved, *files, *arguments.overrides]))
+    Stages(arguments, config, trained, stack)
+
+
+def _trained(arguments: Arguments) -> Trained | None:
+    if arguments.stage == "fit":
+        return None
+    if "ckpt_path" not in arguments.options:
+        raise ConfigError(f"{arguments.stage} needs --ckpt_path FILE|FOLDER, such as experiments/NAME")
+    path = find_checkpoint(Path(arguments.options["ckpt_path"]))
+    results = arguments.options.get("results_dir", run_of(path) / "eval" / arguments.stage)
+    return Trained(read_checkpoint(path), path, Path(results))
+
+
+def _config_of(trained: Trained) -> Tree:
+    tree: Tree = parse_yaml(trained.checkpoint["run_config"], f"the config in {trained.path}")
+    return tree

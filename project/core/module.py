@@ -1,0 +1,203 @@
+"""The LightningModules of the engine: the base of all, and the supervised one that most yaml files use."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from project.core.datamodule import part_name
+from project.core.errors import ConfigError
+from project.core.evaluation import Evaluation, Metrics, scalars
+from project.core.optimization import Clip, Optimization, ParameterGroup
+from project.core.wiring import LossTerm, MetricTerm, NetTerm, Tensors, Wire
+
+
+class BaseModule(pl.LightningModule):
+    """What every module shares: gradient clipping by epoch.
+
+    Args:
+        clip: gradient clipping; none unless given.
+    """
+
+    def __init__(self, clip: Clip | None = None) -> None:
+        super().__init__()
+        self.clip = clip or Clip()
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips the gradients of the optimizer's parameters; under manual optimization, call it before the step."""
+        value = self.clip.at(self.current_epoch)
+        if value > 0:
+            self.clip_gradients(optimizer, value, self.clip.algorithm)
+
+    @property
+    def logs_now(self) -> bool:
+        """Whether this training batch is one of those that are logged (`trainer.log_every_n_steps`)."""
+        return self.trainer._logger_connector.should_update_logs
+
+
+class SupervisedModule(BaseModule):
+    """A net, weighted losses and metrics, wired by the names of their tensors.
+
+    Args:
+        net: the net.
+        loss: losses by name; what is minimized is their weighted sum.
+        metric: metrics by name.
+        optimizer: any of torch.optim.
+        scheduler: any of torch.optim.lr_scheduler, WarmupCosine or Poly.
+        interval: whether the scheduler goes on by step or by epoch.
+        groups: parameters with a learning rate or weight decay of their own, or frozen.
+        clip: gradient clipping.
+        compile: compile the net with torch.compile.
+    """
+
+    def __init__(
+        self,
+        net: NetTerm,
+        optimizer: OptimizerCallable,
+        loss: dict[str, LossTerm] | None = None,
+        metric: dict[str, MetricTerm] | None = None,
+        scheduler: LRSchedulerCallable | None = None,
+        interval: Literal["step", "epoch"] = "epoch",
+        groups: list[ParameterGroup] | None = None,
+        clip: Clip | None = None,
+        compile: bool = False,
+    ) -> None:
+        super().__init__(clip)
+        loss, metric = loss or {}, metric or {}
+        _check_names(loss, metric)
+        self.net, self.output = net.net, net.output
+        self.losses = nn.ModuleDict({name: term.loss for name, term in loss.items()})
+        self.weights = {name: term.weight for name, term in loss.items()}
+        self.optimization = Optimization(optimizer, scheduler, interval, groups or [])
+        self.compile_net = compile
+        self.metric_terms = metric
+        self.call_net = Wire(self.net, "forward", "model.net", net.inputs)
+        self.call_losses = {
+            name: Wire(term.loss, "forward", f"model.loss.{name}", term.inputs) for name, term in loss.items()
+        }
+        self.columns = _per_sample_wires(loss, metric)
+        self.train_metrics: Metrics | None = None
+        self.evaluations: list[Evaluation] = []
+
+    def setup(self, stage: str) -> None:
+        """Compiles the net in place: names and weights stay as they are."""
+        if self.compile_net:
+            self.net.compile()
+
+    def configure_optimizers(self) -> Any:
+        return self.optimization.configure(self, clips=self.clip != Clip())
+
+    def forward(self, batch: Tensors) -> Tensors:
+        """The net's output, a dict of named tensors."""
+        output = self.call_net(batch, {})
+        if isinstance(output, Mapping) and self.output is None:
+            return dict(output)
+        if isinstance(output, Tensor) and self.output is not None:
+            return {self.output: output}
+        kind, net = type(output).__name__, type(self.net).__name__
+        hint = "take `output` away" if isinstance(output, Mapping) else "name it with `output: NAME`"
+        raise ConfigError(f"model.net ({net}) returns a {kind}: {hint}")
+
+    def loss_values(self, batch: Tensors, output: Tensors) -> Tensors:
+        """Each loss by name, and `sum`, their weighted sum."""
+        values: Tensors = {}
+        total: Tensor | float = 0.0
+        for name, call in self.call_losses.items():
+            value = call(batch, output)
+            if isinstance(value, Mapping):
+                parts = scalars(name, value)
+                values |= parts
+                value = torch.stack(list(parts.values())).sum()
+            else:
+                values[name] = value
+            total = total + self.weights[name] * value
+        if isinstance(total, Tensor):
+            values["sum"] = total
+        return values
+
+    def training_step(self, batch: Tensors, batch_idx: int) -> dict[str, Any]:
+        output = self(batch)
+        losses = self.loss_values(batch, output)
+        if self.logs_now or batch_idx == 0:
+            self._log_training(batch, output, losses)
+        return {"loss": losses["sum"], "output": output}
+
+    def on_train_start(self) -> None:
+        self.train_metrics = Metrics(self.metric_terms, self.device)
+
+    def on_validation_epoch_start(self) -> None:
+        self._start_evaluations(len(self.trainer.num_val_batches))
+
+    def on_test_epoch_start(self) -> None:
+        self._start_evaluations(len(self.trainer.num_test_batches))
+
+    def validation_step(self, batch: Tensors, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        output = self(batch)
+        self.evaluations[dataloader_idx].add(batch, output, self.loss_values(batch, output))
+        return {"output": output}
+
+    test_step = validation_step
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_evaluations("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_evaluations("eval")
+
+    def predict_step(self, batch: Tensors, batch_idx: int, dataloader_idx: int = 0) -> Tensors:
+        """What the net's `predict` makes of its output; the output itself where it has none."""
+        output = self(batch)
+        predict: Callable[..., Tensors] | None = getattr(self.net, "predict", None)
+        return predict(**output) if predict else output
+
+    def per_sample(self, batch: Tensors, output: Tensors) -> Tensors:
+        """The columns of samples.csv: each loss and metric that knows its value per sample, `(B,)`."""
+        return {name: call(batch, output) for name, call in self.columns.items()}
+
+    def _log_training(self, batch: Tensors, output: Tensors, losses: Tensors) -> None:
+        """Losses and metrics of this batch; at the first one also a check of the wiring, before any weight changes."""
+        assert self.train_metrics is not None
+        with torch.no_grad():
+            detached = {name: value.detach() for name, value in output.items()}
+            self.train_metrics.update(batch, detached)
+            values = {name: value.detach() for name, value in losses.items()} | self.train_metrics.compute()
+        if self.logs_now:
+            self.log_dict({f"train/{name}": value for name, value in values.items()})
+
+    def _start_evaluations(self, sets: int) -> None:
+        self.evaluations = [Evaluation(self.metric_terms, self.device) for _ in range(sets)]
+
+    def _log_evaluations(self, stage: str) -> None:
+        for i, evaluation in enumerate(self.evaluations):
+            prefix = part_name(self.trainer, stage, i)
+            self.log_dict({f"{prefix}/{name}": value for name, value in evaluation.compute().items()})
+
+
+def _check_names(loss: Mapping[str, LossTerm], metric: Mapping[str, MetricTerm]) -> None:
+    if not loss:
+        raise ConfigError("model.loss is empty: name at least one loss, such as `cross_entropy: {}`")
+    for name in (*loss, *metric):
+        if "." in name or "/" in name or name == "sum":
+            raise ConfigError(f"model: a loss or metric cannot be called '{name}': no dots, no slashes, not 'sum'")
+    for name in loss.keys() & metric.keys():
+        raise ConfigError(f"model: a loss and a metric are both called '{name}'; rename one and say its `type`")
+
+
+def _per_sample_wires(loss: Mapping[str, LossTerm], metric: Mapping[str, MetricTerm]) -> dict[str, Wire]:
+    wires = {}
+    for name, term in loss.items():
+        if hasattr(term.loss, "per_sample"):
+            wires[name] = Wire(term.loss, "per_sample", f"model.loss.{name}", term.inputs)
+    for name, measured in metric.items():
+        if hasattr(measured.metric, "per_sample"):
+            wires[name] = Wire(measured.metric, "per_sample", f"model.metric.{name}", measured.inputs)
+    return wires

@@ -1,0 +1,141 @@
+"""Optimizers, parameter groups and gradient clipping, as the yaml words them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from pytorch_lightning import LightningModule
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from pytorch_lightning.plugins.precision import MixedPrecision
+from torch import nn
+from torch.optim import Optimizer
+
+from project.core.errors import ConfigError, did_you_mean
+from project.core.schedulers import Schedule
+
+
+@dataclass
+class Clip:
+    """Gradient clipping.
+
+    Args:
+        value: the largest norm (or absolute value) of the gradient before `warmup_epochs`; 0 is off.
+        warmup_epochs: from this epoch on, `value_after` holds.
+        value_after: null keeps `value`; 0 is off.
+        algorithm: clip the norm of the whole gradient, or each of its values.
+    """
+
+    value: float = 0.0
+    warmup_epochs: int = 0
+    value_after: float | None = None
+    algorithm: Literal["norm", "value"] = "norm"
+
+    def at(self, epoch: int) -> float:
+        """The value that holds in an epoch (from 0)."""
+        return self.value if self.value_after is None or epoch < self.warmup_epochs else self.value_after
+
+
+@dataclass
+class ParameterGroup:
+    """Parameters with settings of their own; the first group that matches a parameter takes it.
+
+    Args:
+        match: pattern for the parameters' names, such as `net.head.*`.
+        lr: learning rate; null takes the optimizer's.
+        weight_decay: null takes the optimizer's.
+        freeze: do not train them at all.
+    """
+
+    match: str
+    lr: float | None = None
+    weight_decay: float | None = None
+    freeze: bool = False
+
+
+@dataclass
+class Optimization:
+    """All that `configure_optimizers` needs.
+
+    Args:
+        optimizer: makes the optimizer from parameters.
+        scheduler: makes the learning-rate schedule from the optimizer.
+        interval: whether the schedule goes on by step or by epoch.
+        groups: parameters with settings of their own.
+    """
+
+    optimizer: OptimizerCallable
+    scheduler: LRSchedulerCallable | None = None
+    interval: Literal["step", "epoch"] = "epoch"
+    groups: list[ParameterGroup] = field(default_factory=list)
+
+    def configure(self, module: LightningModule, clips: bool) -> dict[str, Any]:
+        """What `LightningModule.configure_optimizers` returns."""
+        optimizer = build_optimizer(self.optimizer, parameter_groups(module, self.groups), module, clips)
+        if self.scheduler is None:
+            return {"optimizer": optimizer}
+        scheduler = self.scheduler(optimizer)
+        if isinstance(scheduler, Schedule) and scheduler.total is None:
+            scheduler.total = _run_length(module, self.interval)
+        entry: dict[str, Any] = {"scheduler": scheduler, "interval": self.interval}
+        if isinstance(scheduler, ReduceLROnPlateau):
+            entry["monitor"] = scheduler.monitor
+        return {"optimizer": optimizer, "lr_scheduler": entry}
+
+
+def build_optimizer(
+    optimizer: OptimizerCallable, parameters: Iterable[Any], module: LightningModule, clips: bool
+) -> Optimizer:
+    """The optimizer, fused where torch has it and the yaml says nothing else.
+
+    Not fused where gradients are clipped under mixed precision: Lightning refuses the two together.
+    """
+    given = getattr(optimizer, "keywords", {})
+    free = "fused" in given and not any(given.get(name) for name in ("fused", "foreach", "differentiable"))
+    mixed = isinstance(module.trainer.precision_plugin, MixedPrecision)
+    if free and given["fused"] is None and not (clips and mixed):
+        return optimizer(parameters, fused=True)  # type: ignore[call-arg]
+    return optimizer(parameters)
+
+
+def parameter_groups(module: nn.Module, groups: list[ParameterGroup]) -> list[dict[str, Any]]:
+    """The trainable parameters in the optimizer's form; frozen ones lose `requires_grad`.
+
+    Raises:
+        ConfigError: a pattern matches nothing, or all is frozen.
+    """
+    rest = dict(module.named_parameters())
+    result: list[dict[str, Any]] = []
+    for group in groups:
+        matched = {name: parameter for name, parameter in rest.items() if fnmatchcase(name, group.match)}
+        if not matched:
+            near = did_you_mean(group.match, [name for name, _ in module.named_parameters()])
+            raise ConfigError(f"model.groups: '{group.match}' matches no parameter that is still free{near}")
+        for name, parameter in matched.items():
+            del rest[name]
+            parameter.requires_grad_(not group.freeze)
+        settings = {"lr": group.lr, "weight_decay": group.weight_decay}
+        result.append(
+            {"params": list(matched.values()), "name": group.match}
+            | {name: value for name, value in settings.items() if value is not None}
+        )
+    result.insert(0, {"params": list(rest.values()), "name": "rest"})
+    trained = [
+        group | {"params": params}
+        for group in result
+        if (params := [parameter for parameter in group["params"] if parameter.requires_grad])
+    ]
+    if not trained:
+        raise ConfigError("model.groups: every parameter is frozen, or the net has none; nothing is left to train")
+    return trained if len(trained) > 1 else [{key: value for key, value in trained[0].items() if key != "name"}]
+
+
+def _run_length(module: LightningModule, interval: str) -> int:
+    trainer = module.trainer
+    length = trainer.max_epochs if interval == "epoch" else trainer.estimated_stepping_batches
+    if length is None or not 0 < length < float("inf"):
+        raise ConfigError(
+            f"model.scheduler needs `total`, in {interval}s: the run's own length is not known "
+            "(trainer.max_epochs, and for steps the number of batches)"
+        )
+    return int(length)

@@ -1,0 +1,57 @@
+"""What a run records of itself: its config, in every checkpoint and in TensorBoard, and how it ended."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.tensorboard import SummaryWriter
+
+from project.core.yaml_files import Tree
+
+
+class Records(Callback):
+    """Writes the config beside the weights and the curves.
+
+    Args:
+        config: the whole configuration as yaml.
+    """
+
+    def __init__(self, config: str) -> None:
+        self.config = config
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # An interval longer than an epoch would leave the curves of a small set empty.
+        batches = max(1, trainer.num_training_batches)
+        trainer.log_every_n_steps = int(min(trainer.log_every_n_steps, batches))  # type: ignore[attr-defined]
+        for board in tensorboards(trainer):
+            board.add_text("config", f"```yaml\n{self.config}```", trainer.global_step)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["run_config"] = self.config
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        values = {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}
+        hyper_parameters = flatten(yaml.safe_load(self.config))
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.log_hyperparams(hyper_parameters, values, trainer.global_step)
+
+
+def tensorboards(trainer: pl.Trainer) -> list[SummaryWriter]:
+    """The TensorBoard writers of a run."""
+    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:
+    """`{a: {b: [1, 2]}}` as `{"a.b": "[1, 2]"}`: what TensorBoard takes for hyper-parameters."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value if isinstance(value, bool | int | float | str) else str(value)
+    return flat

@@ -1,0 +1,201 @@
+"""From the yaml's short form to the one that jsonargparse types and builds, and back.
+
+`{type: UNet, width: 16}` becomes `{class_path: project.models.unet.UNet, init_args: {width: 16}}`. What is a slot is
+read off the annotations of constructors, so slots nest to any depth.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args, get_origin
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.cli import ReduceLROnPlateau
+
+from project.core.annotations import (
+    ContainerOf,
+    Parameters,
+    alternatives,
+    parameters_of,
+    place_of,
+    slot_field,
+)
+from project.core.errors import ConfigError, did_you_mean, listing, normalize
+from project.core.yaml_files import DEFAULT_TYPES, Text, parse_yaml
+from project.registry import Registry
+
+Registry("optimizer", torch.optim.Optimizer, foreign=("torch.optim",), given=1)
+SCHEDULERS = Registry("scheduler", torch.optim.lr_scheduler.LRScheduler, foreign=("torch.optim.lr_scheduler",), given=1)
+SCHEDULERS.add("WarmupCosine", f"{__package__}.schedulers.WarmupCosine")
+SCHEDULERS.add("Poly", f"{__package__}.schedulers.Poly")
+SCHEDULERS.add("ReduceLROnPlateau", f"{ReduceLROnPlateau.__module__}.ReduceLROnPlateau")
+Registry("callback", pl.Callback, foreign=("pytorch_lightning.callbacks",))
+Registry("logger", pl.loggers.Logger, foreign=("pytorch_lightning.loggers",))
+Registry("profiler", pl.profilers.Profiler, foreign=("pytorch_lightning.profilers",))
+Registry("strategy", pl.strategies.Strategy, foreign=("pytorch_lightning.strategies",))
+
+_SINGLE = ""  # the name of a set that stands alone
+
+
+@dataclass
+class Leaf:
+    """A value that is not a slot, and what its annotation takes."""
+
+    path: str
+    value: Any
+    annotation: Any
+
+
+@dataclass
+class Slots:
+    """Expands and collapses trees.
+
+    Args:
+        fills: by a slot's base class, arguments that a class gets when it has them and the yaml does not.
+        leaves: the values met in `expand`, in order.
+    """
+
+    fills: Mapping[type, Mapping[str, Any]] = field(default_factory=dict)
+    leaves: list[Leaf] = field(default_factory=list)
+
+    def expand(self, value: Any, annotation: Any, path: str, implied: str | None = None) -> Any:
+        """The value as jsonargparse takes it.
+
+        Args:
+            value: from the yaml tree.
+            annotation: what stands at this place.
+            path: the place, dotted, for messages.
+            implied: the type, where the key names it.
+
+        Raises:
+            ConfigError: an unknown type or key, or a missing argument.
+        """
+        place = place_of(annotation, value)
+        if value is None or place is None:
+            value = _typed(value, annotation)
+            self.leaves.append(Leaf(path, value, annotation))
+            return value
+        match place:
+            case Registry():
+                return self._expand_slot(value, place, path, implied)
+            case ContainerOf(kind="mapping"):
+                return self._expand_mapping(value, place, path)
+            case ContainerOf():
+                return [self.expand(item, place.item, join(path, i)) for i, item in enumerate(value)]
+            case _:
+                return self._expand_dataclass(value, place, path, implied)
+
+    def arguments(self, values: Mapping[str, Any], parameters: Parameters, path: str) -> dict[str, Any]:
+        """Expands a class's arguments, after their names were checked."""
+        places = {key: join(path, key) for key in values}
+        return {
+            key: self.expand(value, parameters[key].annotation, places[key], DEFAULT_TYPES.get(places[key]))
+            for key, value in values.items()
+        }
+
+    def collapse(self, value: Any, annotation: Any, implied: str | None = None) -> Any:
+        """The short form of what `expand` returned, with the defaults that jsonargparse filled in."""
+        place = place_of(annotation, value)
+        if value is None or place is None:
+            return value
+        match place:
+            case Registry():
+                return self._collapse_slot(value, place, implied)
+            case ContainerOf(kind="mapping"):
+                if place.lazy and _SINGLE in value:
+                    return self.collapse(value[_SINGLE], place.item)
+                return {key: self.collapse(item, place.item, key) for key, item in value.items()}
+            case ContainerOf():
+                return [self.collapse(item, place.item) for item in value]
+            case _:
+                fields, slot = parameters_of(place), slot_field(place)
+                inner = self.collapse(value[slot], fields[slot].annotation, implied) if slot else {}
+                rest = {key: self.collapse(value[key], fields[key].annotation) for key in value if key != slot}
+                return inner | rest
+
+    def _expand_mapping(self, value: Any, place: ContainerOf, path: str) -> dict[str, Any]:
+        single = isinstance(value, str) or (isinstance(value, dict) and {"type", "class_path"} & value.keys())
+        if single and place.lazy:
+            return {_SINGLE: self.expand(value, place.item, path)}
+        if single:
+            raise ConfigError(f"{path} takes several by name: {path}: {{NAME: {{type: ...}}}}")
+        _check_mapping(value, path)
+        return {
+            key: self.expand(item, place.item, join(path, key), key) for key, item in value.items() if item is not None
+        }
+
+    def _expand_slot(self, value: Any, registry: Registry, path: str, implied: str | None) -> Any:
+        value = {"type": value} if isinstance(value, str) else {} if value is None else value
+        _check_mapping(value, path)
+        if "class_path" in value:
+            value = {"type": value["class_path"]} | (value.get("init_args") or {})
+        name = value.get("type", implied)
+        if name is None:
+            raise ConfigError(f"{path} needs a `type`\nknown: {listing(registry.names())}")
+        cls = registry.find(str(name), path)
+        parameters = parameters_of(cls, registry.given)
+        values = {key: item for key, item in value.items() if key != "type"}
+        fills = {key: item for key, item in self.fills.get(registry.base, {}).items() if key in parameters}
+        values = fills | values
+        check_names(values, parameters, path, cls.__name__)
+        init_args = self.arguments(values, parameters, path)
+        return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": init_args}
+
+    def _expand_dataclass(self, value: Any, cls: type, path: str, implied: str | None) -> Any:
+        fields, slot = parameters_of(cls), slot_field(cls)
+        if slot is None:
+            _check_mapping(value, path)
+            check_names(value, fields, path, "")
+            return self.arguments(value, fields, path)
+        value = {"type": value} if isinstance(value, str) else {} if value is None else value
+        _check_mapping(value, path)
+        reserved = {key: item for key, item in value.items() if key in fields and key != slot}
+        rest = {key: item for key, item in value.items() if key not in reserved}
+        return {slot: self.expand(rest, fields[slot].annotation, path, implied)} | self.arguments(
+            reserved, fields, path
+        )
+
+    def _collapse_slot(self, value: Any, registry: Registry, implied: str | None) -> Any:
+        if not isinstance(value, dict):
+            return value
+        cls = registry.find(value["class_path"], "")
+        name = registry.short_name(value["class_path"])
+        parameters = parameters_of(cls, registry.given)
+        fills = self.fills.get(registry.base, {})
+        result = {} if implied is not None and normalize(name) == normalize(implied) else {"type": name}
+        for key, item in (value.get("init_args") or {}).items():
+            if not (key in fills and fills[key] == item):
+                result[key] = self.collapse(item, parameters[key].annotation)
+        return result
+
+
+def join(path: str, key: object) -> str:
+    """`join("model", "net")` is `model.net`."""
+    return f"{path}.{key}" if path else str(key)
+
+
+def _check_mapping(value: Any, path: str) -> None:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} is {value!r}; it takes a mapping of settings")
+
+
+def check_names(values: Mapping[str, Any], parameters: Parameters, path: str, owner: str) -> None:
+    """Refuses a name that is not an argument, and the absence of one that must be given."""
+    shown = f"{path} ({owner})" if owner else path or "the config"
+    for key in values:
+        if key not in parameters:
+            near = did_you_mean(str(key), parameters)
+            raise ConfigError(f"{shown} has no setting '{key}'{near}\nknown: {listing(parameters)}")
+    missing = [name for name, parameter in parameters.items() if parameter.required and name not in values]
+    if missing:
+        raise ConfigError(f"{shown} needs {listing(missing)}\nknown: {listing(parameters)}")
+
+
+def _typed(value: Any, annotation: Any) -> Any:
+    """What the texts of the command line stand for where they land."""
+    if isinstance(value, Text):
+        return str(value) if set(alternatives(annotation)) <= {str, type(None)} else parse_yaml(value, "")
+    if isinstance(value, dict):
+        items = [get_args(option)[-1] for option in alternatives(annotation) if get_origin(option) is dict]
+        return {key: _typed(item, items[0] if items else Any) for key, item in value.items()}
+    return value

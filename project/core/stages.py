@@ -1,0 +1,182 @@
+"""LightningCLI's stages, on the run's folder."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from jsonargparse import ArgumentError
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from loguru import logger
+from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+
+from project.core.arguments import STAGES, Arguments
+from project.core.checkpoint import checkpoint_callbacks, load_weights
+from project.core.config import Config
+from project.core.errors import ConfigError
+from project.core.log import logging_to, logging_to_file
+from project.core.pictures import ProgressPictures
+from project.core.progress_bar import progress_bar
+from project.core.randomness import seed_run
+from project.core.records import Records
+from project.core.results import Results
+from project.core.run_folder import RunFolder
+from project.core.settings import Settings
+
+
+@dataclass
+class Trained:
+    """What `--ckpt_path` named.
+
+    Args:
+        checkpoint: its content.
+        path: its file.
+        results: the folder of the results.
+    """
+
+    checkpoint: dict[str, Any]
+    path: Path
+    results: Path
+
+
+class Stages(LightningCLI):
+    """Types and builds a checked configuration, and runs one stage of it.
+
+    Args:
+        arguments: what was typed.
+        config: the configuration.
+        trained: the checkpoint that validate, test and predict work on.
+        stack: what must be closed at the end, after a last message was logged.
+    """
+
+    def __init__(self, arguments: Arguments, config: Config, trained: Trained | None, stack: ExitStack) -> None:
+        self.arguments, self.given, self.trained, self.stack = arguments, config, trained, stack
+        super().__init__(
+            config.model_class,
+            config.data_class,
+            save_config_callback=None,
+            seed_everything_default=False,
+            parser_kwargs={"allow_abbrev": False, "exit_on_error": False},
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The stages, and the arguments of the Trainer's methods that are not options."""
+        given = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders", "ckpt_path"}
+        return {stage: given | {"weights_only", "verbose", "return_predictions"} for stage in STAGES}
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_class_arguments(Settings, instantiate=False)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        stage = self.arguments.stage
+        try:
+            self.config = parser.parse_object({"subcommand": stage, stage: self.given.values})
+        except (ArgumentError, TypeError, ValueError) as error:
+            raise self.given.explain(error) from error
+        self.text = self.given.text(self._parser(stage), self.config[stage])
+
+    def _parse_ckpt_path(self) -> None:
+        """Lightning would let the checkpoint's hyper-parameters overrule the command line."""
+
+    def _set_seed(self) -> None:
+        seed_run(self.config[self.arguments.stage].seed)
+
+    def before_instantiate_classes(self) -> None:
+        if self.arguments.print_config:
+            print(self.text, end="")
+            raise SystemExit(0)
+        settings = self.config[self.arguments.stage]
+        self.stack.enter_context(logging_to(settings.log_level))
+        self.folder = RunFolder(settings.root, settings.name)
+        if self.arguments.stage == "fit":
+            self.folder.refuse_if_taken(replace="replace" in self.arguments.options)
+
+    def instantiate_trainer(self, **_: Any) -> pl.Trainer:
+        settings = self.config_init[self.arguments.stage]
+        arguments = dict(settings.trainer)
+        fits = self.arguments.stage == "fit"
+        arguments["logger"] = self._loggers(arguments["logger"]) if fits else False
+        given = arguments["callbacks"] or []
+        callbacks = [*given] if isinstance(given, list) else [given]
+        if arguments["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
+            callbacks.append(progress_bar())
+        callbacks += self._fit_callbacks(settings, arguments) if fits else self._evaluation_callbacks(settings)
+        arguments["callbacks"] = callbacks
+        if arguments["default_root_dir"] is None:
+            arguments["default_root_dir"] = str(self.folder.path)
+        try:
+            return pl.Trainer(**arguments)
+        except (MisconfigurationException, ValueError, TypeError) as error:
+            raise ConfigError(f"trainer: {error}") from error
+
+    def fit(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
+        """Trains in the run's folder; without one where `trainer.fast_dev_run` only tries the code."""
+        if self.config_init.fit.trainer.fast_dev_run:
+            logger.info("trainer.fast_dev_run: nothing is saved")
+            self.trainer.fit(model, datamodule)
+            return
+        self.folder.claim(self.text)
+        self.stack.callback(self.folder.release)
+        with ExitStack() as log:
+            log.enter_context(logging_to_file(self.folder.path / "log.txt"))
+            logger.info(f"the run's folder is {self.folder.path}")
+            try:
+                self.trainer.fit(model, datamodule)
+            except (ConfigError, MisconfigurationException):
+                log.close()
+                self.folder.discard()
+                raise
+            except Exception:
+                self.stack.push(log.pop_all())
+                raise
+
+    def validate(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
+        """Losses and metrics of a checkpoint on the val sets."""
+        self._load(model)
+        self.trainer.validate(model, datamodule)
+
+    def test(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
+        """Losses and metrics of a checkpoint on the eval sets."""
+        self._load(model)
+        self.trainer.test(model, datamodule)
+
+    def predict(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
+        """What a checkpoint's net makes of the predict sets."""
+        self._load(model)
+        self.trainer.predict(model, datamodule, return_predictions=False)
+
+    def _load(self, model: pl.LightningModule) -> None:
+        assert self.trained is not None
+        load_weights(model, self.trained.checkpoint, self.trained.path)
+        logger.info(f"weights of {self.trained.path}")
+
+    def _loggers(self, given: Any) -> list[Logger] | bool:
+        """TensorBoard, and beside it what the yaml names; none for `trainer.logger: false`."""
+        if given is False:
+            return False
+        others = [] if given in (None, True) else [given] if isinstance(given, Logger) else list(given)
+        board = TensorBoardLogger(self.folder.path, name="", version="event", default_hp_metric=False)
+        return [board, *(other for other in others if not isinstance(other, TensorBoardLogger))]
+
+    def _fit_callbacks(self, settings: Any, trainer: dict[str, Any]) -> list[Callback]:
+        callbacks: list[Callback] = [Records(self.text)]
+        if trainer["logger"]:
+            callbacks.append(LearningRateMonitor(logging_interval="step"))
+        if settings.visual is not None:
+            local = settings.progress.local and not trainer["fast_dev_run"]
+            folder = self.folder.path / "progress" if local else None
+            callbacks.append(ProgressPictures(settings.visual, settings.progress, folder))
+        if trainer["enable_checkpointing"] is not False:
+            validates = bool(self.given.values["data"].get("val"))
+            callbacks += checkpoint_callbacks(self.folder.path / "checkpoints", settings.checkpoint, validates)
+        return callbacks
+
+    def _evaluation_callbacks(self, settings: Any) -> list[Callback]:
+        assert self.trained is not None
+        return [Results(self.trained.results, settings.visual)]

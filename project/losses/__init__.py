@@ -1,0 +1,1 @@
+"""Losses. A file here with a registered class is all it takes."""

@@ -1,0 +1,29 @@
+"""Cross entropy."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from project.losses.base import Loss
+from project.registry import LOSS_REGISTRY
+
+
+@LOSS_REGISTRY.register()
+class CrossEntropy(Loss):
+    """Cross entropy of class scores, in nats.
+
+    Args:
+        label_smoothing: the share of the target that is spread over all classes, in [0, 1).
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """The mean over the batch, from logits `(B, classes, ...)` and labels `(B, ...)`."""
+        return F.cross_entropy(logits, label, label_smoothing=self.label_smoothing)
+
+    def per_sample(self, logits: Tensor, label: Tensor) -> Tensor:
+        """`(B,)`, the mean over each sample."""
+        loss = F.cross_entropy(logits, label, label_smoothing=self.label_smoothing, reduction="none")
+        return loss.flatten(1).mean(1) if loss.ndim > 1 else loss

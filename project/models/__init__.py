@@ -1,0 +1,1 @@
+"""Nets. A file here with a registered class is all it takes."""

@@ -1,0 +1,1 @@
+"""LightningModules and LightningDataModules of the owner, for what one dict of losses cannot say."""

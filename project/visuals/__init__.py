@@ -1,0 +1,1 @@
+"""Visuals. A file here with a registered class is all it takes."""
