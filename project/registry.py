@@ -103,7 +103,8 @@ class Registry:
 
     def _unknown(self, name: str, where: str, foreign: dict[str, type]) -> str:
         lines = [f"{where}: no {self.kind} is called '{name}'{did_you_mean(name, [*self.names(), *foreign])}"]
-        also = f" (and the classes of {', '.join(self.foreign)})" if self.foreign else ""
+        packages = [name for name in self.foreign if not name.startswith(f"{self.foreign[0]}.")]
+        also = f" (and the classes of {listing(packages)})" if packages else ""
         lines.append(f"known: {listing(self.names())}{also}" if self.names() else f"known: {listing(sorted(foreign))}")
         if self.broken:
             lines.append("not imported: " + "; ".join(f"{module}: {why}" for module, why in self.broken.items()))
@@ -157,7 +158,8 @@ class Registry:
 
 def _one_line(error: BaseException) -> str:
     """The exception with the file and line it came from."""
-    frames = traceback.extract_tb(error.__traceback__)
+    machinery = ("<frozen", importlib.__file__, __file__)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(machinery)]
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames and not isinstance(error, SyntaxError) else ""
     return f"{type(error).__name__}: {error}{place}".replace("\n", " ")
 

@@ -99,8 +99,20 @@ def slot_field(cls: type) -> str | None:
 
 def words(annotation: Any) -> str:
     """An annotation in the words of a message: `int | null`."""
-    registries = [place for option in alternatives(annotation) if isinstance(place := _place(option), Registry)]
-    if registries:
-        return f"a {registries[0].kind}"
-    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    return re.sub(r"\b(?:[a-z_]+\.)+", "", text).replace("NoneType", "null").replace("None", "null")
+    return " | ".join(dict.fromkeys(_word(option) for option in alternatives(annotation)))
+
+
+def choices(annotation: Any) -> list[str]:
+    """The texts that an annotation lets one choose from, if it does."""
+    return [
+        str(item) for option in alternatives(annotation) if get_origin(option) is Literal for item in get_args(option)
+    ]
+
+
+def _word(annotation: Any) -> str:
+    if isinstance(place := _place(annotation), Registry):
+        return f"a {place.kind}"
+    if get_origin(annotation) is Literal:
+        return " | ".join(map(str, get_args(annotation)))
+    text = annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
+    return re.sub(r"\b(?:[a-zA-Z_]+\.)+", "", text).replace("NoneType", "null").replace("None", "null")

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
-from project.core.errors import ConfigError
+from project.core.errors import ConfigError, did_you_mean
 from project.core.settings import Checkpoint
 
 BEST, LAST = "best", "last"
@@ -48,7 +48,8 @@ def find_checkpoint(path: Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise ConfigError(f"checkpoint {path} does not exist")
+        near = did_you_mean(path.name, [file.name for file in path.parent.glob("*")])
+        raise ConfigError(f"checkpoint {path} does not exist{near}")
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
     if (best := folder / f"{BEST}.ckpt").is_file():
         return best
@@ -70,7 +71,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         reason = str(error).splitlines()[0].partition("This file can still be loaded")[0].strip()
         raise ConfigError(f"checkpoint {path} holds more than plain data and was not loaded\n{reason}") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from error
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ConfigError(f"checkpoint {path} cannot be read: it is damaged or no checkpoint ({what})") from error
     if not isinstance(checkpoint, dict) or "run_config" not in checkpoint or "state_dict" not in checkpoint:
         raise ConfigError(f"{path} is not a checkpoint of a run: it has no `state_dict` and `run_config`")
     return checkpoint

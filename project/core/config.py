@@ -8,9 +8,9 @@ import pytorch_lightning as pl
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from project.core.annotations import Parameter, Parameters, parameters_of, words
+from project.core.annotations import Parameter, Parameters, choices, parameters_of, words
 from project.core.datamodule import DATA_DIR
-from project.core.errors import ConfigError
+from project.core.errors import ConfigError, did_you_mean
 from project.core.settings import Settings
 from project.core.slots import Leaf, Slots, check_names
 from project.core.yaml_files import Tree, dump_yaml
@@ -44,7 +44,8 @@ class Config:
         """What is wrong in the yaml, where jsonargparse refused it."""
         for leaf in self.slots.leaves:
             if not _fits(leaf):
-                return ConfigError(f"{leaf.path} is {leaf.value!r}; it takes {words(leaf.annotation)}")
+                near = did_you_mean(str(leaf.value), choices(leaf.annotation))
+                return ConfigError(f"{leaf.path} is {leaf.value!r}; it takes {words(leaf.annotation)}{near}")
         return ConfigError(str(error).strip().splitlines()[0])
 
     def _collapse(self, dumped: Tree) -> Tree:
@@ -72,7 +73,7 @@ def build_config(tree: Tree) -> Config:
         ConfigError: an unknown type or name, or a missing one.
     """
     parameters = root_parameters()
-    check_names(tree, parameters, "", "")
+    check_names(tree, parameters, "")
     data = tree["data"] if isinstance(tree["data"], dict) else {}
     slots = Slots(
         {
@@ -83,7 +84,7 @@ def build_config(tree: Tree) -> Config:
     )
     values = slots.arguments({key: item for key, item in tree.items() if key != "trainer"}, parameters, "")
     trainer, trainer_parameters = tree.get("trainer") or {}, parameters_of(pl.Trainer)
-    check_names(trainer, trainer_parameters, "trainer", "")
+    check_names(trainer, trainer_parameters, "trainer")
     values["trainer"] = slots.arguments(trainer, trainer_parameters, "trainer")
     _refuse_lightnings_clipping(values["trainer"])
     classes: dict[str, Any] = {}

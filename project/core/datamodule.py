@@ -67,6 +67,13 @@ class DataModule(pl.LightningDataModule):
         """The names of the sets of a part, in the order of its loaders; a single set has the name ''."""
         return list(self.sets[part])
 
+    def check_devices(self, trainer: pl.Trainer) -> None:
+        """Raises ConfigError where the devices cannot share a batch evenly."""
+        if self.batch_size % devices(trainer):
+            raise ConfigError(
+                f"data.batch_size is {self.batch_size}, which {devices(trainer)} devices cannot share evenly"
+            )
+
     def train_dataloader(self) -> DataLoader[Batch]:
         return self._loaders("train")[0]
 
@@ -96,15 +103,17 @@ class DataModule(pl.LightningDataModule):
         return build_loader(self.datasets[where], where, self._local_batch_size(), self.seed, shuffle, **workers)
 
     def _local_batch_size(self) -> int:
-        devices = self.trainer.world_size if self.trainer else 1
-        if self.batch_size % devices:
-            raise ConfigError(f"data.batch_size is {self.batch_size}, which {devices} devices cannot share evenly")
-        return self.batch_size // devices
+        return self.batch_size // (devices(self.trainer) if self.trainer else 1)
 
     def _pins(self) -> bool:
         if self.pin_memory is None:
             return self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator)
         return self.pin_memory
+
+
+def devices(trainer: pl.Trainer) -> int:
+    """How many devices a run has, also before they have found each other."""
+    return trainer.num_devices * trainer.num_nodes
 
 
 def part_name(trainer: pl.Trainer, part: str, index: int) -> str:

@@ -5,12 +5,24 @@ from difflib import get_close_matches
 from pathlib import Path
 from traceback import extract_tb
 
+import pytorch_lightning
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
 _PROJECT = Path(__file__).parent.parent
+_LIGHTNING = Path(pytorch_lightning.__file__).parent
 RAISED_IN = "raised in "
 
 
 class ConfigError(Exception):
     """A mistake in the yaml or in the options: one to three lines, no traceback, exit code 2."""
+
+
+def is_mistake(error: BaseException) -> bool:
+    """Whether an exception tells of the user's yaml: ours does, and what Lightning itself refuses."""
+    if isinstance(error, ConfigError | MisconfigurationException):
+        return True
+    frames = extract_tb(error.__traceback__)
+    return isinstance(error, ValueError) and bool(frames) and _LIGHTNING in Path(frames[-1].filename).parents
 
 
 def normalize(name: str) -> str:

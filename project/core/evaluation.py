@@ -57,8 +57,7 @@ class Evaluation(Metrics):
 
     def compute(self) -> Tensors:
         values = {name: mean.compute() for name, mean in self.means.items()}
-        for mean in self.means.values():
-            mean.reset()
+        self.means = {}
         return values | super().compute()
 
 

@@ -18,6 +18,6 @@ def load_module(run: Path) -> pl.LightningModule:
     parser = LightningArgumentParser()
     parser.add_lightning_class_args(config.model_class, "model")
     namespace = parser.parse_object({"model": config.values["model"]})
-    module: pl.LightningModule = parser.instantiate_classes(namespace).model
+    module: pl.LightningModule = parser.instantiate(namespace).model
     load_weights(module, checkpoint, path)
     return module.eval()

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from loguru import logger
 
 from project.core.arguments import Arguments, parse_arguments
 from project.core.checkpoint import find_checkpoint, read_checkpoint, run_of
 from project.core.config import build_config
-from project.core.errors import ConfigError, where_raised
+from project.core.errors import ConfigError, is_mistake, where_raised
 from project.core.help import slot_help, stage_help
 from project.core.log import logging_to
 from project.core.stages import Stages, Trained
@@ -31,10 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         stack.enter_context(logging_to("INFO"))
         try:
             _run(parse_arguments(sys.argv[1:] if argv is None else argv), stack)
-        except (ConfigError, MisconfigurationException) as error:
-            print("error:", "\n".join(str(error).strip().splitlines()[:3]), file=sys.stderr)
-            return 2
         except Exception as error:
+            if is_mistake(error):
+                print("error:", "\n".join(str(error).strip().splitlines()[:3]), file=sys.stderr)
+                return 2
             logger.opt(exception=error).error(where_raised(error))
             return 1
     return 0

@@ -7,6 +7,7 @@ import yaml
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 from project.core.yaml_files import Tree
 
@@ -36,9 +37,10 @@ class Records(Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}
         hyper_parameters = flatten(yaml.safe_load(self.config))
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.log_hyperparams(hyper_parameters, values, trainer.global_step)
+        # Not by way of the logger: it would draw one more point into each curve.
+        for board in tensorboards(trainer):
+            for summary in hparams(hyper_parameters, values):  # type: ignore[no-untyped-call]
+                board.file_writer.add_summary(summary)  # type: ignore[attr-defined]
 
 
 def tensorboards(trainer: pl.Trainer) -> list[SummaryWriter]:

@@ -29,7 +29,7 @@ class RunFolder:
     """
 
     def __init__(self, root: str, name: str) -> None:
-        if Path(name).name != name or name.startswith("."):
+        if not name or Path(name).name != name or name.startswith("."):
             raise ConfigError(f"name is '{name}'; it must be the name of a folder, without slashes or a leading dot")
         self.path = Path(root).absolute() / name
         self._shelf = self.path.parent / ".old"

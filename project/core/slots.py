@@ -4,7 +4,7 @@
 read off the annotations of constructors, so slots nest to any depth.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
 
@@ -70,6 +70,8 @@ class Slots:
         Raises:
             ConfigError: an unknown type or key, or a missing argument.
         """
+        if isinstance(value, Text):
+            value = _typed(value, annotation)
         place = place_of(annotation, value)
         if value is None or place is None:
             value = _typed(value, annotation)
@@ -114,17 +116,19 @@ class Slots:
                 return inner | rest
 
     def _expand_mapping(self, value: Any, place: ContainerOf, path: str) -> dict[str, Any]:
-        single = isinstance(value, str) or (isinstance(value, dict) and {"type", "class_path"} & value.keys())
-        if single and place.lazy:
+        _check_mapping(value if not isinstance(value, str) else {}, path)
+        single = isinstance(value, str) or any(value.get(key) is not None for key in ("type", "class_path"))
+        if place.lazy and (single or not all(isinstance(item, dict | None) for item in value.values())):
             return {_SINGLE: self.expand(value, place.item, path)}
         if single:
             raise ConfigError(f"{path} takes several by name: {path}: {{NAME: {{type: ...}}}}")
-        _check_mapping(value, path)
         return {
             key: self.expand(item, place.item, join(path, key), key) for key, item in value.items() if item is not None
         }
 
-    def _expand_slot(self, value: Any, registry: Registry, path: str, implied: str | None) -> Any:
+    def _expand_slot(
+        self, value: Any, registry: Registry, path: str, implied: str | None, reserved: Sequence[str] = ()
+    ) -> Any:
         value = {"type": value} if isinstance(value, str) else {} if value is None else value
         _check_mapping(value, path)
         if "class_path" in value:
@@ -137,23 +141,22 @@ class Slots:
         values = {key: item for key, item in value.items() if key != "type"}
         fills = {key: item for key, item in self.fills.get(registry.base, {}).items() if key in parameters}
         values = fills | values
-        check_names(values, parameters, path, cls.__name__)
+        check_names(values, parameters, path, cls.__name__, reserved)
         init_args = self.arguments(values, parameters, path)
         return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": init_args}
 
     def _expand_dataclass(self, value: Any, cls: type, path: str, implied: str | None) -> Any:
         fields, slot = parameters_of(cls), slot_field(cls)
         if slot is None:
-            _check_mapping(value, path)
-            check_names(value, fields, path, "")
+            check_names(value, fields, path)
             return self.arguments(value, fields, path)
         value = {"type": value} if isinstance(value, str) else {} if value is None else value
         _check_mapping(value, path)
         reserved = {key: item for key, item in value.items() if key in fields and key != slot}
         rest = {key: item for key, item in value.items() if key not in reserved}
-        return {slot: self.expand(rest, fields[slot].annotation, path, implied)} | self.arguments(
-            reserved, fields, path
-        )
+        others = [key for key in fields if key != slot]
+        expanded = self._expand_slot(rest, place_of(fields[slot].annotation, rest), path, implied, others)
+        return {slot: expanded} | self.arguments(reserved, fields, path)
 
     def _collapse_slot(self, value: Any, registry: Registry, implied: str | None) -> Any:
         if not isinstance(value, dict):
@@ -179,16 +182,17 @@ def _check_mapping(value: Any, path: str) -> None:
         raise ConfigError(f"{path} is {value!r}; it takes a mapping of settings")
 
 
-def check_names(values: Mapping[str, Any], parameters: Parameters, path: str, owner: str) -> None:
+def check_names(values: Any, parameters: Parameters, path: str, owner: str = "", reserved: Sequence[str] = ()) -> None:
     """Refuses a name that is not an argument, and the absence of one that must be given."""
     shown = f"{path} ({owner})" if owner else path or "the config"
+    _check_mapping(values, shown)
+    known = [*parameters, *reserved]
     for key in values:
         if key not in parameters:
-            near = did_you_mean(str(key), parameters)
-            raise ConfigError(f"{shown} has no setting '{key}'{near}\nknown: {listing(parameters)}")
+            raise ConfigError(f"{shown} has no setting '{key}'{did_you_mean(str(key), known)}\nknown: {listing(known)}")
     missing = [name for name, parameter in parameters.items() if parameter.required and name not in values]
     if missing:
-        raise ConfigError(f"{shown} needs {listing(missing)}\nknown: {listing(parameters)}")
+        raise ConfigError(f"{shown} needs {listing(missing)}\nknown: {listing(known)}")
 
 
 def _typed(value: Any, annotation: Any) -> Any:

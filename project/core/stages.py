@@ -16,7 +16,8 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from project.core.arguments import STAGES, Arguments
 from project.core.checkpoint import checkpoint_callbacks, load_weights
 from project.core.config import Config
-from project.core.errors import ConfigError
+from project.core.datamodule import DataModule
+from project.core.errors import ConfigError, is_mistake
 from project.core.log import logging_to, logging_to_file
 from project.core.pictures import ProgressPictures
 from project.core.progress_bar import progress_bar
@@ -97,6 +98,10 @@ class Stages(LightningCLI):
         if self.arguments.stage == "fit":
             self.folder.refuse_if_taken(replace="replace" in self.arguments.options)
 
+    def after_instantiate_classes(self) -> None:
+        if isinstance(self.datamodule, DataModule):
+            self.datamodule.check_devices(self.trainer)
+
     def instantiate_trainer(self, **_: Any) -> pl.Trainer:
         settings = self.config_init[self.arguments.stage]
         arguments = dict(settings.trainer)
@@ -128,11 +133,10 @@ class Stages(LightningCLI):
             logger.info(f"the run's folder is {self.folder.path}")
             try:
                 self.trainer.fit(model, datamodule)
-            except (ConfigError, MisconfigurationException):
-                log.close()
-                self.folder.discard()
-                raise
-            except Exception:
+            except Exception as error:
+                if is_mistake(error):
+                    log.close()
+                    self.folder.discard()
                 self.stack.push(log.pop_all())
                 raise
 

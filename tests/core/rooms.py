@@ -1,0 +1,119 @@
+"""Classes for the tests' own rooms; the yaml names them by their dotted paths."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning import Callback
+from torch import Tensor, nn
+from torch.utils.data import IterableDataset
+
+from project.datasets.base import Dataset
+from project.losses.base import Loss
+from project.models.base import Model
+
+
+class BrokenNet(Model):
+    """Fails when it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        raise ZeroDivisionError("on purpose")
+
+
+class UnbuiltNet(Model):
+    """Fails when it is built."""
+
+    def __init__(self) -> None:
+        raise ZeroDivisionError("on purpose")
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {}
+
+
+class BrokenLoss(Loss):
+    """Fails when it is called."""
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        raise ZeroDivisionError("on purpose")
+
+
+class Filed(Dataset):
+    """Has no files."""
+
+    def __init__(self, data_dir: str) -> None:
+        super().__init__()
+        if not Path(data_dir).exists():
+            raise FileNotFoundError(f"no pictures in {data_dir}")
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {}
+
+    def __len__(self) -> int:
+        return 1
+
+
+class Counted(Dataset):
+    """Sample by sample: the image is filled with the sample's number."""
+
+    def __init__(self, length: int = 10) -> None:
+        super().__init__()
+        self.length = length
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"image": torch.full((1, 8, 8), float(index)), "label": torch.tensor(index % 10)}
+
+    def __len__(self) -> int:
+        return self.length
+
+
+class BrokenDataset(Counted):
+    """Fails when it is read."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        raise ZeroDivisionError("on purpose")
+
+
+class Collated(Counted):
+    """Has a `collate` and an `order` of its own."""
+
+    def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The batch, with the number of its samples."""
+        batch = {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+        return batch | {"size": torch.full((len(samples),), len(samples))}
+
+    def order(self, seed: int, epoch: int) -> list[int]:
+        """Backwards, and half of them in odd epochs."""
+        return list(range(self.length))[::-1][: self.length // (1 + epoch % 2)]
+
+
+class Stream(IterableDataset[dict[str, Tensor]]):
+    """Iterable, without a length."""
+
+    def __init__(self, length: int = 10) -> None:
+        super().__init__()
+        self.length = length
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        for index in range(self.length):
+            yield {"image": torch.full((1, 8, 8), float(index)), "label": torch.tensor(index % 10)}
+
+
+class GradientNorms(Callback):
+    """Writes the norm of the gradient that each step used to norms.pt."""
+
+    def __init__(self, order: float = 2.0) -> None:
+        self.order = order
+        self.norms: list[float] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        gradients = [parameter.grad.flatten() for parameter in pl_module.parameters() if parameter.grad is not None]
+        self.norms.append(float(torch.linalg.vector_norm(torch.cat(gradients), self.order)))
+
+    def on_train_end(self, *_: Any) -> None:
+        torch.save(self.norms, "norms.pt")

@@ -1,0 +1,161 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+
+import project
+from project.core.annotations import parameters_of
+from project.core.config import root_parameters
+from project.core.datamodule import DataModule
+from project.core.module import SupervisedModule
+from project.core.optimization import Clip
+from project.core.settings import Checkpoint, Progress
+from project.core.yaml_files import parse_yaml
+from tests.conftest import CONFIGS, Cli
+
+
+def printed(cli: Cli, *argv: str) -> dict[str, Any]:
+    ran = cli(*argv, "--print_config")
+    assert ran.code == 0, ran.err
+    tree: dict[str, Any] = parse_yaml(ran.out, "printed")
+    return tree
+
+
+def test_default_yaml_lists_every_setting_with_its_default_and_a_comment() -> None:
+    text = (CONFIGS / "default.yaml").read_text()
+    listed = parse_yaml(text, "default.yaml")
+    groups: dict[str, dict[str, Any]] = {"": listed} | {key: listed[key] for key in ("model", "data", "trainer")}
+    classes: dict[str, Any] = {"model": SupervisedModule, "data": DataModule, "trainer": pl.Trainer}
+    for key, cls in classes.items():
+        for name, parameter in parameters_of(cls).items():
+            if (key, name) == ("data", "seed"):
+                continue
+            assert re.search(rf"^  (# )?{name}:", text, re.M), f"{key}.{name} is missing"
+            if name in groups[key]:
+                assert groups[key][name] == parameter.default, f"{key}.{name}"
+        assert not groups[key].keys() - parameters_of(cls).keys() - {"type"}
+    assert set(root_parameters()) - {"name"} == listed.keys()
+    assert listed["progress"] == vars(Progress())
+    assert listed["checkpoint"] == vars(Checkpoint())
+    assert {name for name in vars(Clip()) if f"#   {name}: " in text} == vars(Clip()).keys()
+    plain = [line for line in text.splitlines() if re.match(r"\s*[a-z]", line)]
+    commented = [line for line in plain if "#" in line]
+    assert len(commented) > 0.6 * len(plain)
+
+
+def test_printed_config_is_the_whole_and_gives_the_same_again(
+    cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    config = tiny(
+        {
+            "model": {
+                "loss": {"aux": {"type": "cross_entropy", "weight": 0.5, "inputs": {"logits": "logits"}}},
+                "scheduler": {"type": "WarmupCosine", "warmup": 1},
+                "groups": [{"match": "net.head.*", "lr": 0.1}],
+            },
+            "data": {
+                "val": {
+                    "type": None,
+                    "one": {"type": "Digits", "split": "val"},
+                    "two": {"type": "Digits", "split": "test"},
+                }
+            },
+            "visual": {"type": "ClassificationGrid"},
+            "trainer": {
+                "callbacks": [{"type": "EarlyStopping", "monitor": "val/one/sum"}],
+                "logger": [{"type": "CSVLogger"}],
+            },
+            "checkpoint": {"monitor": "val/one/sum"},
+        }
+    )
+    first = cli("fit", "--config", config, "--print_config")
+    (tmp_path / "again.yaml").write_text(first.out)
+    assert cli("fit", "--config", "again.yaml", "--print_config").out == first.out
+    tree = yaml.safe_load(first.out)
+    assert tree["model"]["net"] == {
+        "type": "MLP", "in_features": 64, "num_classes": 10, "hidden": 8, "depth": 2, "dropout": 0.0,
+        "inputs": None, "output": None,
+    }  # fmt: skip
+    assert tree["model"]["loss"]["aux"]["type"] == "CrossEntropy"
+    assert "type" not in tree["model"]["loss"]["cross_entropy"]
+    assert tree["data"]["val"]["two"]["split"] == "test"
+    assert tree["trainer"]["logger"][0]["type"] == "CSVLogger"
+    assert "save_dir" not in tree["trainer"]["logger"][0]  # it is the run's folder, whatever its name will be
+
+    assert cli("fit", "--config", config).code == 0
+    assert cli("fit", "--config", "again.yaml", "--name", "again").code == 0
+    one, two = (project.load(tmp_path / "experiments" / name).state_dict() for name in ("tiny", "again"))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_overrides_at_every_level(cli: Cli, tiny: Callable[..., str]) -> None:
+    tree = printed(
+        cli, "fit", "--config", tiny(), "--seed=7", "--name", "007", "--model.loss.cross_entropy.weight", "2",
+        "--model.loss.cross_entropy.label_smoothing", "1e-1", "--model.loss.l1.type", "L1Loss",
+        "--data.train.augmentation.random_shift.pixels", "2", "--model.optimizer.betas", "[0.8, 0.9]",
+        "--model.clip.value", "0.5", "--data.val", "null", "--trainer.max_time", "00:01:00:00",
+    )  # fmt: skip
+    assert (tree["seed"], tree["name"]) == (7, "007")
+    assert tree["model"]["loss"]["cross_entropy"] == {"label_smoothing": 0.1, "weight": 2.0, "inputs": None}
+    assert tree["model"]["loss"]["l1"]["type"] == "L1Loss"
+    assert tree["data"]["train"]["augmentation"] == {"random_shift": {"pixels": 2, "key": "image"}}
+    assert tree["model"]["optimizer"]["betas"] == [0.8, 0.9]
+    assert tree["model"]["clip"]["value"] == 0.5
+    assert tree["data"]["val"] is None
+    assert tree["trainer"]["max_time"] == "00:01:00:00"
+
+
+def test_another_type_drops_the_old_arguments(cli: Cli, tiny: Callable[..., str]) -> None:
+    argv = [
+        "fit",
+        "--config",
+        tiny(),
+        "--model.net.width",
+        "4",
+        "--model.net.in_channels=1",
+        "--model.net.num_classes=10",
+    ]
+    net = printed(cli, *argv, "--model.net", "ResNet")["model"]["net"]
+    assert net["type"] == "ResNet"
+    assert net["width"] == 4
+    assert "hidden" not in net
+    optimizer = printed(cli, "fit", "--config", tiny(), "--model.optimizer", "SGD")["model"]["optimizer"]
+    assert (optimizer["type"], optimizer["lr"]) == ("SGD", 0.001)
+
+
+def test_null_takes_an_entry_out(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "over.yaml").write_text(
+        "model: {loss: {cross_entropy: null, focal: {type: MultiMarginLoss}}, metric: null}\n"
+    )
+    tree = printed(cli, "fit", "--config", tiny(), "--config", "over.yaml")
+    assert list(tree["model"]["loss"]) == ["focal"]
+    assert tree["model"]["metric"] is None
+
+
+def test_files_then_command_line(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "over.yaml").write_text("seed: 2\nmodel: {net: {hidden: 16}}\ntrainer: {max_epochs: 5}\n")
+    tree = printed(cli, "fit", "--config", tiny(), "--config", "over.yaml", "--trainer.max_epochs", "6")
+    assert (tree["seed"], tree["model"]["net"]["hidden"], tree["trainer"]["max_epochs"]) == (2, 16, 6)
+    assert tree["model"]["net"]["num_classes"] == 10
+
+
+def test_saved_then_files_then_command_line(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    assert cli("fit", "--config", tiny({"seed": 3, "data": {"batch_size": 32}})).code == 0
+    (tmp_path / "over.yaml").write_text("data: {batch_size: 16, num_workers: 0}\n")
+    saved = printed(cli, "test", "--ckpt_path", "experiments/tiny")
+    assert (saved["seed"], saved["data"]["batch_size"]) == (3, 32)
+    files = printed(cli, "test", "--ckpt_path", "experiments/tiny", "--config", "over.yaml")
+    assert (files["seed"], files["data"]["batch_size"]) == (3, 16)
+    line = printed(cli, "test", "--ckpt_path", "experiments/tiny", "--config", "over.yaml", "--data.batch_size", "8")
+    assert (line["seed"], line["data"]["batch_size"]) == (3, 8)
+
+
+def test_data_dir_reaches_every_dataset_and_can_be_moved(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    tree = printed(cli, "fit", "--config", tiny({"data": {"train": {"type": "tests.core.rooms.Filed"}}}))
+    assert tree["data"]["train"] == {"type": "tests.core.rooms.Filed"}
+    assert tree["data"]["data_dir"] == "data"

@@ -1,0 +1,79 @@
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import project
+from project.core.results import table
+from project.datasets.digits import Digits
+from tests.conftest import Cli
+
+
+@pytest.mark.parametrize(("stage", "split"), [("test", "test"), ("validate", "val")])
+def test_metrics_and_samples(stage: str, split: str, cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    assert cli("fit", "--config", tiny({"visual": "ClassificationGrid"})).code == 0
+    ran = cli(stage, "--ckpt_path", "experiments/tiny")
+    assert ran.code == 0
+    assert "accuracy" in ran.out
+    results = tmp_path / "experiments/tiny/eval" / stage
+    metrics = json.loads((results / "metrics.json").read_text())
+    rows = list(csv.DictReader((results / "samples.csv").open()))
+    digits = Digits(split)  # type: ignore[arg-type]
+    assert [int(row["index"]) for row in rows] == list(range(len(digits)))
+    batch = digits.__getitems__(list(range(len(digits))))
+    with torch.no_grad():
+        logits = project.load(tmp_path / "experiments/tiny")(batch)["logits"]
+    right = (logits.argmax(1) == batch["label"]).float()
+    losses = torch.nn.functional.cross_entropy(logits, batch["label"], reduction="none")
+    assert list(metrics) == ["cross_entropy", "sum", "accuracy"]
+    assert metrics["accuracy"] == pytest.approx(right.mean().item(), abs=1e-6)
+    assert metrics["cross_entropy"] == metrics["sum"] == pytest.approx(losses.mean().item(), rel=1e-5)
+    assert [float(row["accuracy"]) for row in rows] == right.tolist()
+    assert [float(row["cross_entropy"]) for row in rows] == pytest.approx(losses.tolist(), rel=1e-4, abs=1e-6)
+    assert Image.open(results / "visual.png").size == (4 * 64, 4 * 78)
+
+
+def test_predict(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    assert cli("fit", "--config", tiny()).code == 0
+    ran = cli(
+        "predict",
+        "--ckpt_path",
+        "experiments/tiny",
+        "--results_dir",
+        "out",
+        "--data.predict.type",
+        "Digits",
+        "--data.predict.split",
+        "val",
+    )
+    assert ran.code == 0, ran.err
+    rows = list(csv.DictReader((tmp_path / "out/samples.csv").open()))
+    assert list(rows[0]) == ["index", "label", "probability"]
+    digits = Digits("val")
+    batch = digits.__getitems__(list(range(len(digits))))
+    with torch.no_grad():
+        probability, label = project.load(tmp_path / "experiments/tiny")(batch)["logits"].softmax(1).max(1)
+    assert [int(row["label"]) for row in rows] == label.tolist()
+    assert [float(row["probability"]) for row in rows] == pytest.approx(probability.tolist(), rel=1e-4)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["samples.csv"]
+
+
+def test_an_override_wins_over_the_saved_config(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    assert cli("fit", "--config", tiny()).code == 0
+    argv = ["--data.eval.split", "train", "--model.loss.cross_entropy.weight", "3", "--results_dir", "out"]
+    assert cli("test", "--ckpt_path", "experiments/tiny", *argv).code == 0
+    assert len((tmp_path / "out/samples.csv").read_text().splitlines()) == 1 + len(Digits("train"))
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert metrics["sum"] == pytest.approx(3 * metrics["cross_entropy"])
+
+
+def test_table_is_sorted_and_spreads_vectors() -> None:
+    batches = [
+        {"index": torch.tensor([2, 0]), "a": torch.tensor([0.5, 1.5]), "b": torch.tensor([[1, 2], [3, 4]])},
+        {"index": torch.tensor([1]), "a": torch.tensor([2.5]), "b": torch.tensor([[5, 6]])},
+    ]
+    assert table(batches) == "index,a,b_0,b_1\n0,1.5,3,4\n1,2.5,5,6\n2,0.5,1,2\n"

@@ -1,0 +1,69 @@
+"""A GAN: two nets, two optimizers, manual optimization and clipping, on the engine's base module."""
+
+from typing import Any
+
+import torch
+from pytorch_lightning.cli import OptimizerCallable
+from torch import Tensor
+from torch.nn import functional as F
+
+from project.core.module import BaseModule
+from project.core.optimization import Clip, build_optimizer
+from project.models.base import Model
+from project.registry import MODULE_REGISTRY
+
+
+@MODULE_REGISTRY.register()
+class GAN(BaseModule):
+    """Goodfellow et al., Generative Adversarial Networks, 2014, with the non-saturating loss.
+
+    Args:
+        generator: from noise `z` (B, latent) to `image`.
+        discriminator: from `image` to `logits` (B, 1).
+        generator_optimizer: any of torch.optim.
+        discriminator_optimizer: any of torch.optim.
+        latent: size of the noise.
+        clip: gradient clipping, of both.
+    """
+
+    def __init__(
+        self,
+        generator: Model,
+        discriminator: Model,
+        generator_optimizer: OptimizerCallable,
+        discriminator_optimizer: OptimizerCallable,
+        latent: int = 16,
+        clip: Clip | None = None,
+    ) -> None:
+        super().__init__(clip)
+        self.automatic_optimization = False
+        self.generator, self.discriminator, self.latent = generator, discriminator, latent
+        self.optimizers_to_build = (generator_optimizer, discriminator_optimizer)
+
+    def configure_optimizers(self) -> list[Any]:
+        nets = (self.generator, self.discriminator)
+        clips = self.clip != Clip()
+        pairs = zip(self.optimizers_to_build, nets, strict=True)
+        return [build_optimizer(build, net.parameters(), self, clips) for build, net in pairs]
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Any]:
+        for_generator, for_discriminator = self.optimizers()  # type: ignore[attr-defined]
+        real = batch["image"]
+        fake = self.generator(torch.randn(len(real), self.latent, device=self.device)).view_as(real)
+        real_score, fake_score = self.discriminator(real), self.discriminator(fake.detach())
+        discriminator_loss = F.softplus(-real_score).mean() + F.softplus(fake_score).mean()
+        self.step(for_discriminator, discriminator_loss)
+        generator_loss = F.softplus(-self.discriminator(fake)).mean()
+        self.step(for_generator, generator_loss)
+        if self.logs_now:
+            self.log_dict(
+                {"train/generator": generator_loss.detach(), "train/discriminator": discriminator_loss.detach()}
+            )
+        return {"output": {"fake": fake}}
+
+    def step(self, optimizer: Any, loss: Tensor) -> None:
+        """One step of one optimizer, its gradients clipped."""
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        self.configure_gradient_clipping(optimizer)
+        optimizer.step()
