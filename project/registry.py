@@ -29,7 +29,7 @@ class Registry:
         kind: what an entry is called in messages ("loss").
         base: the class that annotates a slot of this kind.
         room: the package whose modules are scanned, relative to this one; none for kinds of Lightning's and torch's.
-        foreign: modules whose classes can be named without being added.
+        foreign: modules whose classes can be named without being added; the first that has a name counts.
         family: what a foreign or registered class must derive from; `base` unless given.
         given: how many leading arguments of a constructor the engine gives (an optimizer's parameters).
     """
@@ -103,7 +103,7 @@ class Registry:
 
     def _unknown(self, name: str, where: str, foreign: dict[str, type]) -> str:
         lines = [f"{where}: no {self.kind} is called '{name}'{did_you_mean(name, [*self.names(), *foreign])}"]
-        packages = [name for name in self.foreign if not name.startswith(f"{self.foreign[0]}.")]
+        packages = [name for name in self.foreign if name.rpartition(".")[0] not in self.foreign]
         also = f" (and the classes of {listing(packages)})" if packages else ""
         lines.append(f"known: {listing(self.names())}{also}" if self.names() else f"known: {listing(sorted(foreign))}")
         if self.broken:
@@ -134,9 +134,10 @@ class Registry:
                 self.broken[module.name] = _one_line(error)
 
     def _foreign_classes(self) -> Iterator[tuple[str, type]]:
-        for module in map(importlib.import_module, reversed(self.foreign)):
-            for name, value in vars(module).items():
-                if isinstance(value, type) and issubclass(value, self.family) and value is not self.family:
+        for module in reversed(self.foreign):
+            for name, value in vars(importlib.import_module(module)).items():
+                own = isinstance(value, type) and value.__module__.startswith(module) and not name.startswith("_")
+                if own and issubclass(value, self.family) and value is not self.family:
                     yield name, value
 
     def _import(self, class_path: str, where: str) -> type:
@@ -166,12 +167,12 @@ def _one_line(error: BaseException) -> str:
 
 _METRICS = ("classification", "regression", "image", "segmentation", "detection", "audio", "text", "retrieval")
 MODEL_REGISTRY = Registry("model", Model, "models", ("torch.nn",), torch.nn.Module)
-LOSS_REGISTRY = Registry("loss", Loss, "losses", ("torch.nn",), torch.nn.Module)
+LOSS_REGISTRY = Registry("loss", Loss, "losses", ("torch.nn.modules.loss",), torch.nn.Module)
 METRIC_REGISTRY = Registry(
     "metric",
     Metric,
     "metrics",
-    ("torchmetrics", *(f"torchmetrics.{part}" for part in _METRICS)),
+    (*(f"torchmetrics.{part}" for part in _METRICS), "torchmetrics"),
     torchmetrics.Metric,
 )
 DATASET_REGISTRY = Registry("dataset", Dataset, "datasets", family=object)

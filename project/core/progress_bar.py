@@ -1,4 +1,4 @@
-"""How far a run has come: a bar on a terminal, a line per epoch elsewhere."""
+"""How far a run has come: a bar on a terminal, and a line per epoch in the log."""
 
 import sys
 import time
@@ -6,17 +6,17 @@ from typing import Any
 
 import pytorch_lightning as pl
 from loguru import logger
-from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
+from pytorch_lightning.callbacks import Callback, RichProgressBar
 
 _SECONDS = 30  # an epoch that takes longer has lines in between
 
 
-def progress_bar() -> ProgressBar:
-    """The one that suits where the output goes."""
-    return _Bar() if sys.stderr.isatty() and sys.stdout.isatty() else _Lines()
+def on_terminal() -> bool:
+    """Whether somebody watches: a bar in a log file would be thousands of lines."""
+    return sys.stdout.isatty() and sys.stderr.isatty()
 
 
-class _Bar(RichProgressBar):
+class Bar(RichProgressBar):
     """Shows the values logged last; they are read once per logging interval, since reading waits for the device."""
 
     def __init__(self) -> None:
@@ -27,22 +27,22 @@ class _Bar(RichProgressBar):
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         interval = trainer.global_step // max(1, trainer.log_every_n_steps)  # type: ignore[attr-defined]
         if interval != self._interval or trainer.validating:
-            self._interval, self._values = interval, headline(trainer)
+            self._interval, self._values = interval, logged(trainer)
         return self._values
 
 
-class _Lines(ProgressBar):
-    """A line per epoch, and one every half minute."""
+class EpochLines(Callback):
+    """A line per epoch, and one every half minute.
 
-    def __init__(self) -> None:
-        super().__init__()
+    Args:
+        level: DEBUG where a bar shows the same on the console.
+    """
+
+    def __init__(self, level: str) -> None:
+        self.level = level
         self._started = self._spoken = 0.0
 
-    def disable(self) -> None:
-        """Lightning silences the bars of other ranks; a line there is not written either."""
-        self._disabled = True
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started = self._spoken = time.monotonic()
 
     def on_train_batch_end(
@@ -50,18 +50,18 @@ class _Lines(ProgressBar):
     ) -> None:
         if time.monotonic() - self._spoken > _SECONDS:
             self._spoken = time.monotonic()
-            self._say(trainer, f"batch {batch_idx + 1}/{self.total_train_batches}")
+            self._say(trainer, f"batch {batch_idx + 1}/{trainer.num_training_batches}")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._say(trainer, f"{time.monotonic() - self._started:.1f} s")
 
     def _say(self, trainer: pl.Trainer, what: str) -> None:
         if trainer.is_global_zero:
-            last = "?" if trainer.max_epochs in (None, -1) else trainer.max_epochs
-            values = [f"{name} {value:.4g}" for name, value in headline(trainer).items()]
-            logger.info("   ".join([f"epoch {trainer.current_epoch + 1}/{last}", what, *values]))
+            last = "?" if trainer.max_epochs in (None, -1) else trainer.max_epochs - 1
+            values = [f"{name} {value:.4g}" for name, value in logged(trainer).items()]
+            logger.log(self.level, "   ".join([f"epoch {trainer.current_epoch}/{last}", what, *values]))
 
 
-def headline(trainer: pl.Trainer) -> dict[str, float]:
-    """The values logged last, without what every line would repeat."""
+def logged(trainer: pl.Trainer) -> dict[str, float]:
+    """The values logged last."""
     return {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}

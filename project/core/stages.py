@@ -20,7 +20,7 @@ from project.core.datamodule import DataModule
 from project.core.errors import ConfigError, is_mistake
 from project.core.log import logging_to, logging_to_file
 from project.core.pictures import ProgressPictures
-from project.core.progress_bar import progress_bar
+from project.core.progress_bar import Bar, EpochLines, on_terminal
 from project.core.randomness import seed_run
 from project.core.records import Records
 from project.core.results import Results
@@ -109,8 +109,10 @@ class Stages(LightningCLI):
         arguments["logger"] = self._loggers(arguments["logger"]) if fits else False
         given = arguments["callbacks"] or []
         callbacks = [*given] if isinstance(given, list) else [given]
-        if arguments["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
-            callbacks.append(progress_bar())
+        if arguments["enable_progress_bar"] is None:
+            arguments["enable_progress_bar"] = on_terminal()
+        if arguments["enable_progress_bar"] and not any(isinstance(callback, ProgressBar) for callback in callbacks):
+            callbacks.append(Bar())
         callbacks += self._fit_callbacks(settings, arguments) if fits else self._evaluation_callbacks(settings)
         arguments["callbacks"] = callbacks
         if arguments["default_root_dir"] is None:
@@ -169,7 +171,7 @@ class Stages(LightningCLI):
         return [board, *(other for other in others if not isinstance(other, TensorBoardLogger))]
 
     def _fit_callbacks(self, settings: Any, trainer: dict[str, Any]) -> list[Callback]:
-        callbacks: list[Callback] = [Records(self.text)]
+        callbacks: list[Callback] = [Records(self.text), EpochLines("DEBUG" if on_terminal() else "INFO")]
         if trainer["logger"]:
             callbacks.append(LearningRateMonitor(logging_interval="step"))
         if settings.visual is not None:

@@ -21,7 +21,7 @@ class Digits(Dataset):
     A sample is `image` (1, 8, 8) in [0, 1] and `label`, 0 to 9. Every part holds all digits in equal shares.
 
     Args:
-        split: train (1,268 scans), val (267) or test (262).
+        split: train (1,269 scans), val (267) or test (261).
         augmentation: transforms by name, in order.
     """
 

@@ -1,0 +1,75 @@
+from collections.abc import Callable
+
+import pytest
+
+from project.core.arguments import STAGES
+from tests.conftest import Cli
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
+def test_stages(argv: list[str], cli: Cli) -> None:
+    ran = cli(*argv)
+    assert ran.code == 0
+    assert ran.out.startswith("usage: python cli.py STAGE")
+    assert all(f"\n  {stage} " in ran.out for stage in STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_lists_its_options_and_all_settings(stage: str, cli: Cli) -> None:
+    ran = cli(stage, "--help")
+    assert ran.code == 0
+    for option in (
+        "config",
+        *STAGES[stage],
+        "name",
+        "progress",
+        "model.optimizer",
+        "data.batch_size",
+        "trainer.max_epochs",
+    ):
+        assert f"\n  --{option} " in ran.out
+    assert all(len(line) < 240 for line in ran.out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("argv", "lines"),
+    [
+        (["--model.net.help", "ResNet"], ["ResNet: A residual net", "  --model.net.width ", "(int, default 16)"]),
+        (["--model.net.help"], ["at model.net stands a model:", "  MLP ", "and any class of torch.nn"]),
+        (["--model.loss.help", "cross_entropy"], ["CrossEntropy: ", "  --model.loss.label_smoothing "]),
+        (["--model.clip.help"], ["settings of model.clip:", "  --model.clip.warmup_epochs "]),
+        (["--model.groups.help"], ["  --model.groups.match "]),
+        (["--model.optimizer.help", "SGD"], ["  --model.optimizer.momentum "]),
+        (["--model.scheduler.help", "Poly"], ["  --model.scheduler.power "]),
+        (["--model.help"], ["at model stands a module:", "  SupervisedModule "]),
+        (["--data.val.help", "Digits"], ["Digits: The 1,797 scans", "  --data.val.split "]),
+        (["--trainer.callbacks.help", "EarlyStopping"], ["  --trainer.callbacks.patience "]),
+        (["--visual.help"], ["at visual stands a visual:", "  ClassificationGrid "]),
+    ],
+)
+def test_help_on_a_place(argv: list[str], lines: list[str], cli: Cli) -> None:
+    ran = cli("fit", *argv)
+    assert ran.code == 0, ran.err
+    assert all(line in ran.out for line in lines), ran.out
+    assert "--model.optimizer.params" not in ran.out
+
+
+def test_help_in_a_slot_of_a_slot(cli: Cli, tiny: Callable[..., str]) -> None:
+    ran = cli("fit", "--config", tiny(), "--data.train.augmentation.help")
+    assert "  RandomShift " in ran.out
+    ran = cli("fit", "--config", tiny(), "--data.train.augmentation.random_shift.help", "random_shift")
+    assert "  --data.train.augmentation.random_shift.pixels " in ran.out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--modle.help"], "nothing stands at 'modle'; did you mean 'model'?"),
+        (["--model.nte.help"], "nothing stands at 'model.nte'; did you mean 'net'?"),
+        (["--seed.help"], "seed is a plain setting: no classes stand there"),
+        (["--model.net.help", "ResNt"], "model.net: no model is called 'ResNt'; did you mean 'ResNet'?"),
+    ],
+)
+def test_no_such_help(argv: list[str], message: str, cli: Cli) -> None:
+    ran = cli("fit", *argv)
+    assert (ran.code, ran.err.splitlines()[0]) == (2, f"error: {message}")

@@ -1,0 +1,38 @@
+import pytest
+import torch
+
+from project.transforms.random_shift import RandomShift
+
+
+def shifted(image: torch.Tensor, down: int, right: int) -> torch.Tensor:
+    padded = torch.nn.functional.pad(image, (2, 2, 2, 2))
+    height, width = image.shape[-2:]
+    return padded[..., 2 - down : 2 - down + height, 2 - right : 2 - right + width]
+
+
+def test_every_picture_is_one_of_the_shifts() -> None:
+    torch.manual_seed(0)
+    image = torch.rand(500, 2, 4, 5)
+    result = RandomShift(2)({"image": image})["image"]
+    found = []
+    for before, after in zip(image, result, strict=True):
+        found += [
+            (down, right)
+            for down in range(-2, 3)
+            for right in range(-2, 3)
+            if torch.equal(shifted(before, down, right), after)
+        ]
+    assert len(found) == 500
+    assert len(set(found)) == 25  # all shifts come up, each picture by itself
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (6, 3, 8, 9), (2, 3, 1, 4, 4)])
+def test_shapes(shape: tuple[int, ...]) -> None:
+    image = torch.rand(shape)
+    assert RandomShift(1)({"image": image})["image"].shape == shape
+    assert torch.equal(RandomShift(0)({"image": image})["image"], image)
+
+
+def test_other_tensors_stay() -> None:
+    label = torch.tensor(3)
+    assert RandomShift(1, key="x")({"x": torch.rand(1, 4, 4), "label": label})["label"] is label

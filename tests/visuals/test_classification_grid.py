@@ -1,0 +1,23 @@
+import torch
+
+from project.visuals.classification_grid import ClassificationGrid
+
+
+def test_grid() -> None:
+    image = torch.stack([torch.full((1, 8, 8), value) for value in (0.0, 0.5, 1.0)])
+    picture = ClassificationGrid(cell=16)(image, torch.tensor([0, 1, 1]), torch.eye(3))
+    assert picture.shape == (3, 2 * (16 + 14), 2 * 16)
+    assert (picture.min(), picture.max()) >= (0, 0)
+    assert picture.max() <= 1
+    assert torch.allclose(picture[:, :16, 16:], torch.tensor(0.5), atol=0.01)
+    assert torch.allclose(picture[:, 30:46, :16], torch.tensor(1.0))
+    right, wrong = picture[:, 16:30, 16:], picture[:, 46:, :16]
+    assert right[1].sum() > right[0].sum()  # green
+    assert wrong[0].sum() > wrong[1].sum()  # red
+
+
+def test_names_of_classes_change_the_caption() -> None:
+    arguments = (torch.zeros(1, 3, 8, 8), torch.tensor([0]), torch.eye(2)[:1])
+    numbers, names = ClassificationGrid()(*arguments), ClassificationGrid(["cat", "dog"])(*arguments)
+    assert numbers.shape == names.shape == (3, 78, 64)
+    assert not torch.equal(numbers, names)
