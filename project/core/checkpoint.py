@@ -1,5 +1,6 @@
 """Checkpoints: which are written, which is meant, and reading one safely."""
 
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from project.core.errors import ConfigError, did_you_mean
@@ -25,6 +27,22 @@ def checkpoint_callbacks(folder: Path, settings: Checkpoint, validates: bool) ->
     return [best, last, _BestIsLast(folder)]
 
 
+class SaveOnce(TorchCheckpointIO):
+    """Writes one file for all the checkpoints of a step: best and last are often the same."""
+
+    def __init__(self) -> None:
+        self._step: tuple[int, int] | None = None
+        self._path = Path()
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        step = checkpoint["epoch"], checkpoint["global_step"]
+        if step == self._step and self._path.exists() and self._path != Path(path):
+            _link(self._path, Path(path))
+            return
+        super().save_checkpoint(checkpoint, path, storage_options)
+        self._step, self._path = step, Path(path)
+
+
 class _BestIsLast(Callback):
     """Where nothing was monitored, or no validation came, the last checkpoint is the best."""
 
@@ -34,9 +52,18 @@ class _BestIsLast(Callback):
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         best, last = (self.folder / f"{name}.ckpt" for name in (BEST, LAST))
         if trainer.is_global_zero and last.exists() and not best.exists():
-            temporary = best.with_suffix(".part")
-            shutil.copyfile(last, temporary)
-            temporary.replace(best)
+            _link(last, best)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Makes `target` a second name of the file, or a copy where the file system has no such thing."""
+    temporary = target.with_suffix(".part")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)
 
 
 def find_checkpoint(path: Path) -> Path:

@@ -30,12 +30,16 @@ class Metrics:
             update(batch, output)
 
     def compute(self) -> Tensors:
-        """The values by name, on the device, and a fresh start."""
+        """The values by name, on the device."""
         values: Tensors = {}
         for name, metric in self.metrics.items():
             values |= scalars(name, metric.compute())
-            metric.reset()
         return values
+
+    def reset(self) -> None:
+        """A fresh start."""
+        for metric in self.metrics.values():
+            metric.reset()
 
 
 class Evaluation(Metrics):
@@ -51,14 +55,18 @@ class Evaluation(Metrics):
         size = batch_size(batch)
         for name, value in losses.items():
             if name not in self.means:
-                self.means[name] = MeanMetric().to(self.device)
+                # A look for NaN at every batch would wait for the device.
+                self.means[name] = MeanMetric(nan_strategy="disable").to(self.device)
             self.means[name].update(value, size)
         self.update(batch, output)
 
     def compute(self) -> Tensors:
-        values = {name: mean.compute() for name, mean in self.means.items()}
-        self.means = {}
-        return values | super().compute()
+        return {name: mean.compute() for name, mean in self.means.items()} | super().compute()
+
+    def reset(self) -> None:
+        for mean in self.means.values():
+            mean.reset()
+        super().reset()
 
 
 def scalars(name: str, value: Any) -> Tensors:

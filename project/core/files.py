@@ -27,5 +27,5 @@ def write_picture(path: Path, picture: Tensor) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = (picture.detach().cpu().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     temporary = path.with_name(f".{path.name}")
-    Image.fromarray(pixels).save(temporary, format="PNG")
+    Image.fromarray(pixels).save(temporary, format="PNG", compress_level=1)
     temporary.replace(path)

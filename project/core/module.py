@@ -86,6 +86,7 @@ class SupervisedModule(BaseModule):
         }
         self.columns = _per_sample_wires(loss, metric)
         self.train_metrics: Metrics | None = None
+        self.wired = False
         self.evaluations: list[Evaluation] = []
 
     def setup(self, stage: str) -> None:
@@ -127,12 +128,12 @@ class SupervisedModule(BaseModule):
     def training_step(self, batch: Tensors, batch_idx: int) -> dict[str, Any]:
         output = self(batch)
         losses = self.loss_values(batch, output)
-        if self.logs_now or batch_idx == 0:
+        if self.logs_now or not self.wired:
             self._log_training(batch, output, losses)
         return {"loss": losses["sum"], "output": output}
 
     def on_train_start(self) -> None:
-        self.train_metrics = Metrics(self.metric_terms, self.device)
+        self.train_metrics, self.wired = Metrics(self.metric_terms, self.device), False
 
     def on_validation_epoch_start(self) -> None:
         self._start_evaluations(len(self.trainer.num_val_batches))
@@ -164,17 +165,22 @@ class SupervisedModule(BaseModule):
         return {name: call(batch, output) for name, call in self.columns.items()}
 
     def _log_training(self, batch: Tensors, output: Tensors, losses: Tensors) -> None:
-        """Losses and metrics of this batch; at the first one also a check of the wiring, before any weight changes."""
+        """Losses and metrics of this batch; at the first one a check of the wiring, before any weight changes."""
         assert self.train_metrics is not None
+        self.wired = True
         with torch.no_grad():
             detached = {name: value.detach() for name, value in output.items()}
+            self.train_metrics.reset()
             self.train_metrics.update(batch, detached)
             values = {name: value.detach() for name, value in losses.items()} | self.train_metrics.compute()
         if self.logs_now:
             self.log_dict({f"train/{name}": value for name, value in values.items()})
 
     def _start_evaluations(self, sets: int) -> None:
-        self.evaluations = [Evaluation(self.metric_terms, self.device) for _ in range(sets)]
+        if len(self.evaluations) != sets:
+            self.evaluations = [Evaluation(self.metric_terms, self.device) for _ in range(sets)]
+        for evaluation in self.evaluations:
+            evaluation.reset()
 
     def _log_evaluations(self, stage: str) -> None:
         for i, evaluation in enumerate(self.evaluations):

@@ -14,7 +14,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from project.core.arguments import STAGES, Arguments
-from project.core.checkpoint import checkpoint_callbacks, load_weights
+from project.core.checkpoint import SaveOnce, checkpoint_callbacks, load_weights
 from project.core.config import Config
 from project.core.datamodule import DataModule
 from project.core.errors import ConfigError, is_mistake
@@ -115,6 +115,8 @@ class Stages(LightningCLI):
             callbacks.append(Bar())
         callbacks += self._fit_callbacks(settings, arguments) if fits else self._evaluation_callbacks(settings)
         arguments["callbacks"] = callbacks
+        plugins = arguments["plugins"] or []
+        arguments["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), SaveOnce()]
         if arguments["default_root_dir"] is None:
             arguments["default_root_dir"] = str(self.folder.path)
         try:

@@ -15,6 +15,7 @@ def test_losses_are_means_over_samples() -> None:
     evaluation.add({"x": torch.zeros(3)}, {}, {"l1": torch.tensor(1.0), "sum": torch.tensor(2.0)})
     evaluation.add({"x": torch.zeros(1)}, {}, {"l1": torch.tensor(5.0), "sum": torch.tensor(10.0)})
     assert evaluation.compute() == {"l1": torch.tensor(2.0), "sum": torch.tensor(4.0)}
+    evaluation.reset()
     evaluation.add({"x": torch.zeros(1)}, {}, {"l1": torch.tensor(7.0)})
     assert evaluation.compute()["l1"] == 7
 
