@@ -1,6 +1,6 @@
 """How long one waits for help or for the message about a mistake, against the import of LightningCLI.
 
-    python benchmarks/startup.py --rounds 5
+python benchmarks/startup.py --rounds 5
 """
 
 import argparse

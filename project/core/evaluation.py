@@ -6,10 +6,32 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import MeanMetric
+from torchmetrics import Metric
 
 from project.core.errors import ConfigError
 from project.core.wiring import MetricTerm, Tensors, Wire
+
+
+class Mean(Metric):
+    """A weighted mean.
+
+    torchmetrics' MeanMetric looks for NaN at every batch, which waits for the device, and leaves them out of the mean.
+    """
+
+    total: Tensor
+    weight: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros(()), "sum")
+        self.add_state("weight", torch.zeros(()), "sum")
+
+    def update(self, value: Tensor, weight: float) -> None:
+        self.total += value * weight
+        self.weight += weight
+
+    def compute(self) -> Tensor:
+        return self.total / self.weight
 
 
 class Metrics:
@@ -48,15 +70,14 @@ class Evaluation(Metrics):
     def __init__(self, terms: Mapping[str, MetricTerm], device: torch.device) -> None:
         super().__init__(terms, device)
         self.device = device
-        self.means: dict[str, MeanMetric] = {}
+        self.means: dict[str, Mean] = {}
 
     def add(self, batch: Tensors, output: Tensors, losses: Tensors) -> None:
         """Adds one batch; each loss counts as many times as the batch has samples."""
         size = batch_size(batch)
         for name, value in losses.items():
             if name not in self.means:
-                # A look for NaN at every batch would wait for the device.
-                self.means[name] = MeanMetric(nan_strategy="disable").to(self.device)
+                self.means[name] = Mean().to(self.device)
             self.means[name].update(value, size)
         self.update(batch, output)
 

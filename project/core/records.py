@@ -1,15 +1,16 @@
 """What a run records of itself: its config, in every checkpoint and in TensorBoard, and how it ended."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import yaml
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 
 from project.core.yaml_files import Tree
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class Records(Callback):
@@ -35,6 +36,8 @@ class Records(Callback):
         checkpoint["run_config"] = self.config
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        from torch.utils.tensorboard.summary import hparams  # not on the way to `--help`
+
         values = {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}
         hyper_parameters = flatten(yaml.safe_load(self.config))
         # Not by way of the logger: it would draw one more point into each curve.
@@ -43,7 +46,7 @@ class Records(Callback):
                 board.file_writer.add_summary(summary)  # type: ignore[attr-defined]
 
 
-def tensorboards(trainer: pl.Trainer) -> list[SummaryWriter]:
+def tensorboards(trainer: pl.Trainer) -> "list[SummaryWriter]":
     """The TensorBoard writers of a run."""
     return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
 

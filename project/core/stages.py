@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ProgressB
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
-from project.core.arguments import STAGES, Arguments
+from project.core.arguments import Arguments
 from project.core.checkpoint import SaveOnce, checkpoint_callbacks, load_weights
 from project.core.config import Config
 from project.core.datamodule import DataModule
@@ -65,11 +65,10 @@ class Stages(LightningCLI):
             load_from_checkpoint_support=False,
         )
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """The stages, and the arguments of the Trainer's methods that are not options."""
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """The stage that runs (a parser for each would cost a tenth of a second), without the Trainer's arguments."""
         given = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders", "ckpt_path"}
-        return {stage: given | {"weights_only", "verbose", "return_predictions"} for stage in STAGES}
+        return {self.arguments.stage: given | {"weights_only", "verbose", "return_predictions"}}
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_class_arguments(Settings, instantiate=False)

@@ -20,6 +20,13 @@ def test_losses_are_means_over_samples() -> None:
     assert evaluation.compute()["l1"] == 7
 
 
+def test_a_mean_does_not_hide_a_nan() -> None:
+    evaluation = Evaluation({}, CPU)
+    for value in (1.0, float("nan")):
+        evaluation.add({"x": torch.zeros(1)}, {}, {"l1": torch.tensor(value)})
+    assert evaluation.compute()["l1"].isnan()
+
+
 def test_metrics_of_different_tensors_are_not_merged() -> None:
     terms = {
         "one": MetricTerm(Accuracy(3), {"logits": "right"}),
