@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from loguru import logger
+from pytorch_lightning.utilities import rank_zero_only
 
 _FORMAT = "<green>{time:HH:mm:ss}</green> <level>{level: <7}</level> {message}"
 _FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss} {level: <7} {message}"
@@ -38,7 +39,7 @@ def logging_to(level: str) -> Iterator[None]:
     logger.remove()
     logger.add(
         _to_stderr,
-        level=level,
+        level=level if _first_rank() else "ERROR",
         format=_FORMAT,
         colorize=sys.stderr.isatty(),
         backtrace=False,
@@ -61,12 +62,19 @@ def logging_to(level: str) -> Iterator[None]:
 
 @contextmanager
 def logging_to_file(path: Path) -> Iterator[None]:
-    """Appends all messages to a file while it lasts."""
+    """Appends all messages of rank 0 to a file while it lasts."""
+    if not _first_rank():
+        yield
+        return
     sink = logger.add(path, level="DEBUG", format=_FILE_FORMAT, backtrace=False, diagnose=False)
     try:
         yield
     finally:
         logger.remove(sink)
+
+
+def _first_rank() -> bool:
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def _to_stderr(message: str) -> None:

@@ -47,8 +47,9 @@ class Records(Callback):
 
 
 def tensorboards(trainer: pl.Trainer) -> "list[SummaryWriter]":
-    """The TensorBoard writers of a run."""
-    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+    """The TensorBoard writers of a run; none on other ranks than the first."""
+    loggers = trainer.loggers if trainer.is_global_zero else []
+    return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
 
 
 def flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:

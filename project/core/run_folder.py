@@ -8,6 +8,8 @@ import subprocess
 from datetime import datetime
 from pathlib import Path
 
+from pytorch_lightning.utilities import rank_zero_only
+
 from project.core.errors import ConfigError
 from project.core.files import write_text
 
@@ -22,7 +24,7 @@ python cli.py fit --config "$here/config.yaml" --name {name}_rerun "$@"
 
 
 class RunFolder:
-    """`ROOT/NAME`, which holds a run once it has a checkpoint.
+    """`ROOT/NAME`, which holds a run once it has a checkpoint. Only rank 0 looks and writes.
 
     Raises:
         ConfigError: the name is not that of a folder.
@@ -36,6 +38,7 @@ class RunFolder:
         self._shelved: Path | None = None
         self._lock: int | None = None
 
+    @rank_zero_only
     def refuse_if_taken(self, replace: bool) -> None:
         """Raises ConfigError where the folder holds a run that must not be replaced."""
         checkpoints = list((self.path / "checkpoints").glob("*.ckpt"))
@@ -44,6 +47,7 @@ class RunFolder:
                 f"{self.path} holds a run already: take another --name, or --replace to move it to {self._shelf}"
             )
 
+    @rank_zero_only
     def claim(self, config: str) -> None:
         """Makes the folder, with config.yaml and job.sh in it; whatever was there goes to ROOT/.old/."""
         self._lock_or_refuse()
