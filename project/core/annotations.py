@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
+import pytorch_lightning as pl
 from jsonargparse._parameter_resolvers import get_signature_parameters
 
 from project.registry import Registry
@@ -50,18 +51,24 @@ class ContainerOf:
 
 
 def place_of(annotation: Any, value: Any) -> Any:
-    """What stands at an annotation: a Registry (a slot), a ContainerOf slots, a dataclass, or None: a plain value."""
-    places = [place for alternative in alternatives(annotation) if (place := _place(alternative)) is not None]
+    """What stands at an annotation for a value.
+
+    A Registry (a slot), a ContainerOf slots, a class whose settings are a group, or None: a plain value.
+    """
+    options = [option for option in alternatives(annotation) if option is not type(None)]
+    places = [place for option in options if (place := _place(option)) is not None]
     for place in places:
-        sequence = isinstance(place, ContainerOf) and place.kind == "sequence"
-        if sequence != isinstance(value, list):
+        if _is_sequence(place) != isinstance(value, list):
             continue
-        if isinstance(value, bool | int | float):
-            continue
-        if isinstance(value, str) and str in alternatives(annotation):
-            continue
-        return place
-    return None
+        plain = isinstance(value, bool | int | float) or (isinstance(value, str) and str in options)
+        if not plain:
+            return place
+    # A value of the wrong form, where no plain value could stand: the place refuses it.
+    return places[0] if places and len(places) == len(options) and not _is_sequence(places[0]) else None
+
+
+def _is_sequence(place: Any) -> bool:
+    return isinstance(place, ContainerOf) and place.kind == "sequence"
 
 
 def _place(annotation: Any) -> Any:
@@ -76,12 +83,13 @@ def _place(annotation: Any) -> Any:
     if isinstance(annotation, type):
         if annotation in Registry.by_base:
             return Registry.by_base[annotation]
-        if dataclasses.is_dataclass(annotation):
+        if dataclasses.is_dataclass(annotation) or annotation is pl.Trainer:
             return annotation
     return None
 
 
 def alternatives(annotation: Any) -> Iterator[Any]:
+    """The members of a union, or the annotation itself."""
     if get_origin(annotation) in (Union, types.UnionType):
         for option in get_args(annotation):
             yield from alternatives(option)
@@ -91,7 +99,7 @@ def alternatives(annotation: Any) -> Iterator[Any]:
 
 def slot_field(cls: type) -> str | None:
     """The field of a term (a dataclass of a slot and its reserved keys) that holds the slot."""
-    for name, parameter in parameters_of(cls).items():
+    for name, parameter in parameters_of(cls).items() if dataclasses.is_dataclass(cls) else ():
         if any(isinstance(_place(option), Registry) for option in alternatives(parameter.annotation)):
             return name
     return None

@@ -11,12 +11,12 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from project.core.annotations import Parameter, Parameters, choices, parameters_of, words
 from project.core.datamodule import DATA_DIR
 from project.core.errors import ConfigError, did_you_mean
-from project.core.settings import Settings
+from project.core.settings import ROOT, Settings
 from project.core.slots import Leaf, Slots, check_names
 from project.core.yaml_files import Tree, dump_yaml
 from project.registry import Dataset
 
-ROOMS: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
+BUILT: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
 
 
 @dataclass
@@ -27,43 +27,31 @@ class Config:
         values: what the parser takes.
         model_class: behind `model.type`.
         data_class: behind `data.type`.
-        slots: expanded the tree, and collapses it again.
+        leaves: the plain values.
     """
 
     values: Tree
     model_class: type[pl.LightningModule]
     data_class: type[pl.LightningDataModule]
-    slots: Slots
+    leaves: list[Leaf]
 
     def text(self, parser: ArgumentParser, namespace: Namespace) -> str:
         """The whole configuration, defaults included, as yaml that gives the same run."""
-        dumped = yaml.safe_load(parser.dump(namespace, skip_unset=False, format="yaml", skip_validation=True))
-        return dump_yaml(self._collapse(dumped))
+        tree = yaml.safe_load(parser.dump(namespace, skip_unset=False, format="yaml", skip_validation=True))
+        slots = Slots(_fills(tree))
+        for key, cls in (("model", self.model_class), ("data", self.data_class)):
+            tree[key] = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": tree[key]}
+        return dump_yaml(
+            {key: slots.collapse(tree[key], parameter.annotation) for key, parameter in root_parameters().items()}
+        )
 
     def explain(self, error: Exception) -> ConfigError:
         """What is wrong in the yaml, where jsonargparse refused it."""
-        for leaf in self.slots.leaves:
+        for leaf in self.leaves:
             if not _fits(leaf):
                 near = did_you_mean(str(leaf.value), choices(leaf.annotation))
                 return ConfigError(f"{leaf.path} is {leaf.value!r}; it takes {words(leaf.annotation)}{near}")
         return ConfigError(str(error).strip().splitlines()[0])
-
-    def _collapse(self, dumped: Tree) -> Tree:
-        parameters = root_parameters()
-        tree = {}
-        for key in parameters:
-            if key == "trainer":
-                trainer = parameters_of(pl.Trainer)
-                tree[key] = {
-                    name: self.slots.collapse(value, trainer[name].annotation) for name, value in dumped[key].items()
-                }
-            elif key in ROOMS:
-                cls = self.model_class if key == "model" else self.data_class
-                whole = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": dumped[key]}
-                tree[key] = self.slots.collapse(whole, ROOMS[key])
-            else:
-                tree[key] = self.slots.collapse(dumped[key], parameters[key].annotation)
-        return tree
 
 
 def build_config(tree: Tree) -> Config:
@@ -74,33 +62,31 @@ def build_config(tree: Tree) -> Config:
     """
     parameters = root_parameters()
     check_names(tree, parameters, "")
-    data = tree["data"] if isinstance(tree["data"], dict) else {}
-    slots = Slots(
-        {
-            Dataset: {"data_dir": data.get("data_dir", DATA_DIR)},
-            pl.LightningDataModule: {"seed": tree.get("seed", 0)},
-            pl.loggers.Logger: {"save_dir": f"{tree.get('root', 'experiments')}/{tree['name']}"},
-        }
-    )
-    values = slots.arguments({key: item for key, item in tree.items() if key != "trainer"}, parameters, "")
-    trainer, trainer_parameters = tree.get("trainer") or {}, parameters_of(pl.Trainer)
-    check_names(trainer, trainer_parameters, "trainer")
-    values["trainer"] = slots.arguments(trainer, trainer_parameters, "trainer")
-    _refuse_lightnings_clipping(values["trainer"])
+    slots = Slots(_fills(tree))
+    values = slots.arguments(tree, parameters, "")
+    _refuse_lightnings_clipping(values.get("trainer", {}))
     classes: dict[str, Any] = {}
-    for key in ROOMS:
-        if values[key] is None:
-            raise ConfigError(f"{key} is empty; it takes a mapping of settings")
+    for key in BUILT:
         module, _, name = values[key]["class_path"].rpartition(".")
         classes[key] = getattr(import_module(module), name)
         values[key] = values[key]["init_args"]
-    return Config(values, classes["model"], classes["data"], slots)
+    return Config(values, classes["model"], classes["data"], slots.leaves)
 
 
 def root_parameters() -> Parameters:
     """The keys at the top of a yaml."""
-    rooms = {key: Parameter(annotation, required=True) for key, annotation in ROOMS.items()}
-    return parameters_of(Settings) | rooms | {"trainer": Parameter(Any, required=False)}
+    built = {key: Parameter(annotation, required=True) for key, annotation in BUILT.items()}
+    return parameters_of(Settings) | built | {"trainer": Parameter(pl.Trainer, required=False)}
+
+
+def _fills(tree: Tree) -> dict[type, Tree]:
+    """What the engine gives to classes that have an argument for it; the text of a config leaves it out."""
+    data = tree["data"] if isinstance(tree["data"], dict) else {}
+    return {
+        Dataset: {"data_dir": data.get("data_dir", DATA_DIR)},
+        pl.LightningDataModule: {"seed": tree.get("seed", 0)},
+        pl.loggers.Logger: {"save_dir": f"{tree.get('root', ROOT)}/{tree['name']}"},
+    }
 
 
 def _refuse_lightnings_clipping(trainer: Tree) -> None:

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 
 from project.core.annotations import ContainerOf, Parameters, parameters_of, place_of, slot_field, words
 from project.core.arguments import STAGES
-from project.core.config import ROOMS, root_parameters
+from project.core.config import BUILT, root_parameters
 from project.core.errors import ConfigError, did_you_mean, listing
 from project.core.yaml_files import DEFAULT_TYPES, Tree
 from project.registry import Registry
@@ -41,7 +41,7 @@ def stage_help(stage: str) -> str:
     lines += [_line(name, text) for name, text in (_OPTIONS | STAGES[stage]).items()]
     places = {"": root_parameters(), "trainer": parameters_of(pl.Trainer)}
     for key, default in DEFAULT_TYPES.items():
-        places[key] = parameters_of(Registry.by_base[ROOMS[key]].find(default, key))
+        places[key] = parameters_of(Registry.by_base[BUILT[key]].find(default, key))
     for path, parameters in places.items():
         plain = {name: item for name, item in parameters.items() if path or name not in places}
         lines += ["", f"settings of {path or 'the run'}:", *_settings(path, plain)]
@@ -83,7 +83,7 @@ def _at(keys: list[str], tree: Tree) -> Registry | Parameters:
         elif key not in found:
             raise ConfigError(f"nothing stands at '{path}'{did_you_mean(key, found)}\nknown: {listing(found)}")
         else:
-            found = parameters_of(pl.Trainer) if path == "trainer" else _unfolded(found[key].annotation)
+            found = _unfolded(found[key].annotation)
     if isinstance(found, ContainerOf):
         found = _unfolded(found.item)
     if not isinstance(found, Registry | dict):

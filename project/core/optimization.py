@@ -133,7 +133,7 @@ def parameter_groups(module: nn.Module, groups: list[ParameterGroup]) -> list[di
 def _run_length(module: LightningModule, interval: str) -> int:
     trainer = module.trainer
     length = trainer.max_epochs if interval == "epoch" else trainer.estimated_stepping_batches
-    if length is None or not 0 < length < float("inf"):
+    if length is None or not 0 <= length < float("inf"):
         raise ConfigError(
             f"model.scheduler needs `total`, in {interval}s: the run's own length is not known "
             "(trainer.max_epochs, and for steps the number of batches)"

@@ -89,7 +89,8 @@ class ProgressPictures(Callback):
         for board in tensorboards(trainer):
             board.add_image(f"{part}/visual", picture, trainer.global_step)
         if self.folder is not None:
-            write_picture(self.folder / part / f"epoch_{trainer.current_epoch:04d}.png", picture)
+            when = f"epoch_{trainer.current_epoch:04d}_step_{trainer.global_step:06d}"
+            write_picture(self.folder / part / f"{when}.png", picture)
 
 
 def _add(sketch: Sketch, batch: Any, outputs: Any) -> None:

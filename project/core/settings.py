@@ -5,6 +5,8 @@ from typing import Literal
 
 from project.core.wiring import VisualTerm
 
+ROOT = "experiments"
+
 
 @dataclass
 class Progress:
@@ -49,7 +51,7 @@ class Settings:
     """
 
     name: str
-    root: str = "experiments"
+    root: str = ROOT
     seed: int = 0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     visual: VisualTerm | None = None

@@ -72,6 +72,8 @@ class Slots:
         """
         if isinstance(value, Text):
             value = _typed(value, annotation)
+        if value is None and type(None) not in alternatives(annotation) and place_of(annotation, {}) is not None:
+            value = {}  # `progress:` with nothing below it
         place = place_of(annotation, value)
         if value is None or place is None:
             value = _typed(value, annotation)
@@ -85,7 +87,7 @@ class Slots:
             case ContainerOf():
                 return [self.expand(item, place.item, join(path, i)) for i, item in enumerate(value)]
             case _:
-                return self._expand_dataclass(value, place, path, implied)
+                return self._expand_group(value, place, path, implied)
 
     def arguments(self, values: Mapping[str, Any], parameters: Parameters, path: str) -> dict[str, Any]:
         """Expands a class's arguments, after their names were checked."""
@@ -145,7 +147,7 @@ class Slots:
         init_args = self.arguments(values, parameters, path)
         return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": init_args}
 
-    def _expand_dataclass(self, value: Any, cls: type, path: str, implied: str | None) -> Any:
+    def _expand_group(self, value: Any, cls: type, path: str, implied: str | None) -> Any:
         fields, slot = parameters_of(cls), slot_field(cls)
         if slot is None:
             check_names(value, fields, path)

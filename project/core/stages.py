@@ -131,17 +131,14 @@ class Stages(LightningCLI):
             return
         self.folder.claim(self.text)
         self.stack.callback(self.folder.release)
-        with ExitStack() as log:
-            log.enter_context(logging_to_file(self.folder.path / "log.txt"))
-            logger.info(f"the run's folder is {self.folder.path}")
-            try:
-                self.trainer.fit(model, datamodule)
-            except Exception as error:
-                if is_mistake(error):
-                    log.close()
-                    self.folder.discard()
-                self.stack.push(log.pop_all())
-                raise
+        self.stack.enter_context(logging_to_file(self.folder.path / "log.txt"))
+        logger.info(f"the run's folder is {self.folder.path}")
+        try:
+            self.trainer.fit(model, datamodule)
+        except Exception as error:
+            if is_mistake(error) and self.trainer.current_epoch == 0:
+                self.folder.discard()
+            raise
 
     def validate(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
         """Losses and metrics of a checkpoint on the val sets."""

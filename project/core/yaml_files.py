@@ -28,9 +28,13 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """Quotes a text that looks like one of those numbers."""
+
+
+_EXPONENT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -51,7 +55,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
 def dump_yaml(tree: Tree) -> str:
     """The tree as text: order and nulls are kept."""
-    return yaml.safe_dump(tree, sort_keys=False, width=120, allow_unicode=True)
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
 
 
 def read_config(path: Path, reading: tuple[Path, ...] = ()) -> Tree:

@@ -155,6 +155,22 @@ def test_saved_then_files_then_command_line(cli: Cli, tiny: Callable[..., str], 
     assert (line["seed"], line["data"]["batch_size"]) == (3, 8)
 
 
+def test_a_group_with_nothing_below_it(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "over.yaml").write_text("progress:\ncheckpoint:\n")
+    tree = printed(cli, "fit", "--config", tiny(), "--config", "over.yaml")
+    assert tree["progress"] == vars(Progress())
+    assert tree["checkpoint"] == vars(Checkpoint())
+
+
+def test_what_the_engine_gives_is_not_printed(cli: Cli, tiny: Callable[..., str]) -> None:
+    tree = printed(
+        cli, "fit", "--config", tiny(), "--seed", "7", "--data.data_dir", "d", "--trainer.logger", "[CSVLogger]"
+    )
+    assert tree["seed"] == 7
+    assert "seed" not in tree["data"]
+    assert "save_dir" not in tree["trainer"]["logger"][0]
+
+
 def test_data_dir_reaches_every_dataset_and_can_be_moved(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     tree = printed(cli, "fit", "--config", tiny({"data": {"train": {"type": "tests.core.rooms.Filed"}}}))
     assert tree["data"]["train"] == {"type": "tests.core.rooms.Filed"}

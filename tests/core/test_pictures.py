@@ -46,8 +46,8 @@ def test_pictures_of_several_sets_and_none_from_the_sanity_check(
     assert cli("fit", "--config", config, "--checkpoint.monitor", "val/one/sum").code == 0
     progress = tmp_path / "experiments/tiny/progress"
     assert sorted(path.relative_to(progress).as_posix() for path in progress.rglob("*.png")) == [
-        "val/one/epoch_0000.png",
-        "val/two/epoch_0000.png",
+        "val/one/epoch_0000_step_000002.png",
+        "val/two/epoch_0000_step_000002.png",
     ]
 
 

@@ -51,7 +51,7 @@ def test_what_tensorboard_shows(events: Any, tmp_path: Path) -> None:
     assert (events.Images("val/visual")[0].width, events.Images("val/visual")[0].height) == (128, 78)
     for part in ("train", "val"):
         files = sorted(path.name for path in (tmp_path / f"experiments/tiny/progress/{part}").iterdir())
-        assert files == ["epoch_0000.png", "epoch_0001.png"]
+        assert files == ["epoch_0000_step_000006.png", "epoch_0001_step_000012.png"]
 
 
 def test_hyper_parameters_with_final_metrics(events: Any) -> None:

@@ -30,7 +30,7 @@ def test_what_a_run_leaves(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -
         "checkpoints", "config.yaml", "event", "job.sh", "log.txt", "progress",
     ]  # fmt: skip
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
-    assert [path.name for path in (run / "progress/val").iterdir()] == ["epoch_0000.png"]
+    assert [path.name for path in (run / "progress/val").iterdir()] == ["epoch_0000_step_000002.png"]
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert (config["name"], config["model"]["net"]["hidden"]) == ("tiny", 8)
     saved = torch.load(run / "checkpoints/last.ckpt", weights_only=True)

@@ -26,6 +26,11 @@ def test_dump_keeps_order_and_nulls() -> None:
     assert dump_yaml({"b": None, "a": [1]}) == "b: null\na:\n- 1\n"
 
 
+@pytest.mark.parametrize("value", ["1e-3", "007", "null", "yes", 1e-5, 1e30, 0.1, True, None, "ä: b", [], {}])
+def test_what_is_dumped_is_read_again(value: object) -> None:
+    assert parse_yaml(dump_yaml({"a": value}), "here") == {"a": value}
+
+
 @pytest.mark.parametrize(
     ("base", "over", "merged"),
     [
