@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import pytorch_lightning
 import torch
 import torchmetrics
+from loguru import logger
 
 from project.core.errors import ConfigError, did_you_mean, listing, normalize
 from project.datasets.base import Dataset
@@ -86,6 +87,8 @@ class Registry:
         foreign = dict(self._foreign_classes())
         for candidate, cls in foreign.items():
             if normalize(candidate) == normalize(name):
+                for module, why in self.broken.items():
+                    logger.warning(f"{where} is {cls.__module__}.{candidate}; {module} was not imported: {why}")
                 return self._adopt(cls, candidate)
         raise ConfigError(self._unknown(name, where, foreign))
 

@@ -19,7 +19,7 @@ for _stage in ("validate", "test", "predict"):
         "ckpt_path": "checkpoint, or a run's folder (checkpoints/best.ckpt, else the newest)",
         "results_dir": "where the results go (default: RUN/eval/STAGE)",
     }
-FLAGS = ("replace", "print_config")
+FLAGS = ("help", "print_config", "replace")
 
 
 @dataclass
@@ -30,8 +30,9 @@ class Arguments:
     configs: list[Path] = field(default_factory=list)
     overrides: list[Tree] = field(default_factory=list)
     options: dict[str, str] = field(default_factory=dict)
-    print_config: bool = False
     help: bool = False
+    print_config: bool = False
+    replace: bool = False
     slot_help: tuple[str, str] | None = None
 
 
@@ -49,18 +50,15 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     arguments, values, words = Arguments(stage), [], list(argv[1:])
     while words:
         name, equals, value = words.pop(0).partition("=")
-        if name in ("-h", "--help"):
-            arguments.help = True
-            continue
-        if name == "-c":
-            name = "--config"
+        name = {"-h": "--help", "-c": "--config"}.get(name, name)
         if not name.startswith("--") or name == "--":
             raise ConfigError(f"'{name}' is not an option; options begin with -- and take one value each")
         name = name[2:]
-        if name == "print_config":
-            arguments.print_config = True
-        elif name in FLAGS and name in STAGES[stage]:
-            arguments.options[name] = "true"
+        _refuse_option_of_another_stage(name, stage)
+        if name in FLAGS:
+            if equals:
+                raise ConfigError(f"--{name} takes no value")
+            setattr(arguments, name, True)
         elif name.endswith(".help"):
             chosen = value or (words.pop(0) if words and not words[0].startswith("-") else "")
             arguments.slot_help = (name.removesuffix(".help"), chosen)
@@ -77,7 +75,6 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         elif name in STAGES[stage]:
             arguments.options[name] = value
         else:
-            _refuse_option_of_another_stage(name, stage)
             arguments.overrides.append(_override(name, value))
     return arguments
 
@@ -89,5 +86,5 @@ def _override(name: str, value: str) -> Tree:
 
 def _refuse_option_of_another_stage(name: str, stage: str) -> None:
     stages = [other for other, options in STAGES.items() if name in options]
-    if stages:
+    if stages and stage not in stages:
         raise ConfigError(f"--{name} is an option of {listing(stages)}, not of {stage}")

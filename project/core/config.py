@@ -35,6 +35,18 @@ class Config:
     data_class: type[pl.LightningDataModule]
     leaves: list[Leaf]
 
+    def parse(self, parser: ArgumentParser, values: Tree) -> Namespace:
+        """The values, typed.
+
+        Raises:
+            ConfigError: a value of the wrong type.
+        """
+        try:
+            namespace: Namespace = parser.parse_object(values)
+            return namespace
+        except (ArgumentError, TypeError, ValueError) as error:
+            raise self._explain(error) from error
+
     def text(self, parser: ArgumentParser, namespace: Namespace) -> str:
         """The whole configuration, defaults included, as yaml that gives the same run."""
         tree = yaml.safe_load(parser.dump(namespace, skip_unset=False, format="yaml", skip_validation=True))
@@ -45,7 +57,7 @@ class Config:
             {key: slots.collapse(tree[key], parameter.annotation) for key, parameter in root_parameters().items()}
         )
 
-    def explain(self, error: Exception) -> ConfigError:
+    def _explain(self, error: Exception) -> ConfigError:
         """What is wrong in the yaml, where jsonargparse refused it."""
         for leaf in self.leaves:
             if not _fits(leaf):
@@ -64,7 +76,7 @@ def build_config(tree: Tree) -> Config:
     check_names(tree, parameters, "")
     slots = Slots(_fills(tree))
     values = slots.arguments(tree, parameters, "")
-    _refuse_lightnings_clipping(values.get("trainer", {}))
+    _refuse_what_the_engine_does(values.get("trainer", {}))
     classes: dict[str, Any] = {}
     for key in BUILT:
         module, _, name = values[key]["class_path"].rpartition(".")
@@ -89,10 +101,12 @@ def _fills(tree: Tree) -> dict[type, Tree]:
     }
 
 
-def _refuse_lightnings_clipping(trainer: Tree) -> None:
+def _refuse_what_the_engine_does(trainer: Tree) -> None:
     for key in ("gradient_clip_val", "gradient_clip_algorithm"):
         if trainer.get(key) is not None:
             raise ConfigError(f"trainer.{key} is not used here: say model.clip: {{value: ..., algorithm: norm}}")
+    if trainer.get("barebones"):
+        raise ConfigError("trainer.barebones is not used here: it forbids logs and checkpoints")
 
 
 def _fits(leaf: Leaf) -> bool:

@@ -116,11 +116,18 @@ def devices(trainer: pl.Trainer) -> int:
     return trainer.num_devices * trainer.num_nodes
 
 
+def set_name(trainer: pl.Trainer, part: str, index: int) -> str:
+    """The name of a set of a part (val, eval, predict): the yaml's, or its number; none for a set that stands alone."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if isinstance(data, DataModule):
+        return data.set_names(part)[index]
+    loaders = {"val": trainer.num_val_batches, "eval": trainer.num_test_batches, "predict": trainer.num_predict_batches}
+    return str(index) if len(loaders[part]) > 1 else ""
+
+
 def part_name(trainer: pl.Trainer, part: str, index: int) -> str:
     """`val`, or `val/SET` where the set has a name."""
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    names = data.set_names(part) if isinstance(data, DataModule) else []
-    return f"{part}/{names[index]}" if index < len(names) and names[index] else part
+    return "/".join(filter(None, (part, set_name(trainer, part, index))))
 
 
 def _build(make: MakeDataset, where: str) -> Dataset:

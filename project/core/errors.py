@@ -3,13 +3,16 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from sysconfig import get_paths
 from traceback import extract_tb
 
+import lightning_fabric
 import pytorch_lightning
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-_PROJECT = Path(__file__).parent.parent
-_LIGHTNING = Path(pytorch_lightning.__file__).parent
+_CORE = Path(__file__).parent
+_LIBRARIES = [Path(get_paths()[name]) for name in ("stdlib", "purelib", "platlib")]
+_LIGHTNING = [Path(str(package.__file__)).parent for package in (pytorch_lightning, lightning_fabric)]
 RAISED_IN = "raised in "
 
 
@@ -18,11 +21,28 @@ class ConfigError(Exception):
 
 
 def is_mistake(error: BaseException) -> bool:
-    """Whether an exception tells of the user's yaml: ours does, and what Lightning itself refuses."""
-    if isinstance(error, ConfigError | MisconfigurationException):
+    """Whether an exception tells of the user's yaml: ours does, and what Lightning refuses of the engine's calls.
+
+    What Lightning refuses of a call in the user's own code is not: that needs a traceback.
+    """
+    if isinstance(error, ConfigError):
         return True
-    frames = extract_tb(error.__traceback__)
-    return isinstance(error, ValueError) and bool(frames) and _LIGHTNING in Path(frames[-1].filename).parents
+    files = [Path(frame.filename) for frame in extract_tb(error.__traceback__)]
+    callers = [file for file in files if not _in_lightning(file)]
+    refused = isinstance(error, MisconfigurationException | ValueError | RuntimeError)
+    return refused and callers != files and _in_lightning(files[-1]) and _CORE in callers[-1].parents
+
+
+def mistake(error: BaseException) -> str:
+    """A mistake's message in one to three lines, also when it crossed from a DataLoader's worker as text."""
+    text = str(error).strip()
+    if text.startswith(f"Caught {ConfigError.__name__} in DataLoader"):
+        text = text.rpartition(f"{ConfigError.__name__}: ")[2]
+    return "\n".join(text.splitlines()[:3])
+
+
+def _in_lightning(file: Path) -> bool:
+    return any(folder in file.parents for folder in _LIGHTNING)
 
 
 def normalize(name: str) -> str:
@@ -51,7 +71,7 @@ def note_where(error: BaseException, where: str) -> None:
 def where_raised(error: BaseException) -> str:
     """The line that `note_where` left, also when the exception crossed from a DataLoader's worker as text.
 
-    An exception without one came from elsewhere: then the line names the innermost code of this project.
+    An exception without one came from elsewhere: then the line names the innermost code that is no library's.
     """
     notes: list[str] = getattr(error, "__notes__", [])
     lines = [*notes, *(line.strip() for line in str(error).splitlines())]
@@ -59,6 +79,10 @@ def where_raised(error: BaseException) -> str:
         if line.startswith(RAISED_IN):
             return line
     frames = extract_tb(error.__traceback__)
-    own = [frame for frame in frames if f"{_PROJECT}/" in frame.filename and f"{_PROJECT}/core/" not in frame.filename]
-    frame = (own or frames)[-1]
+    frame = ([frame for frame in frames if _is_of_the_owner(Path(frame.filename))] or frames)[-1]
     return f"{RAISED_IN}{frame.name} ({frame.filename}:{frame.lineno})"
+
+
+def _is_of_the_owner(file: Path) -> bool:
+    """Whether somebody here wrote it: not the engine, nor a library."""
+    return _CORE not in file.parents and not any(folder in file.parents for folder in _LIBRARIES)

@@ -23,11 +23,12 @@ class Mean(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("total", torch.zeros(()), "sum")
-        self.add_state("weight", torch.zeros(()), "sum")
+        # float32 whatever the default is: under bf16-true a sum in bf16 stands still after some hundred samples.
+        self.add_state("total", torch.zeros((), dtype=torch.float32), "sum")
+        self.add_state("weight", torch.zeros((), dtype=torch.float32), "sum")
 
     def update(self, value: Tensor, weight: float) -> None:
-        self.total += value * weight
+        self.total += value.float() * weight
         self.weight += weight
 
     def compute(self) -> Tensor:
@@ -90,20 +91,33 @@ class Evaluation(Metrics):
         super().reset()
 
 
-def scalars(name: str, value: Any) -> Tensors:
+def scalars(name: str, value: Any, where: str = "model.metric") -> Tensors:
     """A metric's value as scalars by name: a vector and a dict have one for each entry.
 
     Raises:
         ConfigError: the value has two dimensions or more.
     """
     if isinstance(value, Mapping):
-        return {inner: entry for key, item in value.items() for inner, entry in scalars(f"{name}/{key}", item).items()}
+        return {
+            inner: entry
+            for key, item in value.items()
+            for inner, entry in scalars(f"{name}/{key}", item, where).items()
+        }
     tensor = torch.as_tensor(value)
     if tensor.numel() == 1:
         return {name: tensor.reshape(())}
     if tensor.ndim > 1:
-        raise ConfigError(f"model.metric.{name} is a tensor {tuple(tensor.shape)}; only scalars and vectors are logged")
+        raise ConfigError(f"{where}.{name} is a tensor {tuple(tensor.shape)}; only scalars and vectors are logged")
     return {f"{name}/{i}": entry for i, entry in enumerate(tensor)}
+
+
+def per_sample(tensors: Tensors, count: int) -> Tensors:
+    """Those of the tensors that have one entry for each of the batch's `count` samples."""
+    return {
+        name: value
+        for name, value in tensors.items()
+        if isinstance(value, Tensor) and value.ndim and len(value) == count
+    }
 
 
 def batch_size(batch: Tensors) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset, Sampler, default_collate
+from torch.utils.data import DataLoader, IterableDataset, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
 from project.core.errors import ConfigError, note_where
@@ -45,9 +45,6 @@ class Fetch(TorchDataset[Batch]):
             raise ConfigError(f"{self.where} yields a {type(batch).__name__}; a sample is a dict of named tensors")
         return {"index": torch.tensor(indices)} | batch
 
-    def __getitem__(self, index: int) -> Batch:
-        return self.__getitems__([index])
-
     def __len__(self) -> int:
         return len(self.dataset)
 
@@ -61,19 +58,18 @@ def build_loader(
     """
     if isinstance(dataset, IterableDataset):
         collate: Any = getattr(dataset, "collate", default_collate)
-        return DataLoader(dataset, batch_size, collate_fn=collate, drop_last=shuffle, **workers)
+        return DataLoader(dataset, batch_size=batch_size, collate_fn=collate, drop_last=shuffle, **workers)
     fetch = Fetch(dataset, where)
     if len(fetch) == 0:
         raise ConfigError(f"{fetch.where} has no samples")
-    order: Sampler[int] | range = range(len(fetch))
+    order = None
     if shuffle:
         order = ShuffledOrder(len(fetch), seed, getattr(dataset, "order", None))
         if len(order) < batch_size:
             raise ConfigError(
                 f"data.batch_size is {batch_size}, but {fetch.where} has {len(order)} samples: not one whole batch"
             )
-    batches = BatchSampler(order, batch_size, drop_last=shuffle)
-    return DataLoader(fetch, batch_sampler=batches, collate_fn=_as_it_is, **workers)
+    return DataLoader(fetch, batch_size=batch_size, sampler=order, drop_last=shuffle, collate_fn=_as_it_is, **workers)
 
 
 def shorten(indices: list[int]) -> str:

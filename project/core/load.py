@@ -15,9 +15,9 @@ def load_module(run: Path) -> pl.LightningModule:
     path = find_checkpoint(run)
     checkpoint = read_checkpoint(path)
     config = build_config(parse_yaml(checkpoint["run_config"], f"the config in {path}"))
-    parser = LightningArgumentParser()
+    parser = LightningArgumentParser(exit_on_error=False)
     parser.add_lightning_class_args(config.model_class, "model")
-    namespace = parser.parse_object({"model": config.values["model"]})
+    namespace = config.parse(parser, {"model": config.values["model"]})
     module: pl.LightningModule = parser.instantiate(namespace).model
     load_weights(module, checkpoint, path)
     return module.eval()

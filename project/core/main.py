@@ -10,7 +10,7 @@ from loguru import logger
 from project.core.arguments import Arguments, parse_arguments
 from project.core.checkpoint import find_checkpoint, read_checkpoint, run_of
 from project.core.config import build_config
-from project.core.errors import ConfigError, is_mistake, where_raised
+from project.core.errors import ConfigError, is_mistake, mistake, where_raised
 from project.core.help import slot_help, stage_help
 from project.core.log import logging_to
 from project.core.stages import Stages, Trained
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _run(parse_arguments(sys.argv[1:] if argv is None else argv), stack)
         except Exception as error:
             if is_mistake(error):
-                print("error:", "\n".join(str(error).strip().splitlines()[:3]), file=sys.stderr)
+                print("error:", mistake(error), file=sys.stderr)
                 return 2
             logger.opt(exception=error).error(where_raised(error))
             return 1

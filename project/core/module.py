@@ -1,6 +1,7 @@
 """The LightningModules of the engine: the base of all, and the supervised one that most yaml files use."""
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -12,8 +13,8 @@ from torch.optim import Optimizer
 from project.core.datamodule import part_name
 from project.core.errors import ConfigError
 from project.core.evaluation import Evaluation, Metrics, scalars
-from project.core.optimization import Clip, Optimization, ParameterGroup
-from project.core.wiring import LossTerm, MetricTerm, NetTerm, Tensors, Wire
+from project.core.optimization import Clip, Optimization, ParameterGroup, freeze
+from project.core.wiring import Inputs, LossTerm, MetricTerm, NetTerm, Tensors, Wire
 
 
 class BaseModule(pl.LightningModule):
@@ -81,6 +82,7 @@ class SupervisedModule(BaseModule):
         self.compile_net = compile
         self.metric_terms = metric
         self.call_net = Wire(self.net, "forward", "model.net", net.inputs)
+        self.call_predict = Wire(self.net, "predict", "model.net") if hasattr(self.net, "predict") else None
         self.call_losses = {
             name: Wire(term.loss, "forward", f"model.loss.{name}", term.inputs) for name, term in loss.items()
         }
@@ -90,12 +92,13 @@ class SupervisedModule(BaseModule):
         self.evaluations: list[Evaluation] = []
 
     def setup(self, stage: str) -> None:
-        """Compiles the net in place: names and weights stay as they are."""
+        """Freezes parameters, and compiles the net in place: names and weights stay as they are."""
+        freeze(self, self.optimization.groups)
         if self.compile_net:
             self.net.compile()
 
     def configure_optimizers(self) -> Any:
-        return self.optimization.configure(self, clips=self.clip != Clip())
+        return self.optimization.configure(self, clips=self.clip.active)
 
     def forward(self, batch: Tensors) -> Tensors:
         """The net's output, a dict of named tensors."""
@@ -111,26 +114,24 @@ class SupervisedModule(BaseModule):
     def loss_values(self, batch: Tensors, output: Tensors) -> Tensors:
         """Each loss by name, and `sum`, their weighted sum."""
         values: Tensors = {}
-        total: Tensor | float = 0.0
+        weighted = []
         for name, call in self.call_losses.items():
             value = call(batch, output)
-            if isinstance(value, Mapping):
-                parts = scalars(name, value)
-                values |= parts
-                value = torch.stack(list(parts.values())).sum()
-            else:
-                values[name] = value
-            total = total + self.weights[name] * value
-        if isinstance(total, Tensor):
-            values["sum"] = total
-        return values
+            parts = scalars(name, value, "model.loss") if isinstance(value, Mapping) else {name: value}
+            for part, loss in parts.items():
+                if loss.ndim:
+                    raise ConfigError(f"model.loss.{part} returns a tensor {tuple(loss.shape)}; a loss is a scalar")
+                weighted.append(self.weights[name] * loss)
+            values |= parts
+        return values | {"sum": torch.stack(weighted).sum()}
 
     def training_step(self, batch: Tensors, batch_idx: int) -> dict[str, Any]:
         output = self(batch)
         losses = self.loss_values(batch, output)
+        detached = {name: value.detach() for name, value in output.items() if isinstance(value, Tensor)}
         if self.logs_now or not self.wired:
-            self._log_training(batch, output, losses)
-        return {"loss": losses["sum"], "output": output}
+            self._log_training(batch, detached, losses)
+        return {"loss": losses["sum"], "output": detached}
 
     def on_train_start(self) -> None:
         self.train_metrics, self.wired = Metrics(self.metric_terms, self.device), False
@@ -157,8 +158,8 @@ class SupervisedModule(BaseModule):
     def predict_step(self, batch: Tensors, batch_idx: int, dataloader_idx: int = 0) -> Tensors:
         """What the net's `predict` makes of its output; the output itself where it has none."""
         output = self(batch)
-        predict: Callable[..., Tensors] | None = getattr(self.net, "predict", None)
-        return predict(**output) if predict else output
+        prediction: Tensors = self.call_predict({}, output) if self.call_predict else output
+        return prediction
 
     def per_sample(self, batch: Tensors, output: Tensors) -> Tensors:
         """The columns of samples.csv: each loss and metric that knows its value per sample, `(B,)`."""
@@ -169,9 +170,8 @@ class SupervisedModule(BaseModule):
         assert self.train_metrics is not None
         self.wired = True
         with torch.no_grad():
-            detached = {name: value.detach() for name, value in output.items()}
             self.train_metrics.reset()
-            self.train_metrics.update(batch, detached)
+            self.train_metrics.update(batch, output)
             values = {name: value.detach() for name, value in losses.items()} | self.train_metrics.compute()
         if self.logs_now:
             self.log_dict({f"train/{name}": value for name, value in values.items()})
@@ -199,11 +199,15 @@ def _check_names(loss: Mapping[str, LossTerm], metric: Mapping[str, MetricTerm])
 
 
 def _per_sample_wires(loss: Mapping[str, LossTerm], metric: Mapping[str, MetricTerm]) -> dict[str, Wire]:
+    rooms: list[tuple[str, str, Any, Inputs | None]] = [
+        *(("loss", name, term.loss, term.inputs) for name, term in loss.items()),
+        *(("metric", name, term.metric, term.inputs) for name, term in metric.items()),
+    ]
     wires = {}
-    for name, term in loss.items():
-        if hasattr(term.loss, "per_sample"):
-            wires[name] = Wire(term.loss, "per_sample", f"model.loss.{name}", term.inputs)
-    for name, measured in metric.items():
-        if hasattr(measured.metric, "per_sample"):
-            wires[name] = Wire(measured.metric, "per_sample", f"model.metric.{name}", measured.inputs)
+    for kind, name, owner, inputs in rooms:
+        if hasattr(owner, "per_sample"):
+            # It may do with fewer arguments than `forward` or `update`, for which `inputs` is written.
+            known = inspect.signature(owner.per_sample).parameters
+            own = {argument: tensor for argument, tensor in (inputs or {}).items() if argument in known}
+            wires[name] = Wire(owner, "per_sample", f"model.{kind}.{name}", own)
     return wires

@@ -31,6 +31,11 @@ class Clip:
     value_after: float | None = None
     algorithm: Literal["norm", "value"] = "norm"
 
+    @property
+    def active(self) -> bool:
+        """Whether any epoch clips."""
+        return self.value > 0 or bool(self.value_after)
+
     def at(self, epoch: int) -> float:
         """The value that holds in an epoch (from 0)."""
         return self.value if self.value_after is None or epoch < self.warmup_epochs else self.value_after
@@ -91,43 +96,56 @@ def build_optimizer(
     Not fused where gradients are clipped under mixed precision: Lightning refuses the two together.
     """
     given = getattr(optimizer, "keywords", {})
-    free = "fused" in given and not any(given.get(name) for name in ("fused", "foreach", "differentiable"))
+    free = given.get("fused", True) is None and not (given.get("foreach") or given.get("differentiable"))
     mixed = isinstance(module.trainer.precision_plugin, MixedPrecision)
-    if free and given["fused"] is None and not (clips and mixed):
+    if free and not (clips and mixed):
         return optimizer(parameters, fused=True)  # type: ignore[call-arg]
     return optimizer(parameters)
 
 
-def parameter_groups(module: nn.Module, groups: list[ParameterGroup]) -> list[dict[str, Any]]:
-    """The trainable parameters in the optimizer's form; frozen ones lose `requires_grad`.
+def freeze(module: nn.Module, groups: list[ParameterGroup]) -> None:
+    """Takes `requires_grad` from the parameters of the groups that say so.
 
     Raises:
-        ConfigError: a pattern matches nothing, or all is frozen.
+        ConfigError: a pattern matches nothing.
     """
+    for group, parameters in zip(groups, _match(module, groups)[1:], strict=True):
+        for parameter in parameters if group.freeze else ():
+            parameter.requires_grad_(False)
+
+
+def parameter_groups(module: nn.Module, groups: list[ParameterGroup]) -> list[dict[str, Any]]:
+    """The trainable parameters in the optimizer's form.
+
+    Raises:
+        ConfigError: a pattern matches nothing, or nothing is trainable.
+    """
+    named = [ParameterGroup("rest"), *groups]
+    result = []
+    for group, parameters in zip(named, _match(module, groups), strict=True):
+        settings = {"lr": group.lr, "weight_decay": group.weight_decay}
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        if trained:
+            given = {name: value for name, value in settings.items() if value is not None}
+            result.append({"params": trained, "name": group.match} | given)
+    if not result:
+        raise ConfigError("model.groups: every parameter is frozen, or the net has none; nothing is left to train")
+    if len(result) == 1:
+        del result[0]["name"]
+    return result
+
+
+def _match(module: nn.Module, groups: list[ParameterGroup]) -> list[list[nn.Parameter]]:
+    """The parameters that no group matches, then those of each group; the first that matches takes one."""
     rest = dict(module.named_parameters())
-    result: list[dict[str, Any]] = []
+    matched = []
     for group in groups:
-        matched = {name: parameter for name, parameter in rest.items() if fnmatchcase(name, group.match)}
-        if not matched:
+        names = [name for name in rest if fnmatchcase(name, group.match)]
+        if not names:
             near = did_you_mean(group.match, [name for name, _ in module.named_parameters()])
             raise ConfigError(f"model.groups: '{group.match}' matches no parameter that is still free{near}")
-        for name, parameter in matched.items():
-            del rest[name]
-            parameter.requires_grad_(not group.freeze)
-        settings = {"lr": group.lr, "weight_decay": group.weight_decay}
-        result.append(
-            {"params": list(matched.values()), "name": group.match}
-            | {name: value for name, value in settings.items() if value is not None}
-        )
-    result.insert(0, {"params": list(rest.values()), "name": "rest"})
-    trained = [
-        group | {"params": params}
-        for group in result
-        if (params := [parameter for parameter in group["params"] if parameter.requires_grad])
-    ]
-    if not trained:
-        raise ConfigError("model.groups: every parameter is frozen, or the net has none; nothing is left to train")
-    return trained if len(trained) > 1 else [{key: value for key, value in trained[0].items() if key != "name"}]
+        matched.append([rest.pop(name) for name in names])
+    return [list(rest.values()), *matched]
 
 
 def _run_length(module: LightningModule, interval: str) -> int:

@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from project.core.datamodule import part_name
-from project.core.evaluation import batch_size
+from project.core.evaluation import batch_size, per_sample
 from project.core.files import write_picture
 from project.core.records import tensorboards
 from project.core.settings import Progress
@@ -29,10 +29,11 @@ class Sketch:
 
     def add(self, batch: Tensors, output: Tensors) -> None:
         """Takes what is still wanted of a batch, onto the CPU."""
-        wanted = min(self.samples - self.count, batch_size(batch))
+        size = batch_size(batch)
+        wanted = min(self.samples - self.count, size)
         if wanted > 0:
-            self.batches.append(_first(batch, wanted))
-            self.outputs.append(_first(output, wanted))
+            for tensors, kept in ((batch, self.batches), (output, self.outputs)):
+                kept.append({name: value[:wanted].cpu() for name, value in per_sample(tensors, size).items()})
             self.count += wanted
 
     def draw(self) -> Tensor:
@@ -96,10 +97,6 @@ class ProgressPictures(Callback):
 def _add(sketch: Sketch, batch: Any, outputs: Any) -> None:
     if isinstance(outputs, Mapping) and "output" in outputs:
         sketch.add(batch, outputs["output"])
-
-
-def _first(tensors: Tensors, count: int) -> Tensors:
-    return {name: value[:count].detach().cpu() for name, value in tensors.items() if isinstance(value, Tensor)}
 
 
 def _joined(parts: list[Tensors]) -> Tensors:

@@ -25,8 +25,8 @@ class Records(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # An interval longer than an epoch would leave the curves of a small set empty.
-        batches = max(1, trainer.num_training_batches)
-        trainer.log_every_n_steps = int(min(trainer.log_every_n_steps, batches))  # type: ignore[attr-defined]
+        steps = max(1, trainer.num_training_batches / trainer.accumulate_grad_batches)
+        trainer.log_every_n_steps = int(min(trainer.log_every_n_steps, steps))  # type: ignore[attr-defined]
         for board in tensorboards(trainer):
             board.add_text("config", f"```yaml\n{self.config}```", trainer.global_step)
 

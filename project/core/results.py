@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from loguru import logger
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from project.core.datamodule import part_name
-from project.core.evaluation import batch_size
+from project.core.datamodule import set_name
+from project.core.errors import ConfigError
+from project.core.evaluation import batch_size, per_sample
 from project.core.files import write_picture, write_text
 from project.core.pictures import Sketch
 from project.core.wiring import Tensors, VisualTerm
@@ -32,6 +35,7 @@ class Results(Callback):
     def __init__(self, folder: Path, visual: VisualTerm | None) -> None:
         self.folder, self.visual = folder, visual
         self.rows: dict[int, list[Tensors]] = {}
+        self.counts: Counter[int] = Counter()
         self.sketches: dict[int, Sketch] = {}
 
     def on_test_batch_end(
@@ -43,10 +47,10 @@ class Results(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if not (isinstance(outputs, dict) and "output" in outputs):
+        if not (isinstance(outputs, Mapping) and "output" in outputs):
             return
-        per_sample = getattr(pl_module, "per_sample", None)
-        self._add_rows(batch, per_sample(batch, outputs["output"]) if per_sample else {}, dataloader_idx)
+        columns = getattr(pl_module, "per_sample", None)
+        self._add_rows(batch, columns(batch, outputs["output"]) if columns else {}, dataloader_idx)
         if self.visual is not None:
             sketch = self.sketches.setdefault(dataloader_idx, Sketch(self.visual, _PICTURED))
             sketch.add(batch, outputs["output"])
@@ -62,7 +66,9 @@ class Results(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._add_rows(batch, outputs, dataloader_idx)
+        if not isinstance(outputs, Mapping):
+            raise ConfigError(f"predict_step returns a {type(outputs).__name__}; it must be a dict of named tensors")
+        self._add_rows(batch, dict(outputs), dataloader_idx)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._write(trainer, "eval")
@@ -74,10 +80,11 @@ class Results(Callback):
         self._write(trainer, "predict")
 
     def _add_rows(self, batch: Tensors, columns: Tensors, dataloader_idx: int) -> None:
-        batches = self.rows.setdefault(dataloader_idx, [])
-        done = sum(len(rows["index"]) for rows in batches)
-        index = batch.get("index", torch.arange(done, done + batch_size(batch)))
-        batches.append({name: value.detach().cpu() for name, value in ({"index": index} | columns).items()})
+        size, done = batch_size(batch), self.counts[dataloader_idx]
+        rows = {"index": batch.get("index", torch.arange(done, done + size))} | per_sample(columns, size)
+        kept = {name: value.detach().cpu() for name, value in rows.items() if value.ndim <= 2}
+        self.rows.setdefault(dataloader_idx, []).append(kept)
+        self.counts[dataloader_idx] += size
 
     def _write(self, trainer: pl.Trainer, part: str) -> None:
         if not trainer.is_global_zero:
@@ -96,17 +103,17 @@ class Results(Callback):
         logger.info(f"results are in {self.folder}")
 
     def _set_folder(self, trainer: pl.Trainer, part: str, index: int) -> Path:
-        return self.folder / part_name(trainer, part, index).removeprefix(part).removeprefix("/")
+        return self.folder / set_name(trainer, part, index)
 
 
 def table(batches: list[Tensors]) -> str:
-    """The batches' columns as csv, sorted by `index`; a tensor `(B, K)` has K columns, larger ones have none."""
+    """The batches' columns as csv, sorted by `index`; a tensor `(B, K)` has K columns."""
     joined = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
     columns: dict[str, Tensor] = {}
     for name, value in joined.items():
         if value.ndim == 1:
             columns[name] = value
-        elif value.ndim == 2:
+        else:
             columns |= {f"{name}_{i}": column for i, column in enumerate(value.unbind(1))}
     order = joined["index"].argsort(stable=True)
     text = io.StringIO()

@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import tempfile
 from datetime import datetime
 from pathlib import Path
 
@@ -33,48 +34,53 @@ class RunFolder:
     def __init__(self, root: str, name: str) -> None:
         if not name or Path(name).name != name or name.startswith("."):
             raise ConfigError(f"name is '{name}'; it must be the name of a folder, without slashes or a leading dot")
-        self.path = Path(root).absolute() / name
-        self._shelf = self.path.parent / ".old"
+        self.root = Path(root).absolute()
+        self.path = self.root / name
+        self._shelf = self.root / ".old"
         self._shelved: Path | None = None
+        self._made: list[Path] = []
         self._lock: int | None = None
 
     @rank_zero_only
     def refuse_if_taken(self, replace: bool) -> None:
         """Raises ConfigError where the folder holds a run that must not be replaced."""
-        checkpoints = list((self.path / "checkpoints").glob("*.ckpt"))
-        if checkpoints and not replace:
+        if self._holds_run() and not replace:
             raise ConfigError(
                 f"{self.path} holds a run already: take another --name, or --replace to move it to {self._shelf}"
             )
 
     @rank_zero_only
-    def claim(self, config: str) -> None:
-        """Makes the folder, with config.yaml and job.sh in it; whatever was there goes to ROOT/.old/."""
-        self._lock_or_refuse()
-        if self.path.exists():
-            taken = [
-                int(number) for path in self._shelf.glob("*") if (number := path.name.rpartition(".")[2]).isdigit()
-            ]
-            self._shelved = self._shelf / f"{self.path.name}.{max(taken, default=0) + 1}"
-            self._shelf.mkdir(exist_ok=True)
-            self.path.rename(self._shelved)
-            self.release()
-        self.path.mkdir(parents=True)
-        self._lock_or_refuse()
+    def claim(self, config: str, replace: bool) -> None:
+        """Makes the folder, with config.yaml and job.sh in it; what was there goes to ROOT/.old/.
+
+        Raises:
+            ConfigError: it holds a run that must not be replaced, or another process trains in it.
+        """
+        self._make(self.root)
+        root = _lock(self.root, wait=True)  # one process at a time looks and moves
+        try:
+            if self.path.exists():
+                os.close(_lock(self.path, wait=False))
+                self.refuse_if_taken(replace)
+                self._shelve()
+            self._make(self.path)
+            self._lock = _lock(self.path, wait=False)
+        finally:
+            os.close(root)
         write_text(self.path / "config.yaml", config)
         self._write_job()
 
+    @rank_zero_only
     def discard(self) -> None:
-        """Takes `claim` back, for a run that a mistake of the user's ended before it had a checkpoint."""
-        if self._lock is None or list((self.path / "checkpoints").glob("*.ckpt")):
+        """Takes `claim` back, for a run that a mistake of the user's ended before its first step."""
+        if self._lock is None or self._holds_run():
             return
         shutil.rmtree(self.path)
         if self._shelved is not None:
             self._shelved.rename(self.path)
-        if self._shelf.is_dir() and not any(self._shelf.iterdir()):
-            self._shelf.rmdir()
-        if not any(self.path.parent.iterdir()):
-            self.path.parent.rmdir()
+        for folder in reversed(self._made):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
     def release(self) -> None:
         """Lets other processes have the folder."""
@@ -82,38 +88,64 @@ class RunFolder:
             os.close(self._lock)
             self._lock = None
 
-    def _lock_or_refuse(self) -> None:
-        """Two trainings that write one folder would spoil each other's files."""
-        if not self.path.is_dir():
-            return
-        self._lock = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self.release()
-            raise ConfigError(f"{self.path} is being written by a run that goes on: take another --name") from error
-        except OSError:
-            pass  # a file system without locks
+    def _holds_run(self) -> bool:
+        return any((self.path / "checkpoints").glob("*.ckpt"))
+
+    def _make(self, folder: Path) -> None:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        self._made += reversed(missing)
+
+    def _shelve(self) -> None:
+        self._make(self._shelf)
+        numbers = [path.name.rpartition(".")[2] for path in self._shelf.glob(f"{self.path.name}.*")]
+        number = 1 + max((int(number) for number in numbers if number.isdigit()), default=0)
+        self._shelved = self.path.rename(self._shelf / f"{self.path.name}.{number}")
 
     def _write_job(self) -> None:
-        commit = _git("rev-parse", "HEAD") or "unknown (not a git checkout)\n"
-        difference = _git("diff", "HEAD")
+        commit = _git("rev-parse", "HEAD").strip() or "unknown (not a git checkout)"
+        difference = _difference()
         if difference:
             write_text(self.path / "git.diff", difference)
-            commit = f"{commit.strip()} with the changes of git.diff"
+            commit = f"{commit} with the changes of git.diff"
         text = _JOB.format(
             name=shlex.quote(self.path.name),
             time=datetime.now().isoformat(" ", "seconds"),
-            commit=commit.strip(),
+            commit=commit,
             folder=shlex.quote(str(Path.cwd())),
         )
         write_text(self.path / "job.sh", text)
 
 
-def _git(*arguments: str) -> str:
-    """What git prints; nothing outside a repository."""
+def _lock(folder: Path, wait: bool) -> int:
+    """An open file that holds the folder's lock: two trainings that write one folder would spoil each other's files."""
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, errors="replace")
+        fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError as error:
+        os.close(opened)
+        raise ConfigError(f"{folder} is being written by a run that goes on: take another --name") from error
+    except OSError:
+        pass  # a file system without locks
+    return opened
+
+
+def _difference() -> str:
+    """What differs from the commit, new files included; the index stays as it is."""
+    index = Path(_git("rev-parse", "--git-path", "index").strip())
+    if not index.is_file():
+        return ""
+    with tempfile.TemporaryDirectory() as folder:
+        copied = shutil.copy(index, folder)
+        _git("add", "--intent-to-add", ".", index=copied)
+        return _git("diff", "HEAD", index=copied)
+
+
+def _git(*arguments: str, index: str | None = None) -> str:
+    """What git prints; nothing outside a repository."""
+    environment = os.environ | ({"GIT_INDEX_FILE": index} if index else {})
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, errors="replace", env=environment)
     except FileNotFoundError:
         return ""
     return done.stdout if done.returncode == 0 else ""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from jsonargparse import ArgumentError
+from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from loguru import logger
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ProgressBar
@@ -75,10 +75,7 @@ class Stages(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         stage = self.arguments.stage
-        try:
-            self.config = parser.parse_object({"subcommand": stage, stage: self.given.values})
-        except (ArgumentError, TypeError, ValueError) as error:
-            raise self.given.explain(error) from error
+        self.config = self.given.parse(parser, {"subcommand": stage, stage: self.given.values})
         self.text = self.given.text(self._parser(stage), self.config[stage])
 
     def _parse_ckpt_path(self) -> None:
@@ -94,8 +91,8 @@ class Stages(LightningCLI):
         settings = self.config[self.arguments.stage]
         self.stack.enter_context(logging_to(settings.log_level))
         self.folder = RunFolder(settings.root, settings.name)
-        if self.arguments.stage == "fit":
-            self.folder.refuse_if_taken(replace="replace" in self.arguments.options)
+        if self.arguments.stage == "fit" and not settings.trainer.fast_dev_run:
+            self.folder.refuse_if_taken(self.arguments.replace)
 
     def after_instantiate_classes(self) -> None:
         if isinstance(self.datamodule, DataModule):
@@ -114,14 +111,15 @@ class Stages(LightningCLI):
             callbacks.append(Bar())
         callbacks += self._fit_callbacks(settings, arguments) if fits else self._evaluation_callbacks(settings)
         arguments["callbacks"] = callbacks
-        plugins = arguments["plugins"] or []
-        arguments["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), SaveOnce()]
         if arguments["default_root_dir"] is None:
             arguments["default_root_dir"] = str(self.folder.path)
         try:
-            return pl.Trainer(**arguments)
+            trainer = pl.Trainer(**arguments)
         except (MisconfigurationException, ValueError, TypeError) as error:
             raise ConfigError(f"trainer: {error}") from error
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = SaveOnce()
+        return trainer
 
     def fit(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
         """Trains in the run's folder; without one where `trainer.fast_dev_run` only tries the code."""
@@ -129,14 +127,14 @@ class Stages(LightningCLI):
             logger.info("trainer.fast_dev_run: nothing is saved")
             self.trainer.fit(model, datamodule)
             return
-        self.folder.claim(self.text)
+        self.folder.claim(self.text, self.arguments.replace)
         self.stack.callback(self.folder.release)
         self.stack.enter_context(logging_to_file(self.folder.path / "log.txt"))
         logger.info(f"the run's folder is {self.folder.path}")
         try:
             self.trainer.fit(model, datamodule)
         except Exception as error:
-            if is_mistake(error) and self.trainer.current_epoch == 0:
+            if is_mistake(error) and self.trainer.global_step == 0:
                 self.folder.discard()
             raise
 
@@ -161,12 +159,13 @@ class Stages(LightningCLI):
         logger.info(f"weights of {self.trained.path}")
 
     def _loggers(self, given: Any) -> list[Logger] | bool:
-        """TensorBoard, and beside it what the yaml names; none for `trainer.logger: false`."""
+        """What the yaml names, and TensorBoard beside it; none for `trainer.logger: false`."""
         if given is False:
             return False
-        others = [] if given in (None, True) else [given] if isinstance(given, Logger) else list(given)
-        board = TensorBoardLogger(self.folder.path, name="", version="event", default_hp_metric=False)
-        return [board, *(other for other in others if not isinstance(other, TensorBoardLogger))]
+        loggers = [] if given in (None, True) else [given] if isinstance(given, Logger) else list(given)
+        if not any(isinstance(logger, TensorBoardLogger) for logger in loggers):
+            loggers.append(TensorBoardLogger(self.folder.path, name="", version="event", default_hp_metric=False))
+        return loggers
 
     def _fit_callbacks(self, settings: Any, trainer: dict[str, Any]) -> list[Callback]:
         callbacks: list[Callback] = [Records(self.text), EpochLines("DEBUG" if on_terminal() else "INFO")]
@@ -177,8 +176,8 @@ class Stages(LightningCLI):
             folder = self.folder.path / "progress" if local else None
             callbacks.append(ProgressPictures(settings.visual, settings.progress, folder))
         if trainer["enable_checkpointing"] is not False:
-            validates = bool(self.given.values["data"].get("val"))
-            callbacks += checkpoint_callbacks(self.folder.path / "checkpoints", settings.checkpoint, validates)
+            sets = self.datamodule.set_names("val") if isinstance(self.datamodule, DataModule) else []
+            callbacks += checkpoint_callbacks(self.folder.path / "checkpoints", settings.checkpoint, sets)
         return callbacks
 
     def _evaluation_callbacks(self, settings: Any) -> list[Callback]:

@@ -73,7 +73,7 @@ class VisualTerm:
 class Wire:
     """Calls a method with the tensors of batch and output that its parameters name.
 
-    A parameter called `batch` or `output` gets the whole dict; one with a default is optional.
+    A parameter called `batch` or `output` gets the whole dict, `**name` the output; one with a default is optional.
 
     Args:
         owner: whose method is called.
@@ -88,14 +88,13 @@ class Wire:
     def __init__(self, owner: Any, method: str, where: str, inputs: Inputs | None = None) -> None:
         self.call = owner if method == "forward" else getattr(owner, method)
         self.where, self.owner = where, type(owner).__name__
-        parameters = [
-            parameter
-            for parameter in inspect.signature(getattr(owner, method)).parameters.values()
-            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        ]
+        signature = inspect.signature(getattr(owner, method)).parameters.values()
+        self.takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature)
+        plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        parameters = [parameter for parameter in signature if parameter.kind in plain]
         names, inputs = [parameter.name for parameter in parameters], inputs or {}
         for name in inputs:
-            if name not in names:
+            if name not in names and not self.takes_all:
                 near = did_you_mean(name, names)
                 raise ConfigError(
                     f"{where}.inputs: {self.owner}.{method} has no argument '{name}'{near}\nknown: {listing(names)}"
@@ -104,7 +103,8 @@ class Wire:
         self.sources = [
             (parameter.name, inputs.get(parameter.name, parameter.name), parameter.default is parameter.empty)
             for parameter in parameters
-        ]
+        ] + [(name, inputs[name], True) for name in inputs if name not in names]
+        self.takes_all = self.takes_all and not inputs
 
     def __call__(self, batch: Mapping[str, Tensor], output: Mapping[str, Tensor]) -> Any:
         """The call's result.
@@ -112,7 +112,7 @@ class Wire:
         Raises:
             ConfigError: a name that nothing provides, or that both batch and output have.
         """
-        arguments = {}
+        arguments = dict(output) if self.takes_all else {}
         for parameter, name, required in self.sources:
             if name in output:
                 if name in batch:

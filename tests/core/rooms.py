@@ -10,6 +10,7 @@ from pytorch_lightning import Callback
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
+from project.core.module import BaseModule
 from project.datasets.base import Dataset
 from project.losses.base import Loss
 from project.models.base import Model
@@ -79,6 +80,13 @@ class BrokenDataset(Counted):
         raise ZeroDivisionError("on purpose")
 
 
+class Bare(Counted):
+    """Yields tensors without a name."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return torch.zeros(1)  # type: ignore[return-value]
+
+
 class Collated(Counted):
     """Has a `collate` and an `order` of its own."""
 
@@ -102,6 +110,22 @@ class Stream(IterableDataset[dict[str, Tensor]]):
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         for index in range(self.length):
             yield {"image": torch.full((1, 8, 8), float(index)), "label": torch.tensor(index % 10)}
+
+
+class LogsVectors(BaseModule):
+    """Logs what Lightning refuses."""
+
+    def __init__(self, size: int = 3) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, size)
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        scores: Tensor = self.layer(batch["image"].flatten(1))
+        self.log("scores", scores)
+        return scores.mean()
 
 
 class GradientNorms(Callback):

@@ -11,8 +11,8 @@ def test_taken_apart() -> None:
     assert arguments.stage == "fit"
     assert arguments.configs == [Path("a.yaml"), Path("b.yaml")]
     assert arguments.overrides == [{"name": "x"}, {"model": {"net": {"width": "8"}}}]
-    assert arguments.options == {"replace": "true"}
-    assert arguments.print_config
+    assert arguments.options == {}
+    assert (arguments.print_config, arguments.replace, arguments.help) == (True, True, False)
 
 
 def test_scalars_stay_text_and_the_rest_is_yaml() -> None:

@@ -104,6 +104,21 @@ def test_missing_data_is_a_mistake(cli: Cli, tiny: Callable[..., str], tmp_path:
     assert not (tmp_path / "experiments").exists()
 
 
+def test_a_mistake_found_late_keeps_what_there_is(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    config = tiny({"trainer": {"callbacks": [{"type": "EarlyStopping", "monitor": "val/acuracy"}]}})
+    ran = cli("fit", "--config", config)
+    assert ran.code == 2
+    assert "error: Early stopping conditioned on metric `val/acuracy` which is not available" in ran.err
+    assert (tmp_path / "experiments/tiny/log.txt").exists()
+
+
+def test_what_lightning_refuses_of_the_users_code_has_a_traceback(cli: Cli, tiny: Callable[..., str]) -> None:
+    ran = cli("fit", "--config", tiny({"model": {"type": "tests.core.rooms.LogsVectors"}}))
+    assert ran.code == 1
+    assert "raised in training_step (" in ran.err
+    assert "Traceback (most recent call last):" in ran.err
+
+
 @pytest.mark.parametrize(
     ("over", "line"),
     [

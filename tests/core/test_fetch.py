@@ -14,7 +14,7 @@ class Tensors(Dataset[Tensor]):
         return torch.zeros(1)
 
     def __len__(self) -> int:
-        return 1 if len(self.__dict__) == 0 else 0
+        return 1
 
 
 class Batched(Counted):
@@ -44,7 +44,7 @@ def test_collate() -> None:
 
 def test_a_sample_must_be_a_dict() -> None:
     with pytest.raises(ConfigError, match=r"data.val \(Tensors\) yields a Tensor; a sample is a dict of named tensors"):
-        Fetch(Tensors(), "data.val")[0]
+        Fetch(Tensors(), "data.val").__getitems__([0])
 
 
 def test_an_exception_names_the_samples() -> None:
@@ -61,7 +61,7 @@ def test_training_is_shuffled_and_drops_the_incomplete_batch(workers: int) -> No
     assert [len(batch) for batch in batches] == [4, 4]
     assert len({index for batch in batches for index in batch}) == 8
     assert batches == [batch["index"].tolist() for batch in loader]
-    loader.batch_sampler.sampler.set_epoch(1)  # type: ignore[union-attr]
+    loader.sampler.set_epoch(1)  # type: ignore[attr-defined]
     assert batches != [batch["index"].tolist() for batch in loader]
 
 

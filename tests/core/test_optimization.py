@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from project.core.errors import ConfigError
-from project.core.optimization import Clip, ParameterGroup, parameter_groups
+from project.core.optimization import Clip, ParameterGroup, freeze, parameter_groups
 from tests.conftest import Cli
 
 # LBFGS needs a closure, Muon takes matrices only, SparseAdam sparse gradients.
@@ -90,10 +90,19 @@ def test_groups(cli: Cli, tiny: Callable[..., str]) -> None:
 
 def test_frozen_parameters_do_not_move() -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    groups = parameter_groups(net, [ParameterGroup("0.*", freeze=True)])
-    assert [len(group["params"]) for group in groups] == [2]
+    groups = [ParameterGroup("0.*", freeze=True)]
+    freeze(net, groups)
+    assert [len(group["params"]) for group in parameter_groups(net, groups)] == [2]
     assert not net[0].weight.requires_grad
     assert net[1].weight.requires_grad
+
+
+def test_what_the_net_froze_stays_frozen() -> None:
+    net = nn.Sequential(nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2))
+    groups = [ParameterGroup("*.weight", lr=1.0)]
+    freeze(net, groups)
+    assert [len(group["params"]) for group in parameter_groups(net, groups)] == [1, 1]
+    assert not net[0].weight.requires_grad
 
 
 def test_the_first_group_that_matches_takes_a_parameter() -> None:

@@ -50,7 +50,7 @@ def test_replace_loses_nothing(tmp_path: Path) -> None:
     finished(tmp_path)
     for number in (1, 2, 3):
         folder = RunFolder(str(tmp_path), "x")
-        folder.claim(f"number: {number}\n")
+        folder.claim(f"number: {number}\n", replace=True)
         finished_again = tmp_path / "x/checkpoints"
         finished_again.mkdir()
         (finished_again / "last.ckpt").write_text(f"weights {number}")
@@ -67,7 +67,7 @@ def test_a_folder_without_a_checkpoint_may_be_taken_over(tmp_path: Path) -> None
     (tmp_path / "x/log.txt").write_text("it failed")
     folder = RunFolder(str(tmp_path), "x")
     folder.refuse_if_taken(replace=False)
-    folder.claim("a: 1\n")
+    folder.claim("a: 1\n", replace=True)
     assert (tmp_path / ".old/x.1/log.txt").read_text() == "it failed"
     folder.release()
 
@@ -75,7 +75,7 @@ def test_a_folder_without_a_checkpoint_may_be_taken_over(tmp_path: Path) -> None
 def test_discard_takes_a_claim_back(tmp_path: Path) -> None:
     finished(tmp_path)
     folder = RunFolder(str(tmp_path), "x")
-    folder.claim("a: 1\n")
+    folder.claim("a: 1\n", replace=True)
     folder.discard()
     folder.release()
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
@@ -84,7 +84,7 @@ def test_discard_takes_a_claim_back(tmp_path: Path) -> None:
 
 def test_discard_keeps_a_run_that_has_a_checkpoint(tmp_path: Path) -> None:
     folder = RunFolder(str(tmp_path), "x")
-    folder.claim("a: 1\n")
+    folder.claim("a: 1\n", replace=True)
     (tmp_path / "x/checkpoints").mkdir()
     (tmp_path / "x/checkpoints/last.ckpt").write_text("weights")
     folder.discard()
@@ -92,15 +92,34 @@ def test_discard_keeps_a_run_that_has_a_checkpoint(tmp_path: Path) -> None:
     assert (tmp_path / "x/checkpoints/last.ckpt").exists()
 
 
+def test_a_run_that_was_finished_meanwhile_is_not_moved(tmp_path: Path) -> None:
+    late = RunFolder(str(tmp_path), "x")
+    late.refuse_if_taken(replace=False)
+    finished(tmp_path)
+    with pytest.raises(ConfigError, match="holds a run already"):
+        late.claim("a: 1\n", replace=False)
+    assert (tmp_path / "x/checkpoints/last.ckpt").read_text() == "weights"
+
+
+def test_discard_leaves_a_root_that_was_there(tmp_path: Path) -> None:
+    for root, stays in ((tmp_path, True), (tmp_path / "deep/er", False)):
+        folder = RunFolder(str(root), "x")
+        folder.claim("a: 1\n", replace=False)
+        folder.discard()
+        folder.release()
+        assert root.exists() is stays
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_trainings_cannot_write_one_folder(tmp_path: Path) -> None:
     first = RunFolder(str(tmp_path), "x")
-    first.claim("a: 1\n")
+    first.claim("a: 1\n", replace=True)
     second = RunFolder(str(tmp_path), "x")
     with pytest.raises(ConfigError, match="is being written by a run that goes on"):
-        second.claim("a: 2\n")
+        second.claim("a: 2\n", replace=True)
     assert (tmp_path / "x/config.yaml").read_text() == "a: 1\n"
     first.release()
-    second.claim("a: 2\n")
+    second.claim("a: 2\n", replace=True)
     second.release()
 
 
@@ -129,12 +148,18 @@ def test_job_runs_the_same_again(cli: Cli, tiny: Callable[..., str], tmp_path: P
     (tmp_path / "cli.py").write_text((CONFIGS.parent / "cli.py").read_text())
     subprocess.run([*git, "add", "."], check=True)
     subprocess.run([*git, "commit", "-qm", "x"], check=True)
-    (tmp_path / "cli.py").open("a").write("# changed\n")
+    with (tmp_path / "cli.py").open("a") as file:
+        file.write("# changed\n")
+    (tmp_path / "new.py").write_text("# a new file\n")
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     assert cli("fit", "--config", config).code == 0
     job = tmp_path / "experiments/tiny/job.sh"
     assert f"commit {commit} with the changes of git.diff" in job.read_text()
-    assert "+# changed" in (tmp_path / "experiments/tiny/git.diff").read_text()
+    difference = (tmp_path / "experiments/tiny/git.diff").read_text()
+    assert "+# changed" in difference
+    assert "+# a new file" in difference
+    status = subprocess.run([*git, "status", "--porcelain"], check=True, capture_output=True, text=True).stdout
+    assert status.splitlines()[:1] == [" M cli.py"]  # the index is as it was
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(CONFIGS.parent)}
     subprocess.run(["bash", str(job)], check=True, cwd="/", env=environment, capture_output=True)

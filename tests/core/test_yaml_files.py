@@ -14,6 +14,13 @@ from project.core.yaml_files import Text, dump_yaml, merge_all, nest, parse_yaml
         ("1.5e+3", 1500.0),
         ("e3", "e3"),
         ("3", 3),
+        ("-0.5", -0.5),
+        (".5", 0.5),
+        ("1.", 1.0),
+        ("0x10", 16),
+        ("12:30:00", "12:30:00"),
+        ("010", "010"),
+        (".inf", float("inf")),
         ("null", None),
         ("[1, {a: 2}]", [1, {"a": 2}]),
     ],
@@ -26,7 +33,9 @@ def test_dump_keeps_order_and_nulls() -> None:
     assert dump_yaml({"b": None, "a": [1]}) == "b: null\na:\n- 1\n"
 
 
-@pytest.mark.parametrize("value", ["1e-3", "007", "null", "yes", 1e-5, 1e30, 0.1, True, None, "ä: b", [], {}])
+@pytest.mark.parametrize(
+    "value", ["1e-3", "007", "12:30:00", "12", "null", "yes", 1e-5, 1e30, 0.1, True, None, "ä: b", [], {}]
+)
 def test_what_is_dumped_is_read_again(value: object) -> None:
     assert parse_yaml(dump_yaml({"a": value}), "here") == {"a": value}
 

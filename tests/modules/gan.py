@@ -42,9 +42,8 @@ class GAN(BaseModule):
 
     def configure_optimizers(self) -> list[Any]:
         nets = (self.generator, self.discriminator)
-        clips = self.clip != Clip()
         pairs = zip(self.optimizers_to_build, nets, strict=True)
-        return [build_optimizer(build, net.parameters(), self, clips) for build, net in pairs]
+        return [build_optimizer(build, net.parameters(), self, self.clip.active) for build, net in pairs]
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Any]:
         for_generator, for_discriminator = self.optimizers()  # type: ignore[attr-defined]
