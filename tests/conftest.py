@@ -1,6 +1,6 @@
 """What the tests share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,3 @@ def tiny(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
-
-
-def words(line: str) -> Sequence[str]:
-    """A command line's words."""
-    return line.split()

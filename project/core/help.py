@@ -10,6 +10,7 @@ from project.core.annotations import ContainerOf, Parameters, parameters_of, pla
 from project.core.arguments import STAGES
 from project.core.config import BUILT, root_parameters
 from project.core.errors import ConfigError, did_you_mean, listing
+from project.core.slots import join
 from project.core.yaml_files import DEFAULT_TYPES, Tree
 from project.registry import Registry
 
@@ -54,49 +55,51 @@ def slot_help(path: str, name: str, tree: Tree) -> str:
     Raises:
         ConfigError: nothing is known of that place or that name.
     """
-    found = _at(path.split("."), tree)
-    if isinstance(found, dict):
-        return "\n".join([f"settings of {path}:", *_settings(path, found)])
-    names = found.names()
+    place, shown = _at(path.split("."), tree)
+    slot = slot_field(place) if isinstance(place, type) else None
+    fields = parameters_of(place) if isinstance(place, type) else {}
+    registry = _inner(fields[slot].annotation) if slot else place
+    if not isinstance(registry, Registry):
+        if not fields:
+            raise ConfigError(f"{path} is a plain setting: no classes stand there")
+        return "\n".join([f"settings of {path}:", *_settings(shown, fields)])
     if not name:
-        lines = [_line(known, _summary(found.find(known, path)), "") for known in names]
-        also = [f"and any class of {listing(found.foreign)}"] if found.foreign else []
-        return "\n".join([f"at {path} stands a {found.kind}:", *lines, *also])
-    cls = found.find(name, path)
-    return "\n".join([f"{cls.__name__}: {_summary(cls)}", "", *_settings(path, parameters_of(cls, found.given))])
+        lines = [_line(known, _summary(registry.find(known, path)), "") for known in registry.names()]
+        also = [f"and any class of {listing(registry.foreign)}"] if registry.foreign else []
+        return "\n".join([f"at {path} stands a {registry.kind}:", *lines, *also])
+    cls = registry.find(name, path)
+    reserved = {key: item for key, item in fields.items() if key != slot}
+    settings = parameters_of(cls, registry.given) | reserved
+    return "\n".join([f"{cls.__name__}: {_summary(cls)}", "", *_settings(shown, settings)])
 
 
-def _at(keys: list[str], tree: Tree) -> Registry | Parameters:
-    """The registry of the slot at a place, or the settings of a plain group."""
+def _at(keys: list[str], tree: Tree) -> tuple[Any, str]:
+    """What stands at a place, and the place as an option's name: NAME where any name will do."""
     value: Any = tree
     found: Any = root_parameters()
-    path = ""
+    path = shown = ""
     for key in keys:
+        if isinstance(found, type):
+            fields, slot = parameters_of(found), slot_field(found)
+            found = _inner(fields[slot].annotation) if slot and key not in fields else fields
         if isinstance(found, Registry):
             implied = DEFAULT_TYPES.get(path, path.rpartition(".")[2])
             name = value.get("type", implied) if isinstance(value, dict) else value or implied
-            found = parameters_of(found.find(str(name), path))
-        path = f"{path}.{key}" if path else key
-        value = (value or {}).get(key) if isinstance(value, dict) else None
-        if isinstance(found, ContainerOf):
-            found = _unfolded(found.item)
-        elif key not in found:
+            found = parameters_of(found.find(str(name), path), found.given)
+        path, shown = join(path, key), join(shown, key)
+        value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(found, dict) and key not in found:
             raise ConfigError(f"nothing stands at '{path}'{did_you_mean(key, found)}\nknown: {listing(found)}")
-        else:
-            found = _unfolded(found[key].annotation)
+        found = _inner(found[key].annotation) if isinstance(found, dict) else _inner(found.item)
     if isinstance(found, ContainerOf):
-        found = _unfolded(found.item)
-    if not isinstance(found, Registry | dict):
-        raise ConfigError(f"{path} is a plain setting: no classes stand there")
-    return found
+        # A lazy container may hold a single slot, and a list is given as one value.
+        shown = f"{shown}.NAME" if found.kind == "mapping" and not found.lazy else shown
+        found = _inner(found.item)
+    return found, shown
 
 
-def _unfolded(annotation: Any) -> Any:
-    place = place_of(annotation, {}) or place_of(annotation, [])
-    if isinstance(place, type):
-        slot = slot_field(place)
-        return _unfolded(parameters_of(place)[slot].annotation) if slot else parameters_of(place)
-    return place
+def _inner(annotation: Any) -> Any:
+    return place_of(annotation, {}) or place_of(annotation, [])
 
 
 def _settings(path: str, parameters: Parameters) -> list[str]:

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning import Callback
 from torch import Tensor, nn
-from torch.utils.data import IterableDataset
+from torch.utils.data import DataLoader, IterableDataset
 
 from project.core.module import BaseModule
 from project.datasets.base import Dataset
@@ -25,6 +25,18 @@ class BrokenNet(Model):
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         raise ZeroDivisionError("on purpose")
+
+
+class Wide(Model):
+    """Gives more than one row per sample: a map, and a value of the whole batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        logits = self.layer(image.flatten(1))
+        return {"logits": logits, "map": image, "mean": logits.mean()}
 
 
 class UnbuiltNet(Model):
@@ -44,21 +56,6 @@ class BrokenLoss(Loss):
         raise ZeroDivisionError("on purpose")
 
 
-class Filed(Dataset):
-    """Has no files."""
-
-    def __init__(self, data_dir: str) -> None:
-        super().__init__()
-        if not Path(data_dir).exists():
-            raise FileNotFoundError(f"no pictures in {data_dir}")
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {}
-
-    def __len__(self) -> int:
-        return 1
-
-
 class Counted(Dataset):
     """Sample by sample: the image is filled with the sample's number."""
 
@@ -71,6 +68,15 @@ class Counted(Dataset):
 
     def __len__(self) -> int:
         return self.length
+
+
+class Filed(Counted):
+    """Looks for its folder."""
+
+    def __init__(self, data_dir: str) -> None:
+        super().__init__()
+        if not Path(data_dir).exists():
+            raise FileNotFoundError(f"no pictures in {data_dir}")
 
 
 class BrokenDataset(Counted):
@@ -112,6 +118,22 @@ class Stream(IterableDataset[dict[str, Tensor]]):
             yield {"image": torch.full((1, 8, 8), float(index)), "label": torch.tensor(index % 10)}
 
 
+class OwnData(pl.LightningDataModule):
+    """Two validation and two test loaders, the owner's own way."""
+
+    def __init__(self, sizes: list[int], batch_size: int = 4) -> None:
+        super().__init__()
+        self.sizes, self.batch_size = sizes, batch_size
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(Counted(8), self.batch_size)
+
+    def val_dataloader(self) -> Any:
+        return [DataLoader(Counted(size), self.batch_size) for size in self.sizes]
+
+    test_dataloader = predict_dataloader = val_dataloader
+
+
 class LogsVectors(BaseModule):
     """Logs what Lightning refuses."""
 
@@ -141,3 +163,10 @@ class GradientNorms(Callback):
 
     def on_train_end(self, *_: Any) -> None:
         torch.save(self.norms, "norms.pt")
+
+
+class NoBatchMayEnd(Callback):
+    """Fails when a training batch was done."""
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        raise ZeroDivisionError("a batch was done")

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,18 @@ def test_several_sets(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> Non
         "two/samples.csv",
     ]
     assert len((results / "two/samples.csv").read_text().splitlines()) == 1 + len(Digits("test"))
+
+
+def test_a_data_module_of_the_owners(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    data = {"type": "tests.core.rooms.OwnData", "sizes": [4, 6]}
+    ran = cli("fit", "--config", tiny({"data": data, "visual": "ClassificationGrid"}))
+    assert ran.code == 0, ran.err
+    assert cli("test", "--ckpt_path", "experiments/tiny").code == 0
+    run = tmp_path / "experiments/tiny"
+    assert [len((run / f"eval/test/{i}/samples.csv").read_text().splitlines()) for i in (0, 1)] == [5, 7]
+    metrics = json.loads((run / "eval/test/metrics.json").read_text())
+    assert {"0/cross_entropy", "1/cross_entropy"} <= metrics.keys()
+    assert sorted(path.name for path in (run / "progress/val").iterdir()) == ["0", "1"]
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])

@@ -16,8 +16,8 @@ def test_losses_are_means_over_samples() -> None:
     evaluation.add({"x": torch.zeros(1)}, {}, {"l1": torch.tensor(5.0), "sum": torch.tensor(10.0)})
     assert evaluation.compute() == {"l1": torch.tensor(2.0), "sum": torch.tensor(4.0)}
     evaluation.reset()
-    evaluation.add({"x": torch.zeros(1)}, {}, {"l1": torch.tensor(7.0)})
-    assert evaluation.compute()["l1"] == 7
+    evaluation.add({"x": torch.zeros(1)}, {}, {"l1": torch.tensor(7.0), "sum": torch.tensor(8.0)})
+    assert evaluation.compute() == {"l1": torch.tensor(7.0), "sum": torch.tensor(8.0)}
 
 
 def test_a_mean_does_not_hide_a_nan() -> None:

@@ -34,9 +34,15 @@ def test_a_stage_lists_its_options_and_all_settings(stage: str, cli: Cli) -> Non
 @pytest.mark.parametrize(
     ("argv", "lines"),
     [
-        (["--model.net.help", "ResNet"], ["ResNet: A residual net", "  --model.net.width ", "(int, default 16)"]),
+        (
+            ["--model.net.help", "ResNet"],
+            ["ResNet: A residual net", "  --model.net.width ", "(int, default 16)", "  --model.net.output "],
+        ),
         (["--model.net.help"], ["at model.net stands a model:", "  MLP ", "and any class of torch.nn"]),
-        (["--model.loss.help", "cross_entropy"], ["CrossEntropy: ", "  --model.loss.label_smoothing "]),
+        (
+            ["--model.loss.help", "cross_entropy"],
+            ["CrossEntropy: ", "  --model.loss.NAME.label_smoothing ", "  --model.loss.NAME.weight "],
+        ),
         (["--model.clip.help"], ["settings of model.clip:", "  --model.clip.warmup_epochs "]),
         (["--model.groups.help"], ["  --model.groups.match "]),
         (["--model.optimizer.help", "SGD"], ["  --model.optimizer.momentum "]),

@@ -89,7 +89,7 @@ def test_wiring_is_checked_before_any_weight_changes(cli: Cli, tiny: Callable[..
         {
             "model": {"metric": {"accuracy": {"inputs": {"label": "lable"}}}},
             "data": {"val": None},
-            "trainer": {"limit_train_batches": 19, "callbacks": [{"type": "tests.core.rooms.GradientNorms"}]},
+            "trainer": {"limit_train_batches": 19, "callbacks": [{"type": "tests.core.rooms.NoBatchMayEnd"}]},
         }
     )
     assert cli("fit", "--config", config).code == 2

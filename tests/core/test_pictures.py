@@ -1,11 +1,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
-from project.core.files import write_picture, write_text
+from project.core.files import whole, write_picture, write_text
 from project.core.pictures import Sketch
 from project.core.wiring import VisualTerm
 from project.visuals.base import Visual
@@ -60,6 +61,9 @@ def test_local_false_writes_no_files(cli: Cli, tiny: Callable[..., str], tmp_pat
 def test_files_are_whole_or_not_there(tmp_path: Path) -> None:
     write_text(tmp_path / "deep/a.txt", "one\n")
     write_text(tmp_path / "deep/a.txt", "two\n")
+    assert (tmp_path / "deep/a.txt").read_bytes() == b"two\n"
+    with pytest.raises(UnicodeEncodeError), whole(tmp_path / "deep/a.txt") as temporary:
+        temporary.write_text("half \ud800")  # no encoding has it
     assert (tmp_path / "deep/a.txt").read_bytes() == b"two\n"
     picture = torch.zeros(3, 2, 4)
     picture[0, 1, 3], picture[1] = 2.0, 0.5  # too bright: cut off

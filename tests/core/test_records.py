@@ -80,6 +80,13 @@ def test_the_interval_is_capped_at_the_number_of_batches(cli: Cli, tiny: Callabl
     assert [event.step for event in events.Scalars("train/sum")] == [1]
 
 
+def test_accumulated_batches_are_logged_too(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    argv = ["--trainer.limit_train_batches", "4", "--trainer.accumulate_grad_batches", "4"]
+    assert cli("fit", "--config", tiny(), *argv).code == 0
+    events = EventAccumulator(str(tmp_path / "experiments/tiny/event")).Reload()
+    assert {"train/sum", "lr-AdamW"} <= set(events.Tags()["scalars"])
+
+
 def test_no_logger_at_all(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     assert cli("fit", "--config", tiny({"visual": "ClassificationGrid"}), "--trainer.logger", "false").code == 0
     assert not (tmp_path / "experiments/tiny/event").exists()

@@ -37,6 +37,26 @@ def test_metrics_and_samples(stage: str, split: str, cli: Cli, tiny: Callable[..
     assert Image.open(results / "visual.png").size == (4 * 64, 4 * 78)
 
 
+def test_means_in_low_precision(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    argv = ["--data.batch_size", "1", "--trainer.precision", "bf16-true"]
+    assert cli("fit", "--config", tiny(), *argv, "--data.val", "null").code == 0
+    assert cli("test", "--ckpt_path", "experiments/tiny", "--data.eval.split", "train").code == 0
+    results = tmp_path / "experiments/tiny/eval/test"
+    losses = [float(row["cross_entropy"]) for row in csv.DictReader((results / "samples.csv").open())]
+    metrics = json.loads((results / "metrics.json").read_text())
+    assert metrics["cross_entropy"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+
+
+def test_predict_writes_what_has_a_row_per_sample(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    config = tiny({"model": {"net": {"type": "tests.core.rooms.Wide"}}, "visual": "ClassificationGrid"})
+    assert cli("fit", "--config", config).code == 0
+    assert cli("test", "--ckpt_path", "experiments/tiny").code == 0
+    ran = cli("predict", "--ckpt_path", "experiments/tiny")
+    assert ran.code == 0, ran.err
+    rows = (tmp_path / "experiments/tiny/eval/predict/samples.csv").read_text().splitlines()
+    assert rows[0] == "index," + ",".join(f"logits_{i}" for i in range(10))
+
+
 def test_predict(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     assert cli("fit", "--config", tiny()).code == 0
     ran = cli(

@@ -23,6 +23,13 @@ class Room:
         raise RuntimeError("on purpose")
 
 
+class Rest:
+    """Takes what comes."""
+
+    def call(self, a: Tensor, **rest: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return a, rest
+
+
 ONE, TWO = torch.ones(2, 3), torch.zeros(4, dtype=torch.int64)
 
 
@@ -33,6 +40,11 @@ def test_parameters_name_what_they_get() -> None:
 
 def test_inputs_name_others() -> None:
     assert Wire(Room(), "plain", "here", {"a": "x"})({"a": ONE}, {"x": TWO}) is TWO
+
+
+def test_the_rest_of_the_output() -> None:
+    assert Wire(Rest(), "call", "here")({"a": ONE}, {"x": TWO, "y": ONE}) == (ONE, {"x": TWO, "y": ONE})
+    assert Wire(Rest(), "call", "here", {"z": "y"})({"a": ONE}, {"x": TWO, "y": ONE}) == (ONE, {"z": ONE})
 
 
 def test_a_name_in_batch_and_output_is_a_mistake() -> None:

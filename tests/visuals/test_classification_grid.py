@@ -7,8 +7,6 @@ def test_grid() -> None:
     image = torch.stack([torch.full((1, 8, 8), value) for value in (0.0, 0.5, 1.0)])
     picture = ClassificationGrid(cell=16)(image, torch.tensor([0, 1, 1]), torch.eye(3))
     assert picture.shape == (3, 2 * (16 + 14), 2 * 16)
-    assert (picture.min(), picture.max()) >= (0, 0)
-    assert picture.max() <= 1
     assert torch.allclose(picture[:, :16, 16:], torch.tensor(0.5), atol=0.01)
     assert torch.allclose(picture[:, 30:46, :16], torch.tensor(1.0))
     right, wrong = picture[:, 16:30, 16:], picture[:, 46:, :16]
