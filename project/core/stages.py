@@ -14,7 +14,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from project.core.arguments import Arguments
-from project.core.checkpoint import SaveOnce, checkpoint_callbacks, load_weights
+from project.core.checkpoint import load_weights
 from project.core.config import Config
 from project.core.datamodule import DataModule
 from project.core.errors import ConfigError, is_mistake
@@ -25,6 +25,7 @@ from project.core.randomness import seed_run
 from project.core.records import Records
 from project.core.results import Results
 from project.core.run_folder import RunFolder
+from project.core.saving import SaveOnce, checkpoint_callbacks
 from project.core.settings import Settings
 
 
