@@ -185,3 +185,5 @@ MODULE_REGISTRY = Registry("module", pytorch_lightning.LightningModule, "modules
 DATAMODULE_REGISTRY = Registry("datamodule", pytorch_lightning.LightningDataModule, "modules")
 MODULE_REGISTRY.add("SupervisedModule", f"{__package__}.core.module.SupervisedModule")
 DATAMODULE_REGISTRY.add("DataModule", f"{__package__}.core.datamodule.DataModule")
+# Somebody else's constructors ask for these: a net's `backbone: nn.Module`, a wrapper's `base_metric: Metric`.
+Registry.by_base |= {torch.nn.Module: MODEL_REGISTRY, torchmetrics.Metric: METRIC_REGISTRY}

@@ -176,6 +176,28 @@ def test_foreign_classes_by_yaml(cli: Cli, tiny: Callable[..., str]) -> None:
     assert "eval/margin" in ran.out
 
 
+def test_slots_of_slots_and_of_somebody_elses_classes(cli: Cli, tiny: Callable[..., str]) -> None:
+    inputs = {"preds": "logits", "target": "label"}
+    base = {"type": "MulticlassAccuracy", "num_classes": 10}
+    config = tiny(
+        {
+            "model": {
+                "net": {
+                    "type": "tests.core.rooms.Wrapped",
+                    "backbone": {"type": "MLP", "in_features": 64, "num_classes": 10},
+                    "scale": {"type": "LayerNorm", "normalized_shape": 10},
+                },
+                "metric": {"range": {"type": "MinMaxMetric", "base_metric": base, "inputs": inputs}},
+            }
+        }
+    )
+    ran = cli("fit", "--config", config)
+    assert ran.code == 0, ran.err
+    assert "val/range/max 0." in ran.err
+    ran = cli("fit", "--config", config, "--model.net.backbone.help", "ResNet")
+    assert "  --model.net.backbone.width " in ran.out
+
+
 class Plain(torch.nn.Module):
     """A net that knows nothing of this project."""
 

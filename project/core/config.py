@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from project.core.annotations import Parameter, Parameters, choices, parameters_of, words
+from project.core.annotations import Parameter, Parameters, alternatives, choices, parameters_of, words
 from project.core.datamodule import DATA_DIR
 from project.core.errors import ConfigError, did_you_mean
 from project.core.settings import ROOT, Settings
@@ -60,6 +60,8 @@ class Config:
     def _explain(self, error: Exception) -> ConfigError:
         """What is wrong in the yaml, where jsonargparse refused it."""
         for leaf in self.leaves:
+            if leaf.value is None and type(None) not in alternatives(leaf.annotation):
+                return ConfigError(f"{leaf.path} is null; it takes {words(leaf.annotation)}")
             if not _fits(leaf):
                 near = did_you_mean(str(leaf.value), choices(leaf.annotation))
                 return ConfigError(f"{leaf.path} is {leaf.value!r}; it takes {words(leaf.annotation)}{near}")
@@ -105,6 +107,8 @@ def _refuse_what_the_engine_does(trainer: Tree) -> None:
     for key in ("gradient_clip_val", "gradient_clip_algorithm"):
         if trainer.get(key) is not None:
             raise ConfigError(f"trainer.{key} is not used here: say model.clip: {{value: ..., algorithm: norm}}")
+    if trainer.get("accumulate_grad_batches") == 0:
+        raise ConfigError("trainer.accumulate_grad_batches is 0; it must be at least 1")
     if trainer.get("barebones"):
         raise ConfigError("trainer.barebones is not used here: it forbids logs and checkpoints")
 

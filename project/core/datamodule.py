@@ -67,8 +67,9 @@ class DataModule(pl.LightningDataModule):
         """The names of the sets of a part, in the order of its loaders; a single set has the name ''."""
         return list(self.sets[part])
 
-    def check_devices(self, trainer: pl.Trainer) -> None:
-        """Raises ConfigError where the devices cannot share a batch evenly."""
+    def check(self, part: str, trainer: pl.Trainer) -> None:
+        """Raises ConfigError where a part is not set, or the devices cannot share a batch evenly."""
+        self._refuse_absent(part)
         if self.batch_size % devices(trainer):
             raise ConfigError(
                 f"data.batch_size is {self.batch_size}, which {devices(trainer)} devices cannot share evenly"
@@ -88,9 +89,12 @@ class DataModule(pl.LightningDataModule):
         return self._loaders("predict")
 
     def _loaders(self, part: str) -> list[DataLoader[Batch]]:
+        self._refuse_absent(part)
+        return [self._loader(part, name) for name in self.sets[part]]
+
+    def _refuse_absent(self, part: str) -> None:
         if not self.sets[part]:
             raise ConfigError(f"data.{part} is not set, so this stage has nothing to work on")
-        return [self._loader(part, name) for name in self.sets[part]]
 
     def _loader(self, part: str, name: str) -> DataLoader[Batch]:
         where = f"data.{part}.{name}" if name else f"data.{part}"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from sysconfig import get_paths
-from traceback import extract_tb
+from traceback import FrameSummary, extract_tb
 
 import lightning_fabric
 import pytorch_lightning
@@ -78,7 +78,11 @@ def where_raised(error: BaseException) -> str:
     for line in lines:
         if line.startswith(RAISED_IN):
             return line
-    frames = extract_tb(error.__traceback__)
+    frames: list[FrameSummary] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        frames += extract_tb(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__
     frame = ([frame for frame in frames if _is_of_the_owner(Path(frame.filename))] or frames)[-1]
     return f"{RAISED_IN}{frame.name} ({frame.filename}:{frame.lineno})"
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from project.core.errors import ConfigError
+from project.core.errors import ConfigError, note_where
 from project.core.wiring import MetricTerm, Tensors, Wire
 
 
@@ -56,7 +56,11 @@ class Metrics:
         """The values by name, on the device."""
         values: Tensors = {}
         for name, metric in self.metrics.items():
-            values |= scalars(name, metric.compute())
+            try:
+                values |= scalars(name, metric.compute())
+            except Exception as error:
+                note_where(error, f"model.metric.{name} ({type(metric).__name__}), while it was computed")
+                raise
         return values
 
     def reset(self) -> None:
@@ -91,23 +95,19 @@ class Evaluation(Metrics):
         super().reset()
 
 
-def scalars(name: str, value: Any, where: str = "model.metric") -> Tensors:
+def scalars(name: str, value: Any) -> Tensors:
     """A metric's value as scalars by name: a vector and a dict have one for each entry.
 
     Raises:
         ConfigError: the value has two dimensions or more.
     """
     if isinstance(value, Mapping):
-        return {
-            inner: entry
-            for key, item in value.items()
-            for inner, entry in scalars(f"{name}/{key}", item, where).items()
-        }
+        return {inner: entry for key, item in value.items() for inner, entry in scalars(f"{name}/{key}", item).items()}
     tensor = torch.as_tensor(value)
     if tensor.numel() == 1:
-        return {name: tensor.reshape(())}
+        return {name: tensor.reshape(()) if tensor.is_floating_point() else tensor.reshape(()).float()}
     if tensor.ndim > 1:
-        raise ConfigError(f"{where}.{name} is a tensor {tuple(tensor.shape)}; only scalars and vectors are logged")
+        raise ConfigError(f"model.metric.{name} is a tensor {tuple(tensor.shape)}; only scalars and vectors are logged")
     return {f"{name}/{i}": entry for i, entry in enumerate(tensor)}
 
 

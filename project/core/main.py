@@ -60,6 +60,8 @@ def _trained(arguments: Arguments) -> Trained | None:
         raise ConfigError(f"{arguments.stage} needs --ckpt_path FILE|FOLDER, such as experiments/NAME")
     path = find_checkpoint(Path(arguments.options["ckpt_path"]))
     results = arguments.options.get("results_dir", run_of(path) / "eval" / arguments.stage)
+    if Path(results).is_file():
+        raise ConfigError(f"--results_dir {results} is a file; it must be a folder, or a new name")
     return Trained(read_checkpoint(path), path, Path(results))
 
 

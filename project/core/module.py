@@ -12,9 +12,9 @@ from torch.optim import Optimizer
 
 from project.core.datamodule import part_name
 from project.core.errors import ConfigError
-from project.core.evaluation import Evaluation, Metrics, scalars
+from project.core.evaluation import Evaluation, Metrics
 from project.core.optimization import Clip, Optimization, ParameterGroup, freeze
-from project.core.wiring import Inputs, LossTerm, MetricTerm, NetTerm, Tensors, Wire
+from project.core.wiring import Inputs, LossTerm, MetricTerm, NetTerm, Tensors, Wire, shapes
 
 
 class BaseModule(pl.LightningModule):
@@ -108,7 +108,12 @@ class SupervisedModule(BaseModule):
         if isinstance(output, Tensor) and self.output is not None:
             return {self.output: output}
         kind, net = type(output).__name__, type(self.net).__name__
-        hint = "take `output` away" if isinstance(output, Mapping) else "name it with `output: NAME`"
+        hints = {
+            Mapping: "take `output` away",
+            Tensor: "name it with `output: NAME`",
+            object: "it must return a dict of tensors",
+        }
+        hint = next(hint for known, hint in hints.items() if isinstance(output, known))
         raise ConfigError(f"model.net ({net}) returns a {kind}: {hint}")
 
     def loss_values(self, batch: Tensors, output: Tensors) -> Tensors:
@@ -117,10 +122,14 @@ class SupervisedModule(BaseModule):
         weighted = []
         for name, call in self.call_losses.items():
             value = call(batch, output)
-            parts = scalars(name, value, "model.loss") if isinstance(value, Mapping) else {name: value}
+            parts = (
+                {f"{name}/{key}": part for key, part in value.items()} if isinstance(value, Mapping) else {name: value}
+            )
             for part, loss in parts.items():
-                if loss.ndim:
-                    raise ConfigError(f"model.loss.{part} returns a tensor {tuple(loss.shape)}; a loss is a scalar")
+                if not (isinstance(loss, Tensor) and loss.ndim == 0):
+                    raise ConfigError(
+                        f"{call.where} ({call.owner}) returns {shapes({part: loss})}; it must be a scalar tensor"
+                    )
                 weighted.append(self.weights[name] * loss)
             values |= parts
         return values | {"sum": torch.stack(weighted).sum()}

@@ -1,9 +1,9 @@
 """Optimizers, parameter groups and gradient clipping, as the yaml words them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
@@ -13,6 +13,8 @@ from torch.optim import Optimizer
 
 from project.core.errors import ConfigError, did_you_mean
 from project.core.schedulers import Schedule
+
+Made = TypeVar("Made")
 
 
 @dataclass
@@ -30,6 +32,10 @@ class Clip:
     warmup_epochs: int = 0
     value_after: float | None = None
     algorithm: Literal["norm", "value"] = "norm"
+
+    def __post_init__(self) -> None:
+        if self.value < 0 or (self.value_after or 0) < 0:
+            raise ConfigError("model.clip: value and value_after must be at least 0, which is off")
 
     @property
     def active(self) -> bool:
@@ -79,7 +85,8 @@ class Optimization:
         optimizer = build_optimizer(self.optimizer, parameter_groups(module, self.groups), module, clips)
         if self.scheduler is None:
             return {"optimizer": optimizer}
-        scheduler = self.scheduler(optimizer)
+        make = self.scheduler
+        scheduler = _built(lambda: make(optimizer), "model.scheduler")
         if isinstance(scheduler, Schedule) and scheduler.total is None:
             scheduler.total = _run_length(module, self.interval)
         entry: dict[str, Any] = {"scheduler": scheduler, "interval": self.interval}
@@ -98,9 +105,16 @@ def build_optimizer(
     given = getattr(optimizer, "keywords", {})
     free = given.get("fused", True) is None and not (given.get("foreach") or given.get("differentiable"))
     mixed = isinstance(module.trainer.precision_plugin, MixedPrecision)
-    if free and not (clips and mixed):
-        return optimizer(parameters, fused=True)  # type: ignore[call-arg]
-    return optimizer(parameters)
+    options = {"fused": True} if free and not (clips and mixed) else {}
+    return _built(lambda: optimizer(parameters, **options), "model.optimizer")
+
+
+def _built(make: Callable[[], Made], where: str) -> Made:
+    """What `make` makes of the yaml's values; torch's refusal of one is the yaml's mistake."""
+    try:
+        return make()
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def freeze(module: nn.Module, groups: list[ParameterGroup]) -> None:
@@ -129,7 +143,11 @@ def parameter_groups(module: nn.Module, groups: list[ParameterGroup]) -> list[di
             given = {name: value for name, value in settings.items() if value is not None}
             result.append({"params": trained, "name": group.match} | given)
     if not result:
-        raise ConfigError("model.groups: every parameter is frozen, or the net has none; nothing is left to train")
+        raise ConfigError(
+            "model.groups: every parameter is frozen"
+            if groups
+            else "model.net has no parameters: nothing is to be trained"
+        )
     if len(result) == 1:
         del result[0]["name"]
     return result

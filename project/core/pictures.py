@@ -10,11 +10,12 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from project.core.datamodule import part_name
+from project.core.errors import ConfigError
 from project.core.evaluation import batch_size, per_sample
 from project.core.files import write_picture
 from project.core.records import tensorboards
 from project.core.settings import Progress
-from project.core.wiring import Tensors, VisualTerm, Wire
+from project.core.wiring import Tensors, VisualTerm, Wire, shapes
 
 
 class Sketch:
@@ -38,7 +39,13 @@ class Sketch:
 
     def draw(self) -> Tensor:
         """The picture `(3, H, W)`; the sketch is empty again."""
-        picture: Tensor = self._draw(_joined(self.batches), _joined(self.outputs))
+        picture = self._draw(_joined(self.batches), _joined(self.outputs))
+        if not (isinstance(picture, Tensor) and picture.ndim == 3 and len(picture) == 3):
+            raise ConfigError(
+                f"visual ({self._draw.owner}) returns {shapes({'a': picture})}; it must be a picture (3, H, W)"
+            )
+        if not picture.is_floating_point():
+            picture = picture / 255
         self.batches, self.outputs, self.count = [], [], 0
         return picture
 

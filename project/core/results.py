@@ -30,10 +30,11 @@ class Results(Callback):
     Args:
         folder: where to.
         visual: draws the first samples.
+        config: the whole configuration as yaml, which is kept beside the results.
     """
 
-    def __init__(self, folder: Path, visual: VisualTerm | None) -> None:
-        self.folder, self.visual = folder, visual
+    def __init__(self, folder: Path, visual: VisualTerm | None, config: str) -> None:
+        self.folder, self.visual, self.config = folder, visual, config
         self.rows: dict[int, list[Tensors]] = {}
         self.counts: Counter[int] = Counter()
         self.sketches: dict[int, Sketch] = {}
@@ -94,6 +95,7 @@ class Results(Callback):
             for name, value in trainer.callback_metrics.items()
             if name.startswith(f"{part}/")
         }
+        write_text(self.folder / "config.yaml", self.config)
         if part != "predict":
             write_text(self.folder / "metrics.json", json.dumps(values, indent=2) + "\n")
         for index, batches in self.rows.items():

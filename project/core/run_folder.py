@@ -56,7 +56,10 @@ class RunFolder:
         Raises:
             ConfigError: it holds a run that must not be replaced, or another process trains in it.
         """
-        self._make(self.root)
+        try:
+            self._make(self.root)
+        except OSError as error:
+            raise ConfigError(f"root {self.root} cannot be made: {error}") from error
         root = _lock(self.root, wait=True)  # one process at a time looks and moves
         try:
             if self.path.exists():

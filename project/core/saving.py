@@ -17,21 +17,25 @@ from project.core.settings import Checkpoint
 BEST, LAST = "best", "last"
 
 
-def checkpoint_callbacks(folder: Path, settings: Checkpoint, val_sets: list[str]) -> list[Callback]:
+def checkpoint_callbacks(folder: Path, settings: Checkpoint, val_sets: list[str] | None) -> list[Callback]:
     """Callbacks that keep `last.ckpt` and, by the monitored value, `best.ckpt`.
 
     Args:
         folder: where the checkpoints go.
         settings: which one is the best.
-        val_sets: the names of the validation sets; '' is one that stands alone.
+        val_sets: the names of the validation sets, where they are known; '' is one that stands alone.
 
     Raises:
         ConfigError: there are several sets, and none is said to count.
     """
-    if settings.monitor is None and len(val_sets) > 1:
-        sums = ", ".join(f"val/{name}/sum" for name in val_sets)
+    monitor = settings.monitor
+    if monitor is None and len(val_sets or ()) > 1:
+        sums = ", ".join(f"val/{name}/sum" for name in val_sets or ())
         raise ConfigError(f"checkpoint.monitor must say which validation set counts, such as one of {sums}")
-    monitor = settings.monitor or ("/".join(filter(None, ("val", *val_sets, "sum"))) if val_sets else None)
+    if monitor is None and val_sets:
+        monitor = "/".join(filter(None, ("val", *val_sets, "sum")))
+    if monitor is not None and monitor.startswith("val/") and val_sets == []:
+        monitor = None  # there is no validation
     last = _Kept(folder, LAST, enable_version_counter=False, save_on_train_epoch_end=True)
     if monitor is None:
         return [last, _BestIsLast(folder)]
@@ -83,8 +87,9 @@ class SaveOnce(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         # The weights are those of a step; what else differs between two checkpoints of a step is where the loops stand.
-        saved = (checkpoint["global_step"], checkpoint.get("loops"), set(checkpoint))
-        if saved == self._saved and self._path.exists() and self._path.parent == Path(path).parent:
+        saved = (checkpoint.get("global_step"), checkpoint.get("loops"), set(checkpoint))
+        again = saved == self._saved and saved[0] is not None
+        if again and self._path.exists() and self._path.parent == Path(path).parent:
             _link(self._path, Path(path))
         else:
             super().save_checkpoint(checkpoint, path, storage_options)

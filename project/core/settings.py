@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from project.core.errors import ConfigError
 from project.core.wiring import VisualTerm
 
 ROOT = "experiments"
@@ -21,6 +22,10 @@ class Progress:
     train: int = 0
     val: int = 8
     local: bool = True
+
+    def __post_init__(self) -> None:
+        if min(self.train, self.val) < 0:
+            raise ConfigError("progress: train and val must be at least 0, which is off")
 
 
 @dataclass

@@ -120,6 +120,10 @@ class Slots:
     def _expand_mapping(self, value: Any, place: ContainerOf, path: str) -> dict[str, Any]:
         _check_mapping(value if not isinstance(value, str) else {}, path)
         single = isinstance(value, str) or any(value.get(key) is not None for key in ("type", "class_path"))
+        if place.lazy and single and any(isinstance(item, dict) and "type" in item for item in _others(value)):
+            raise ConfigError(
+                f"{path} is a single set and several: where the base has one, several begin with `type: null`"
+            )
         if place.lazy and (single or not all(isinstance(item, dict | None) for item in value.values())):
             return {_SINGLE: self.expand(value, place.item, path)}
         if single:
@@ -141,6 +145,9 @@ class Slots:
         cls = registry.find(str(name), path)
         parameters = parameters_of(cls, registry.given)
         values = {key: item for key, item in value.items() if key != "type"}
+        taken = [key for key in reserved if key in parameters and parameters[key].required]
+        if taken:
+            raise ConfigError(f"{path} ({cls.__name__}) has an argument '{taken[0]}', which the engine uses: rename it")
         fills = {key: item for key, item in self.fills.get(registry.base, {}).items() if key in parameters}
         values = fills | values
         check_names(values, parameters, path, cls.__name__, reserved)
@@ -172,6 +179,10 @@ class Slots:
             if not (key in fills and fills[key] == item):
                 result[key] = self.collapse(item, parameters[key].annotation)
         return result
+
+
+def _others(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else []
 
 
 def join(path: str, key: object) -> str:

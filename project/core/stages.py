@@ -1,5 +1,6 @@
 """LightningCLI's stages, on the run's folder."""
 
+import signal
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from project.core.results import Results
 from project.core.run_folder import RunFolder
 from project.core.saving import SaveOnce, checkpoint_callbacks
 from project.core.settings import Settings
+
+_PARTS = {"fit": "train", "validate": "val", "test": "eval", "predict": "predict"}
 
 
 @dataclass
@@ -83,7 +86,10 @@ class Stages(LightningCLI):
         """Lightning would let the checkpoint's hyper-parameters overrule the command line."""
 
     def _set_seed(self) -> None:
-        seed_run(self.config[self.arguments.stage].seed)
+        seed = self.config[self.arguments.stage].seed
+        if not 0 <= seed < 2**32:
+            raise ConfigError(f"seed is {seed}; it must be at least 0 and below 2 ** 32")
+        seed_run(seed)
 
     def before_instantiate_classes(self) -> None:
         if self.arguments.print_config:
@@ -97,7 +103,7 @@ class Stages(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         if isinstance(self.datamodule, DataModule):
-            self.datamodule.check_devices(self.trainer)
+            self.datamodule.check(_PARTS[self.arguments.stage], self.trainer)
 
     def instantiate_trainer(self, **_: Any) -> pl.Trainer:
         settings = self.config_init[self.arguments.stage]
@@ -138,6 +144,8 @@ class Stages(LightningCLI):
             if is_mistake(error) and self.trainer.global_step == 0:
                 self.folder.discard()
             raise
+        if self.trainer.received_sigterm:
+            raise SystemExit(128 + signal.SIGTERM)
 
     def validate(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
         """Losses and metrics of a checkpoint on the val sets."""
@@ -177,10 +185,10 @@ class Stages(LightningCLI):
             folder = self.folder.path / "progress" if local else None
             callbacks.append(ProgressPictures(settings.visual, settings.progress, folder))
         if trainer["enable_checkpointing"] is not False:
-            sets = self.datamodule.set_names("val") if isinstance(self.datamodule, DataModule) else []
+            sets = self.datamodule.set_names("val") if isinstance(self.datamodule, DataModule) else None
             callbacks += checkpoint_callbacks(self.folder.path / "checkpoints", settings.checkpoint, sets)
         return callbacks
 
     def _evaluation_callbacks(self, settings: Any) -> list[Callback]:
         assert self.trained is not None
-        return [Results(self.trained.results, settings.visual)]
+        return [Results(self.trained.results, settings.visual, self.text)]

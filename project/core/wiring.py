@@ -101,7 +101,11 @@ class Wire:
                 )
         # Read once: inspect.signature costs more than a small loss.
         self.sources = [
-            (parameter.name, inputs.get(parameter.name, parameter.name), parameter.default is parameter.empty)
+            (
+                parameter.name,
+                inputs.get(parameter.name, parameter.name),
+                parameter.default is parameter.empty or parameter.name in inputs,
+            )
             for parameter in parameters
         ] + [(name, inputs[name], True) for name in inputs if name not in names]
         self.takes_all = self.takes_all and not inputs

@@ -11,4 +11,7 @@ class Visual(ABC):
 
     @abstractmethod
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
-        """One picture `(3, H, W)` in [0, 1] of a few samples, whose tensors are `(B, ...)` on the CPU."""
+        """One picture `(3, H, W)` of a few samples, whose tensors are `(B, ...)` on the CPU.
+
+        It is in [0, 1], or in 0 to 255 where it is of an integer type.
+        """

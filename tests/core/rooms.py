@@ -14,6 +14,7 @@ from project.core.module import BaseModule
 from project.datasets.base import Dataset
 from project.losses.base import Loss
 from project.models.base import Model
+from project.visuals.base import Visual
 
 
 class BrokenNet(Model):
@@ -54,6 +55,55 @@ class BrokenLoss(Loss):
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         raise ZeroDivisionError("on purpose")
+
+
+class Odd(Loss):
+    """Returns a number."""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return 1.5  # type: ignore[return-value]
+
+
+class Weighted(Loss):
+    """Has an argument of a name that the engine uses."""
+
+    def __init__(self, weight: list[float]) -> None:
+        super().__init__()
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits.mean()
+
+
+class Masked(Loss):
+    """Has an optional tensor."""
+
+    def forward(self, logits: Tensor, mask: Tensor | None = None) -> Tensor:
+        return logits.mean() if mask is None else (logits * mask).mean()
+
+
+class Silent(BrokenNet):
+    """Returns nothing."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return None  # type: ignore[return-value]
+
+
+class Wrapped(Model):
+    """Holds another net."""
+
+    def __init__(self, backbone: Model, scale: nn.Module | None = None) -> None:
+        super().__init__()
+        self.backbone, self.scale = backbone, scale or nn.Identity()
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.scale(self.backbone(image)["logits"])}
+
+
+class Grey(Visual):
+    """Forgets the colours."""
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return image[0, 0]
 
 
 class Counted(Dataset):

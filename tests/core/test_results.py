@@ -79,7 +79,7 @@ def test_predict(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
         probability, label = project.load(tmp_path / "experiments/tiny")(batch)["logits"].softmax(1).max(1)
     assert [int(row["label"]) for row in rows] == label.tolist()
     assert [float(row["probability"]) for row in rows] == pytest.approx(probability.tolist(), rel=1e-4)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["samples.csv"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["config.yaml", "samples.csv"]
 
 
 def test_an_override_wins_over_the_saved_config(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
