@@ -104,11 +104,17 @@ class Registry:
                 continue
         return class_path
 
-    def _unknown(self, name: str, where: str, foreign: dict[str, type]) -> str:
-        lines = [f"{where}: no {self.kind} is called '{name}'{did_you_mean(name, [*self.names(), *foreign])}"]
+    def known(self) -> str:
+        """What can be named, in one line."""
+        if not self.names():
+            return f"known: {listing(sorted(dict(self._foreign_classes())))}"
         packages = [name for name in self.foreign if name.rpartition(".")[0] not in self.foreign]
         also = f" (and the classes of {listing(packages)})" if packages else ""
-        lines.append(f"known: {listing(self.names())}{also}" if self.names() else f"known: {listing(sorted(foreign))}")
+        return f"known: {listing(self.names())}{also}"
+
+    def _unknown(self, name: str, where: str, foreign: dict[str, type]) -> str:
+        near = did_you_mean(name, [*self.names(), *foreign])
+        lines = [f"{where}: no {self.kind} is called '{name}'{near}", self.known()]
         if self.broken:
             lines.append("not imported: " + "; ".join(f"{module}: {why}" for module, why in self.broken.items()))
         return "\n".join(lines)

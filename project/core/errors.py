@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from sysconfig import get_paths
-from traceback import FrameSummary, extract_tb
+from traceback import extract_tb
 
 import lightning_fabric
 import pytorch_lightning
@@ -25,7 +25,7 @@ def is_mistake(error: BaseException) -> bool:
 
     What Lightning refuses of a call in the user's own code is not: that needs a traceback.
     """
-    if isinstance(error, ConfigError):
+    if any(isinstance(link, ConfigError) for link in _chain(error)):
         return True
     files = [Path(frame.filename) for frame in extract_tb(error.__traceback__)]
     callers = [file for file in files if not _in_lightning(file)]
@@ -35,10 +35,16 @@ def is_mistake(error: BaseException) -> bool:
 
 def mistake(error: BaseException) -> str:
     """A mistake's message in one to three lines, also when it crossed from a DataLoader's worker as text."""
-    text = str(error).strip()
+    text = str(next((link for link in _chain(error) if isinstance(link, ConfigError)), error)).strip()
     if text.startswith(f"Caught {ConfigError.__name__} in DataLoader"):
         text = text.rpartition(f"{ConfigError.__name__}: ")[2]
     return "\n".join(text.splitlines()[:3])
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The exception, and those behind it."""
+    behind = error.__cause__ or error.__context__
+    return [error, *_chain(behind)] if behind is not None else [error]
 
 
 def _in_lightning(file: Path) -> bool:
@@ -78,11 +84,7 @@ def where_raised(error: BaseException) -> str:
     for line in lines:
         if line.startswith(RAISED_IN):
             return line
-    frames: list[FrameSummary] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        frames += extract_tb(cause.__traceback__)
-        cause = cause.__cause__ or cause.__context__
+    frames = [frame for link in _chain(error) for frame in extract_tb(link.__traceback__)]
     frame = ([frame for frame in frames if _is_of_the_owner(Path(frame.filename))] or frames)[-1]
     return f"{RAISED_IN}{frame.name} ({frame.filename}:{frame.lineno})"
 

@@ -141,7 +141,7 @@ class Slots:
             value = {"type": value["class_path"]} | (value.get("init_args") or {})
         name = value.get("type", implied)
         if name is None:
-            raise ConfigError(f"{path} needs a `type`\nknown: {listing(registry.names())}")
+            raise ConfigError(f"{path} needs a `type`\n{registry.known()}")
         cls = registry.find(str(name), path)
         parameters = parameters_of(cls, registry.given)
         values = {key: item for key, item in value.items() if key != "type"}
