@@ -19,6 +19,7 @@ _SILENT = (
     "💡 Tip",
     "smaller than the logging interval",
     "does not have many workers",
+    "across ranks is zero",
     "isinstance(treespec, LeafSpec)",
     "`Trainer.fit` stopped",
 )

@@ -1,11 +1,13 @@
 """The command line: from what was typed to an exit code."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from loguru import logger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from project.core.arguments import Arguments, parse_arguments
 from project.core.checkpoint import find_checkpoint, read_checkpoint, run_of
@@ -24,12 +26,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: what was typed behind `cli.py`; `sys.argv` unless given.
 
     Returns:
-        0 when done, 2 for a mistake in yaml or options, 1 for an exception in somebody's code.
+        0 when done, 2 for a mistake in yaml or options, 1 for an exception in somebody's code, 128 and the signal's
+        number when a signal ended it.
     """
     with ExitStack() as stack:
         stack.enter_context(logging_to("INFO"))
         try:
             _run(parse_arguments(sys.argv[1:] if argv is None else argv), stack)
+        except SystemExit as error:  # how Lightning ends a run that was told to stop
+            if isinstance(error, SIGTERMException):
+                return 128 + signal.SIGTERM
+            if isinstance(error.__context__, KeyboardInterrupt):
+                return 128 + signal.SIGINT
+            raise
         except Exception as error:
             if is_mistake(error):
                 print("error:", mistake(error), file=sys.stderr)

@@ -12,6 +12,8 @@ import pytorch_lightning as pl
 import torch
 from loguru import logger
 from pytorch_lightning.callbacks import Callback
+from rich.console import Console
+from rich.table import Table
 from torch import Tensor
 
 from project.core.datamodule import set_name
@@ -90,14 +92,12 @@ class Results(Callback):
     def _write(self, trainer: pl.Trainer, part: str) -> None:
         if not trainer.is_global_zero:
             return
-        values = {
-            name.removeprefix(f"{part}/"): float(value)
-            for name, value in trainer.callback_metrics.items()
-            if name.startswith(f"{part}/")
-        }
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         write_text(self.folder / "config.yaml", self.config)
         if part != "predict":
-            write_text(self.folder / "metrics.json", json.dumps(values, indent=2) + "\n")
+            named = {name.removeprefix(f"{part}/"): value for name, value in values.items()}
+            write_text(self.folder / "metrics.json", json.dumps(named, indent=2) + "\n")
+            show(values)
         for index, batches in self.rows.items():
             write_text(self._set_folder(trainer, part, index) / "samples.csv", table(batches))
         for index, sketch in self.sketches.items():
@@ -106,6 +106,14 @@ class Results(Callback):
 
     def _set_folder(self, trainer: pl.Trainer, part: str, index: int) -> Path:
         return self.folder / set_name(trainer, part, index)
+
+
+def show(values: Mapping[str, float]) -> None:
+    """Prints the values as a table; Lightning's own repeats them for each of several sets."""
+    shown = Table("metric", "value")
+    for name, value in values.items():
+        shown.add_row(name, f"{value:.6g}")
+    Console().print(shown)
 
 
 def table(batches: list[Tensors]) -> str:

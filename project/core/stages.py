@@ -1,6 +1,5 @@
 """LightningCLI's stages, on the run's folder."""
 
-import signal
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,18 +143,16 @@ class Stages(LightningCLI):
             if is_mistake(error) and self.trainer.global_step == 0:
                 self.folder.discard()
             raise
-        if self.trainer.received_sigterm:
-            raise SystemExit(128 + signal.SIGTERM)
 
     def validate(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
         """Losses and metrics of a checkpoint on the val sets."""
         self._load(model)
-        self.trainer.validate(model, datamodule)
+        self.trainer.validate(model, datamodule, verbose=False)
 
     def test(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
         """Losses and metrics of a checkpoint on the eval sets."""
         self._load(model)
-        self.trainer.test(model, datamodule)
+        self.trainer.test(model, datamodule, verbose=False)
 
     def predict(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
         """What a checkpoint's net makes of the predict sets."""

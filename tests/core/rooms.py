@@ -176,10 +176,10 @@ class OwnData(pl.LightningDataModule):
         self.sizes, self.batch_size = sizes, batch_size
 
     def train_dataloader(self) -> Any:
-        return DataLoader(Counted(8), self.batch_size)
+        return DataLoader(Counted(8), batch_size=self.batch_size)
 
     def val_dataloader(self) -> Any:
-        return [DataLoader(Counted(size), self.batch_size) for size in self.sizes]
+        return [DataLoader(Counted(size), batch_size=self.batch_size) for size in self.sizes]
 
     test_dataloader = predict_dataloader = val_dataloader
 

@@ -94,6 +94,8 @@ def test_a_data_module_of_the_owners(cli: Cli, tiny: Callable[..., str], tmp_pat
     ran = cli("fit", "--config", tiny({"data": data, "visual": "ClassificationGrid"}))
     assert ran.code == 0, ran.err
     assert cli("test", "--ckpt_path", "experiments/tiny").code == 0
+    ran = cli("predict", "--ckpt_path", "experiments/tiny")
+    assert ran.code == 0, ran.err
     run = tmp_path / "experiments/tiny"
     assert [len((run / f"eval/test/{i}/samples.csv").read_text().splitlines()) for i in (0, 1)] == [5, 7]
     metrics = json.loads((run / "eval/test/metrics.json").read_text())
