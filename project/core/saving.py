@@ -36,14 +36,10 @@ def checkpoint_callbacks(folder: Path, settings: Checkpoint, val_sets: list[str]
         monitor = "/".join(filter(None, ("val", *val_sets, "sum")))
     if monitor is not None and monitor.startswith("val/") and val_sets == []:
         monitor = None  # there is no validation
-    last = _Kept(folder, LAST, enable_version_counter=False, save_on_train_epoch_end=True)
+    last = _Last(folder, LAST, enable_version_counter=False, save_on_train_epoch_end=True)
     if monitor is None:
-        return [last, _BestIsLast(folder)]
-    return [
-        _Best(folder, BEST, monitor=monitor, mode=settings.mode, enable_version_counter=False),
-        last,
-        _BestIsLast(folder),
-    ]
+        return [last]
+    return [_Best(folder, BEST, monitor=monitor, mode=settings.mode, enable_version_counter=False), last]
 
 
 class _Kept(ModelCheckpoint):
@@ -66,14 +62,11 @@ class _Best(_Kept):
             )
 
 
-class _BestIsLast(Callback):
-    """Where nothing was monitored, or no validation came, the last checkpoint is the best."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+class _Last(_Kept):
+    """Keeps the last, which is also the best where nothing was monitored or no validation came."""
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        best, last = (self.folder / f"{name}.ckpt" for name in (BEST, LAST))
+        best, last = (Path(str(self.dirpath)) / f"{name}.ckpt" for name in (BEST, LAST))
         if trainer.is_global_zero and last.exists() and not best.exists():
             _link(last, best)
 
