@@ -85,7 +85,12 @@ def _at(keys: list[str], tree: Tree) -> tuple[Any, str]:
         if isinstance(found, Registry):
             implied = DEFAULT_TYPES.get(path, path.rpartition(".")[2])
             name = value.get("type", implied) if isinstance(value, dict) else value or implied
-            found = parameters_of(found.find(str(name), path), found.given)
+            try:
+                found = parameters_of(found.find(str(name), path), found.given)
+            except ConfigError as error:
+                if value is None:
+                    raise ConfigError(f"which {found.kind} is at {path}? Say --{path} NAME, or --config") from error
+                raise
         path, shown = join(path, key), join(shown, key)
         value = value.get(key) if isinstance(value, dict) else None
         if isinstance(found, dict) and key not in found:

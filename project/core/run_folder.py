@@ -1,6 +1,5 @@
 """A run is a folder."""
 
-import fcntl
 import os
 import shlex
 import shutil
@@ -13,6 +12,11 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from project.core.errors import ConfigError
 from project.core.files import write_text
+
+try:
+    import fcntl
+except ImportError:  # Windows, where two trainings at once are not noticed
+    fcntl = None  # type: ignore[assignment]
 
 _JOB = """#!/usr/bin/env bash
 # Runs {name} again, under the name {name}_rerun; further options may follow.
@@ -122,6 +126,8 @@ class RunFolder:
 
 def _lock(folder: Path, wait: bool) -> int:
     """An open file that holds the folder's lock: two trainings that write one folder would spoil each other's files."""
+    if fcntl is None:
+        return os.open(os.devnull, os.O_RDONLY)
     opened = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

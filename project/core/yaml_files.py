@@ -81,7 +81,8 @@ def read_config(path: Path, reading: tuple[Path, ...] = ()) -> Tree:
     if not path.is_file():
         near = did_you_mean(path.name, [file.name for file in path.parent.glob("*.yaml")])
         needed = f" (base of {_shown(reading[-1])})" if reading else ""
-        raise ConfigError(f"config file {_shown(path)}{needed} does not exist{near}")
+        what = "is a folder" if path.is_dir() else f"does not exist{near}"
+        raise ConfigError(f"config file {_shown(path)}{needed} {what}")
     try:
         tree = parse_yaml(path.read_text(encoding="utf-8"), _shown(path))
     except UnicodeDecodeError as error:

@@ -48,3 +48,13 @@ def test_a_copied_checkpoint_is_enough(cli: Cli, tiny: Callable[..., str], tmp_p
     module = project.load("copied.ckpt")
     assert not module.training
     assert module({"image": torch.zeros(3, 1, 8, 8)})["logits"].shape == (3, 10)
+
+
+def test_load_refuses_in_one_line(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    assert cli("fit", "--config", tiny()).code == 0
+    path = tmp_path / "experiments/tiny/checkpoints/best.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["run_config"] = checkpoint["run_config"].replace("hidden: 8", "hidden: big")
+    torch.save(checkpoint, path)
+    with pytest.raises(ConfigError, match=r"model.net.hidden is 'big'; it takes int"):
+        project.load(tmp_path / "experiments/tiny")

@@ -72,6 +72,7 @@ def test_help_in_a_slot_of_a_slot(cli: Cli, tiny: Callable[..., str]) -> None:
     [
         (["--modle.help"], "nothing stands at 'modle'; did you mean 'model'?"),
         (["--model.nte.help"], "nothing stands at 'model.nte'; did you mean 'net'?"),
+        (["--data.train.augmentation.help"], "which dataset is at data.train? Say --data.train NAME, or --config"),
         (["--seed.help"], "seed is a plain setting: no classes stand there"),
         (["--model.net.help", "ResNt"], "model.net: no model is called 'ResNt'; did you mean 'ResNet'?"),
     ],
