@@ -1,5 +1,6 @@
 """A run is a folder."""
 
+import errno
 import os
 import shlex
 import shutil
@@ -134,8 +135,9 @@ def _lock(folder: Path, wait: bool) -> int:
     except BlockingIOError as error:
         os.close(opened)
         raise ConfigError(f"{folder} is being written by a run that goes on: take another --name") from error
-    except OSError:
-        pass  # a file system without locks
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):  # a file system without locks
+            raise
     return opened
 
 
