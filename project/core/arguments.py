@@ -7,18 +7,17 @@ from pathlib import Path
 from project.core.errors import ConfigError, did_you_mean, listing
 from project.core.yaml_files import Text, Tree, nest, parse_yaml
 
+_TRAINED = {
+    "ckpt_path": "checkpoint, or a run's folder (checkpoints/best.ckpt, else the newest)",
+    "results_dir": "where the results go (default: RUN/eval/STAGE)",
+}
 # The options of each stage that are not values of the yaml; the rest of what `--` introduces is.
 STAGES: dict[str, dict[str, str]] = {
     "fit": {"replace": "move a run of this name to ROOT/.old/ and start anew"},
-    "validate": {},
-    "test": {},
-    "predict": {},
+    "validate": _TRAINED,
+    "test": _TRAINED,
+    "predict": _TRAINED,
 }
-for _stage in ("validate", "test", "predict"):
-    STAGES[_stage] = {
-        "ckpt_path": "checkpoint, or a run's folder (checkpoints/best.ckpt, else the newest)",
-        "results_dir": "where the results go (default: RUN/eval/STAGE)",
-    }
 FLAGS = ("help", "print_config", "replace")
 
 

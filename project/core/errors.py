@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from sysconfig import get_paths
-from traceback import extract_tb
+from traceback import FrameSummary, extract_tb
 
 import lightning_fabric
 import pytorch_lightning
@@ -85,10 +85,15 @@ def where_raised(error: BaseException) -> str:
         if line.startswith(RAISED_IN):
             return line
     frames = [frame for link in _chain(error) for frame in extract_tb(link.__traceback__)]
-    frame = ([frame for frame in frames if _is_of_the_owner(Path(frame.filename))] or frames)[-1]
+    frame = ([frame for frame in frames if _is_of_the_owner(frame)] or frames)[-1]
     return f"{RAISED_IN}{frame.name} ({frame.filename}:{frame.lineno})"
 
 
-def _is_of_the_owner(file: Path) -> bool:
-    """Whether somebody here wrote it: not the engine, nor a library."""
-    return _CORE not in file.parents and not any(folder in file.parents for folder in _LIBRARIES)
+def by_owner(error: BaseException) -> bool:
+    """Whether code that somebody here wrote raised it, neither the engine nor a library."""
+    return _is_of_the_owner(extract_tb(error.__traceback__)[-1])
+
+
+def _is_of_the_owner(frame: FrameSummary) -> bool:
+    folders = Path(frame.filename).parents
+    return _CORE not in folders and not any(library in folders for library in _LIBRARIES)

@@ -11,7 +11,7 @@ from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import nn
 from torch.optim import Optimizer
 
-from project.core.errors import ConfigError, did_you_mean
+from project.core.errors import ConfigError, by_owner, did_you_mean, note_where
 from project.core.schedulers import Schedule
 
 Made = TypeVar("Made")
@@ -114,6 +114,9 @@ def _built(make: Callable[[], Made], where: str) -> Made:
     try:
         return make()
     except (ValueError, RuntimeError, TypeError) as error:
+        if by_owner(error):
+            note_where(error, f"{where}, while it was built")
+            raise
         raise ConfigError(f"{where}: {error}") from error
 
 

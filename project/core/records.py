@@ -3,11 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
-import yaml
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from project.core.yaml_files import Tree
+from project.core.yaml_files import Tree, parse_yaml
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -39,7 +38,7 @@ class Records(Callback):
         from torch.utils.tensorboard.summary import hparams  # not on the way to `--help`
 
         values = {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}
-        hyper_parameters = flatten(yaml.safe_load(self.config))
+        hyper_parameters = flatten(parse_yaml(self.config, "the config"))
         # Not by way of the logger: it would draw one more point into each curve.
         for board in tensorboards(trainer):
             for summary in hparams(hyper_parameters, values):  # type: ignore[no-untyped-call]

@@ -21,7 +21,7 @@ from project.core.annotations import (
     slot_field,
 )
 from project.core.errors import ConfigError, did_you_mean, listing, normalize
-from project.core.yaml_files import DEFAULT_TYPES, Text, parse_yaml
+from project.core.yaml_files import DEFAULT_TYPES, Text, Tree, parse_yaml
 from project.registry import Registry
 
 Registry("optimizer", torch.optim.Optimizer, foreign=("torch.optim",), given=1)
@@ -118,13 +118,10 @@ class Slots:
                 return inner | rest
 
     def _expand_mapping(self, value: Any, place: ContainerOf, path: str) -> dict[str, Any]:
-        _check_mapping(value if not isinstance(value, str) else {}, path)
-        single = isinstance(value, str) or any(value.get(key) is not None for key in ("type", "class_path"))
-        if place.lazy and single and any(isinstance(item, dict) and "type" in item for item in _others(value)):
-            raise ConfigError(
-                f"{path} is a single set and several: where the base has one, several begin with `type: null`"
-            )
+        value = _as_slot(value, path)
+        single = any(value.get(key) is not None for key in ("type", "class_path"))
         if place.lazy and (single or not all(isinstance(item, dict | None) for item in value.values())):
+            _refuse_several_over_one(value, place_of(place.item, {}), path)
             return {_SINGLE: self.expand(value, place.item, path)}
         if single:
             raise ConfigError(f"{path} takes several by name: {path}: {{NAME: {{type: ...}}}}")
@@ -135,8 +132,7 @@ class Slots:
     def _expand_slot(
         self, value: Any, registry: Registry, path: str, implied: str | None, reserved: Sequence[str] = ()
     ) -> Any:
-        value = {"type": value} if isinstance(value, str) else {} if value is None else value
-        _check_mapping(value, path)
+        value = _as_slot(value, path)
         if "class_path" in value:
             value = {"type": value["class_path"]} | (value.get("init_args") or {})
         name = value.get("type", implied)
@@ -159,17 +155,14 @@ class Slots:
         if slot is None:
             check_names(value, fields, path)
             return self.arguments(value, fields, path)
-        value = {"type": value} if isinstance(value, str) else {} if value is None else value
-        _check_mapping(value, path)
+        value = _as_slot(value, path)
         reserved = {key: item for key, item in value.items() if key in fields and key != slot}
         rest = {key: item for key, item in value.items() if key not in reserved}
         others = [key for key in fields if key != slot]
         expanded = self._expand_slot(rest, place_of(fields[slot].annotation, rest), path, implied, others)
         return {slot: expanded} | self.arguments(reserved, fields, path)
 
-    def _collapse_slot(self, value: Any, registry: Registry, implied: str | None) -> Any:
-        if not isinstance(value, dict):
-            return value
+    def _collapse_slot(self, value: Tree, registry: Registry, implied: str | None) -> Tree:
         cls = registry.find(value["class_path"], "")
         name = registry.short_name(value["class_path"])
         parameters = parameters_of(cls, registry.given)
@@ -181,13 +174,26 @@ class Slots:
         return result
 
 
-def _others(value: Any) -> list[Any]:
-    return list(value.values()) if isinstance(value, dict) else []
-
-
 def join(path: str, key: object) -> str:
     """`join("model", "net")` is `model.net`."""
     return f"{path}.{key}" if path else str(key)
+
+
+def _as_slot(value: Any, path: str) -> Any:
+    """A slot's settings; a text is its type."""
+    value = {"type": value} if isinstance(value, str) else value
+    _check_mapping(value, path)
+    return value
+
+
+def _refuse_several_over_one(value: Mapping[str, Any], registry: Registry, path: str) -> None:
+    """Says what to write where a yaml names several sets and its base a single one: merging cannot tell."""
+    parameters = parameters_of(registry.find(str(value["type"]), path)) if value.get("type") else {}
+    sets = [key for key, item in value.items() if isinstance(item, dict) and "type" in item]
+    if parameters and any(key not in parameters for key in sets):
+        raise ConfigError(
+            f"{path} is a single set and several: where the base has one, several begin with `type: null`"
+        )
 
 
 def _check_mapping(value: Any, path: str) -> None:

@@ -111,9 +111,10 @@ class Stages(LightningCLI):
         arguments["logger"] = self._loggers(arguments["logger"]) if fits else False
         given = arguments["callbacks"] or []
         callbacks = [*given] if isinstance(given, list) else [given]
+        own_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
         if arguments["enable_progress_bar"] is None:
-            arguments["enable_progress_bar"] = on_terminal()
-        if arguments["enable_progress_bar"] and not any(isinstance(callback, ProgressBar) for callback in callbacks):
+            arguments["enable_progress_bar"] = own_bar or on_terminal()
+        if arguments["enable_progress_bar"] and not own_bar:
             callbacks.append(Bar())
         callbacks += self._fit_callbacks(settings, arguments) if fits else self._evaluation_callbacks(settings)
         arguments["callbacks"] = callbacks

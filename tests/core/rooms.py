@@ -120,6 +120,27 @@ class Counted(Dataset):
         return self.length
 
 
+class Doubled(Dataset):
+    """Holds another dataset, twice over."""
+
+    def __init__(self, inner: Dataset) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return self.inner[index % len(self.inner)]
+
+    def __len__(self) -> int:
+        return 2 * len(self.inner)
+
+
+class OwnOptimizer(torch.optim.SGD):
+    """Has a bug."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        raise ValueError("on purpose")
+
+
 class Filed(Counted):
     """Looks for its folder."""
 

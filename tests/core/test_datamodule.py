@@ -89,6 +89,17 @@ def test_several_sets(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> Non
     assert len((results / "two/samples.csv").read_text().splitlines()) == 1 + len(Digits("test"))
 
 
+def test_a_dataset_that_holds_another(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "over.yaml").write_text(
+        "data: {eval: {type: tests.core.rooms.Doubled, inner: {type: Digits, split: val}}}\n"
+    )
+    ran = cli("fit", "--config", tiny(), "--config", "over.yaml")
+    assert ran.code == 0, ran.err
+    assert cli("test", "--ckpt_path", "experiments/tiny").code == 0
+    rows = (tmp_path / "experiments/tiny/eval/test/samples.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2 * len(Digits("val"))
+
+
 def test_a_data_module_of_the_owners(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     data = {"type": "tests.core.rooms.OwnData", "sizes": [4, 6]}
     ran = cli("fit", "--config", tiny({"data": data, "visual": "ClassificationGrid"}))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from project.core.progress_bar import Bar
-from tests.conftest import CONFIGS
+from tests.conftest import CONFIGS, Cli
 
 
 def test_a_bar_on_a_terminal_and_lines_in_the_log(tiny: Callable[..., str], tmp_path: Path) -> None:
@@ -30,6 +30,11 @@ def test_a_bar_on_a_terminal_and_lines_in_the_log(tiny: Callable[..., str], tmp_
     assert b"2/2" in shown
     assert b"epoch 1/1" not in shown
     assert "DEBUG   epoch 1/1" in (tmp_path / "experiments/tiny/log.txt").read_text()
+
+
+def test_a_bar_that_the_yaml_names_off_a_terminal(cli: Cli, tiny: Callable[..., str]) -> None:
+    ran = cli("fit", "--config", tiny({"trainer": {"callbacks": [{"type": "RichProgressBar"}]}}))
+    assert ran.code == 0, ran.err
 
 
 def test_values_are_read_once_per_interval() -> None:

@@ -22,6 +22,7 @@ def events(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> Any:
             "visual": {"type": "ClassificationGrid"},
             "progress": {"train": 3, "val": 2},
             "trainer": {
+                "max_time": "12:00:00:00",
                 "limit_train_batches": 6,
                 "log_every_n_steps": 2,
                 "max_epochs": 2,
@@ -59,6 +60,7 @@ def test_hyper_parameters_with_final_metrics(events: Any) -> None:
         events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     ).session_start_info.hparams
     assert summary["model.net.hidden"].number_value == 8
+    assert summary["trainer.max_time"].string_value == "12:00:00:00"
     assert summary["model.optimizer.type"].string_value == "AdamW"
     assert summary["model.optimizer.betas"].string_value == "[0.9, 0.999]"
     experiment = HParamsPluginData.FromString(
