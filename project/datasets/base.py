@@ -14,7 +14,8 @@ class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
     """Samples as dicts of named tensors.
 
     One that holds its samples in arrays may have `__getitems__(indices)`, which returns a whole batch as a dict of
-    tensors `(B, ...)`. It may have `collate(samples) -> batch` and `order(seed, epoch) -> indices`, both without state.
+    tensors `(B, ...)`. It may have `collate(samples) -> batch` and `order(seed, epoch) -> indices`, both without state,
+    and `name(index) -> str`: what samples.csv and the pictures of `predict` call a sample.
     A constructor's argument `data_dir` gets the yaml's `data.data_dir`.
 
     Args:

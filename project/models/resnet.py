@@ -1,33 +1,49 @@
-"""Residual net."""
+"""Residual nets."""
+
+from typing import Literal
 
 from torch import Tensor, nn
 
 from project.models.base import Model
 from project.models.components.classify import class_and_probability
-from project.models.components.residual import BasicBlock, conv_norm
+from project.models.components.residual import BasicBlock, Bottleneck, conv_norm
 from project.registry import MODEL_REGISTRY
+
+_BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 @MODEL_REGISTRY.register()
 class ResNet(Model):
-    """A residual net with the stem for small pictures (He et al., Deep Residual Learning, 2016, section 4.2).
+    """A residual net (He et al., Deep Residual Learning, 2016).
 
     Args:
         in_channels: channels of the picture.
         num_classes: number of classes.
-        width: channels of the first stage; each later stage halves the picture and doubles the channels.
-        blocks: residual blocks of each stage.
+        width: channels inside the first stage's blocks; each later stage halves the picture and doubles them.
+        blocks: blocks of each stage; [1, 1, 1] unless given.
+        block: basic has two 3x3 convolutions; bottleneck one, between two 1x1.
+        stem: small keeps the picture's size; large divides it by 4, for pictures of 100 pixels and more.
     """
 
-    def __init__(self, in_channels: int, num_classes: int, width: int = 16, blocks: list[int] | None = None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        width: int = 16,
+        blocks: list[int] | None = None,
+        block: Literal["basic", "bottleneck"] = "basic",
+        stem: Literal["small", "large"] = "small",
+    ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(conv_norm(in_channels, width, 3), nn.ReLU(inplace=True))
+        first = conv_norm(in_channels, width, 3) if stem == "small" else conv_norm(in_channels, width, 7, stride=2)
+        shrink = [nn.MaxPool2d(3, stride=2, padding=1)] if stem == "large" else []
+        self.stem = nn.Sequential(first, nn.ReLU(inplace=True), *shrink)
         stages, channels = [], width
         for i, depth in enumerate(blocks or [1, 1, 1]):
-            stage, out_channels = [], width * 2**i
+            stage = []
             for j in range(depth):
-                stage.append(BasicBlock(channels, out_channels, stride=2 if i and not j else 1))
-                channels = out_channels
+                stage.append(_BLOCKS[block](channels, width * 2**i, stride=2 if i and not j else 1))
+                channels = width * 2**i * _BLOCKS[block].expansion
             stages.append(nn.Sequential(*stage))
         self.stages = nn.Sequential(*stages)
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -40,3 +56,42 @@ class ResNet(Model):
     def predict(self, logits: Tensor) -> dict[str, Tensor]:
         """The class `label` (B,) and its `probability` (B,)."""
         return class_and_probability(logits)
+
+
+@MODEL_REGISTRY.register()
+class ResNet18(ResNet):
+    """The paper's net of 18 layers, for pictures of about 224 x 224.
+
+    Args:
+        in_channels: channels of the picture.
+        num_classes: number of classes.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__(in_channels, num_classes, 64, [2, 2, 2, 2], "basic", "large")
+
+
+@MODEL_REGISTRY.register()
+class ResNet34(ResNet):
+    """The paper's net of 34 layers, for pictures of about 224 x 224.
+
+    Args:
+        in_channels: channels of the picture.
+        num_classes: number of classes.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__(in_channels, num_classes, 64, [3, 4, 6, 3], "basic", "large")
+
+
+@MODEL_REGISTRY.register()
+class ResNet50(ResNet):
+    """The paper's net of 50 layers, for pictures of about 224 x 224; in its blocks the 3x3 convolution has the stride.
+
+    Args:
+        in_channels: channels of the picture.
+        num_classes: number of classes.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__(in_channels, num_classes, 64, [3, 4, 6, 3], "bottleneck", "large")

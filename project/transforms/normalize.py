@@ -1,26 +1,28 @@
 """Normalization."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from project.registry import TRANSFORM_REGISTRY
-from project.transforms.base import Transform
+from project.transforms.base import PictureTransform
 
 
 @TRANSFORM_REGISTRY.register()
-class Normalize(Transform):
+class Normalize(PictureTransform):
     """Subtracts a mean and divides by a standard deviation, per channel.
 
     Args:
         mean: one value per channel, or one for all.
         std: likewise, above 0.
-        key: which tensor of the sample, `(..., C, H, W)`.
+        keys: the pictures `(..., C, H, W)`.
     """
 
-    def __init__(self, mean: list[float], std: list[float], key: str = "image") -> None:
+    def __init__(self, mean: list[float], std: list[float], keys: Sequence[str] = ("image",)) -> None:
+        super().__init__(keys)
         self.mean = torch.tensor(mean).view(-1, 1, 1)
         self.std = torch.tensor(std).view(-1, 1, 1)
-        self.key = key
 
-    def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
-        return sample | {self.key: (sample[self.key] - self.mean) / self.std}
+    def change(self, pictures: Tensor, drawn: None) -> Tensor:
+        return (pictures - self.mean) / self.std

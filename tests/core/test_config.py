@@ -102,7 +102,7 @@ def test_overrides_at_every_level(cli: Cli, tiny: Callable[..., str]) -> None:
     assert (tree["seed"], tree["name"]) == (7, "007")
     assert tree["model"]["loss"]["cross_entropy"] == {"label_smoothing": 0.1, "weight": 2.0, "inputs": None}
     assert tree["model"]["loss"]["l1"]["type"] == "L1Loss"
-    assert tree["data"]["train"]["augmentation"] == {"random_shift": {"pixels": 2, "key": "image"}}
+    assert tree["data"]["train"]["augmentation"] == {"random_shift": {"pixels": 2, "keys": ["image"]}}
     assert tree["model"]["optimizer"]["betas"] == [0.8, 0.9]
     assert tree["model"]["clip"]["value"] == 0.5
     assert tree["data"]["val"] is None

@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from project.core.errors import did_you_mean, listing, note_where, where_raised
+from project.registry import Registry
 from tests.conftest import CONFIGS, Cli
 
 CASES = yaml.safe_load((Path(__file__).parent / "mistakes.yaml").read_text())
@@ -48,6 +49,8 @@ def arrange(case: dict[str, Any], tiny: Callable[..., str], tmp_path: Path) -> l
 
 def message(case: dict[str, Any], tmp_path: Path) -> str:
     text: str = case["says"]
+    for registry in Registry.by_base.values() if "KNOWN" in text else ():
+        text = text.replace(f"KNOWN {registry.kind}\n", f"{registry.known()}\n")
     return "error: " + text.replace("TMP", str(tmp_path)).strip()
 
 

@@ -12,4 +12,4 @@ def test_sample_and_batch() -> None:
     assert sample["label"] is label
     batch = transform({"image": image.expand(3, 2, 4, 4)})["image"]
     assert torch.equal(batch, torch.ones(3, 2, 4, 4))
-    assert torch.equal(Normalize([1.0], [2.0], key="x")({"x": image})["x"][1], torch.ones(4, 4))
+    assert torch.equal(Normalize([1.0], [2.0], keys=["x"])({"x": image})["x"][1], torch.ones(4, 4))

@@ -35,4 +35,4 @@ def test_shapes(shape: tuple[int, ...]) -> None:
 
 def test_other_tensors_stay() -> None:
     label = torch.tensor(3)
-    assert RandomShift(1, key="x")({"x": torch.rand(1, 4, 4), "label": label})["label"] is label
+    assert RandomShift(1, keys=["x"])({"x": torch.rand(1, 4, 4), "label": label})["label"] is label

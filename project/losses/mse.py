@@ -1,0 +1,20 @@
+"""Mean squared error."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from project.losses.base import Loss
+from project.registry import LOSS_REGISTRY
+
+
+@LOSS_REGISTRY.register()
+class MSE(Loss):
+    """The mean squared error."""
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The mean over the batch, from two tensors `(B, ...)` of one shape."""
+        return F.mse_loss(prediction, target)
+
+    def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """`(B,)`, the mean over each sample."""
+        return (prediction - target).square().flatten(1).mean(1)

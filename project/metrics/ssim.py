@@ -1,0 +1,28 @@
+"""Structural similarity."""
+
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from project.metrics.components.sample_mean import SampleMean
+from project.registry import METRIC_REGISTRY
+
+
+@METRIC_REGISTRY.register()
+class SSIM(SampleMean):
+    """Structural similarity, at most 1 (Wang et al., Image Quality Assessment, 2004): each picture's, averaged.
+
+    Args:
+        data_range: from black to white.
+    """
+
+    def __init__(self, data_range: float = 1.0) -> None:
+        super().__init__()
+        self.data_range = data_range
+
+    def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """`(B,)`, from pictures `(B, C, H, W)` of at least 11 x 11."""
+        similarity = structural_similarity_index_measure(
+            prediction.float(), target.float(), reduction="none", data_range=self.data_range
+        )
+        assert isinstance(similarity, Tensor)
+        return similarity.reshape(len(prediction))

@@ -1,0 +1,60 @@
+"""Vision transformer."""
+
+from torch import Tensor, nn
+
+from project.models.base import Model
+from project.models.components.classify import class_and_probability
+from project.models.components.positions import sincos_positions
+from project.registry import MODEL_REGISTRY
+
+
+@MODEL_REGISTRY.register()
+class ViT(Model):
+    """A plain vision transformer (Dosovitskiy et al., 2021): fixed positions, and the mean of all patches classifies
+    (Beyer et al., Better plain ViT baselines, 2022). The defaults are ViT-S/16.
+
+    Args:
+        in_channels: channels of the picture.
+        num_classes: number of classes.
+        patch: height and width of a patch; the picture's are multiples of it.
+        width: channels of a token, a multiple of 4 and of `heads`.
+        depth: number of blocks.
+        heads: attention heads of a block.
+        dropout: share dropped in attention and layers, in [0, 1).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        patch: int = 16,
+        width: int = 384,
+        depth: int = 12,
+        heads: int = 6,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.embed = nn.Conv2d(in_channels, width, patch, stride=patch)
+        self.blocks = nn.Sequential(
+            *(
+                nn.TransformerEncoderLayer(
+                    width, heads, 4 * width, dropout, activation="gelu", batch_first=True, norm_first=True
+                )
+                for _ in range(depth)
+            )
+        )
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, num_classes)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """`image` (B, in_channels, H, W) to `logits` (B, num_classes)."""
+        patches = self.embed(image)
+        rows, columns = patches.shape[-2:]
+        positions = sincos_positions(rows, columns, self.width, patches.device)
+        tokens = patches.flatten(2).transpose(1, 2) + positions.to(patches.dtype)
+        return {"logits": self.head(self.norm(self.blocks(tokens)).mean(1))}
+
+    def predict(self, logits: Tensor) -> dict[str, Tensor]:
+        """The class `label` (B,) and its `probability` (B,)."""
+        return class_and_probability(logits)

@@ -1,0 +1,37 @@
+"""Cutout."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from project.registry import TRANSFORM_REGISTRY
+from project.transforms.base import PictureTransform
+from project.transforms.components.windows import Corners, random_corners
+
+
+@TRANSFORM_REGISTRY.register()
+class Cutout(PictureTransform):
+    """Blanks a square of each picture, with its center anywhere in it (DeVries and Taylor, Cutout, 2017).
+
+    Args:
+        size: the square's height and width, in pixels; what lies beyond the border is lost.
+        fill: the value that it gets.
+        keys: the pictures `(..., C, H, W)`; a sample's lose the same square.
+    """
+
+    def __init__(self, size: int = 8, fill: float = 0.0, keys: Sequence[str] = ("image",)) -> None:
+        super().__init__(keys)
+        self.size, self.fill = size, fill
+
+    def draw(self, count: int, height: int, width: int) -> Corners:
+        return random_corners(count, height - 1, width - 1)
+
+    def change(self, pictures: Tensor, drawn: Corners) -> Tensor:
+        rows, columns = (
+            (torch.arange(length) >= start) & (torch.arange(length) < start + self.size)
+            for length, start in zip(
+                pictures.shape[-2:], (center[:, None] - self.size // 2 for center in drawn), strict=True
+            )
+        )
+        return pictures.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], self.fill)
