@@ -12,6 +12,7 @@ from project.core.fetch import Batch, build_loader
 from project.registry import Dataset
 
 MakeDataset = Callable[[], Dataset]
+NameOf = Callable[[int], str]
 Sets = dict[str, MakeDataset]  # a set that stands alone has the name ""
 DATA_DIR = "data"
 
@@ -97,14 +98,16 @@ class DataModule(pl.LightningDataModule):
             raise ConfigError(f"data.{part} is not set, so this stage has nothing to work on")
 
     def _loader(self, part: str, name: str) -> DataLoader[Batch]:
-        where = f"data.{part}.{name}" if name else f"data.{part}"
+        where = _where(part, name)
         if where not in self.datasets:
             self.datasets[where] = _build(self.sets[part][name], where)
         workers: dict[str, Any] = {"num_workers": self.num_workers, "pin_memory": self._pins()}
         if self.num_workers:
             workers |= {"prefetch_factor": self.prefetch_factor, "persistent_workers": self.persistent_workers}
         shuffle = part == "train"
-        return build_loader(self.datasets[where], where, self._local_batch_size(), self.seed, shuffle, **workers)
+        frozen = getattr(self.trainer, "overfit_batches", 0) > 0
+        size = self._local_batch_size()
+        return build_loader(self.datasets[where], where, size, self.seed, shuffle, frozen, **workers)
 
     def _local_batch_size(self) -> int:
         return self.batch_size // (devices(self.trainer) if self.trainer else 1)
@@ -132,6 +135,18 @@ def set_name(trainer: pl.Trainer, part: str, index: int) -> str:
 def part_name(trainer: pl.Trainer, part: str, index: int) -> str:
     """`val`, or `val/SET` where the set has a name."""
     return "/".join(filter(None, (part, set_name(trainer, part, index))))
+
+
+def sample_name(trainer: pl.Trainer, part: str, index: int) -> NameOf | None:
+    """What a set's dataset calls its samples, if it has a `name(index)`."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    dataset = data.datasets[_where(part, data.set_names(part)[index])] if isinstance(data, DataModule) else None
+    name = getattr(dataset, "name", None)
+    return name if callable(name) else None
+
+
+def _where(part: str, name: str) -> str:
+    return f"data.{part}.{name}" if name else f"data.{part}"
 
 
 def _build(make: MakeDataset, where: str) -> Dataset:

@@ -1,6 +1,7 @@
 """How a mistake is told to the person who made it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from sysconfig import get_paths
@@ -18,6 +19,10 @@ RAISED_IN = "raised in "
 
 class ConfigError(Exception):
     """A mistake in the yaml or in the options: one to three lines, no traceback, exit code 2."""
+
+
+class Stopped(Exception):
+    """The reason why the engine ended a run, told in full: no traceback, exit code 1."""
 
 
 def is_mistake(error: BaseException) -> bool:
@@ -74,6 +79,16 @@ def note_where(error: BaseException, where: str) -> None:
         error.add_note(RAISED_IN + where)
 
 
+@contextmanager
+def noting_where(where: str) -> Iterator[None]:
+    """Notes it on what is raised inside."""
+    try:
+        yield
+    except Exception as error:
+        note_where(error, where)
+        raise
+
+
 def where_raised(error: BaseException) -> str:
     """The line that `note_where` left, also when the exception crossed from a DataLoader's worker as text.
 
@@ -94,6 +109,10 @@ def by_owner(error: BaseException) -> bool:
     return _is_of_the_owner(extract_tb(error.__traceback__)[-1])
 
 
+def is_library(file: Path) -> bool:
+    """Whether a file of code is the engine's or somebody else's."""
+    return _CORE in file.parents or any(library in file.parents for library in _LIBRARIES)
+
+
 def _is_of_the_owner(frame: FrameSummary) -> bool:
-    folders = Path(frame.filename).parents
-    return _CORE not in folders and not any(library in folders for library in _LIBRARIES)
+    return not is_library(Path(frame.filename))

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from project.core.errors import ConfigError, note_where
-from project.core.wiring import MetricTerm, Tensors, Wire
+from project.core.errors import ConfigError, noting_where
+from project.core.wiring import MetricTerm, Tensors, Wire, as_picture
 
 
 class Mean(Metric):
@@ -46,6 +46,7 @@ class Metrics:
         self.updates = [
             Wire(self.metrics[name], "update", f"model.metric.{name}", term.inputs) for name, term in terms.items()
         ]
+        self.pictured: Tensors = {}
 
     def update(self, batch: Tensors, output: Tensors) -> None:
         """Adds one batch."""
@@ -53,15 +54,25 @@ class Metrics:
             update(batch, output)
 
     def compute(self) -> Tensors:
-        """The values by name, on the device."""
+        """The values by name, on the device; what is shown as a picture is kept for `pictures`."""
         values: Tensors = {}
         for name, metric in self.metrics.items():
-            try:
-                values |= scalars(name, metric.compute())
-            except Exception as error:
-                note_where(error, f"model.metric.{name} ({type(metric).__name__}), while it was computed")
-                raise
+            with noting_where(f"model.metric.{name} ({type(metric).__name__}), while it was computed"):
+                if hasattr(metric, "picture"):
+                    self.pictured[name] = metric.compute()
+                else:
+                    values |= scalars(name, metric.compute())
         return values
+
+    def pictures(self) -> Tensors:
+        """The pictures of what was computed last, by name."""
+        drawn = {}
+        for name, value in self.pictured.items():
+            metric: Any = self.metrics[name]
+            where = f"model.metric.{name} ({type(metric).__name__})"
+            with noting_where(f"{where}, while it was drawn"):
+                drawn[name] = as_picture(metric.picture(value), where)
+        return drawn
 
     def reset(self) -> None:
         """A fresh start."""

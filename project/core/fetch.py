@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
 from project.core.errors import ConfigError, note_where
-from project.core.randomness import ShuffledOrder
+from project.core.randomness import FrozenOrder, ShuffledOrder
 
 Batch = dict[str, Tensor]
 
@@ -50,9 +50,11 @@ class Fetch(TorchDataset[Batch]):
 
 
 def build_loader(
-    dataset: Any, where: str, batch_size: int, seed: int, shuffle: bool, **workers: Any
+    dataset: Any, where: str, batch_size: int, seed: int, shuffle: bool, frozen: bool = False, **workers: Any
 ) -> DataLoader[Batch]:
     """A loader of batches: shuffled and without an incomplete last batch for training, else in order and complete.
+
+    A frozen one shuffles every epoch alike.
 
     An iterable dataset is read as it comes.
     """
@@ -69,7 +71,8 @@ def build_loader(
             raise ConfigError(
                 f"data.batch_size is {batch_size}, but {fetch.where} has {len(order)} samples: not one whole batch"
             )
-    return DataLoader(fetch, batch_size=batch_size, sampler=order, drop_last=shuffle, collate_fn=_as_it_is, **workers)
+    sampler = FrozenOrder(order) if order is not None and frozen else order
+    return DataLoader(fetch, batch_size=batch_size, sampler=sampler, drop_last=shuffle, collate_fn=_as_it_is, **workers)
 
 
 def shorten(indices: list[int]) -> str:

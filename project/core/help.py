@@ -44,7 +44,7 @@ def stage_help(stage: str) -> str:
     for key, default in DEFAULT_TYPES.items():
         places[key] = parameters_of(Registry.by_base[BUILT[key]].find(default, key))
     for path, parameters in places.items():
-        plain = {name: item for name, item in parameters.items() if path or name not in places}
+        plain = {name: item for name, item in parameters.items() if path or name not in (*places, *STAGES["fit"])}
         lines += ["", f"settings of {path or 'the run'}:", *_settings(path, plain)]
     return "\n".join(lines)
 

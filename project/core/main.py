@@ -12,7 +12,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from project.core.arguments import Arguments, parse_arguments
 from project.core.checkpoint import find_checkpoint, read_checkpoint, run_of
 from project.core.config import build_config
-from project.core.errors import ConfigError, is_mistake, mistake, where_raised
+from project.core.errors import ConfigError, Stopped, is_mistake, mistake, where_raised
 from project.core.help import slot_help, stage_help
 from project.core.log import logging_to
 from project.core.stages import Stages, Trained
@@ -43,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             if is_mistake(error):
                 print("error:", mistake(error), file=sys.stderr)
                 return 2
-            logger.opt(exception=error).error(where_raised(error))
+            if isinstance(error, Stopped):
+                logger.error(error)
+            else:
+                logger.opt(exception=error).error(where_raised(error))
             return 1
     return 0
 

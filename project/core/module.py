@@ -14,6 +14,7 @@ from project.core.datamodule import part_name
 from project.core.errors import ConfigError
 from project.core.evaluation import Evaluation, Metrics
 from project.core.optimization import Clip, Optimization, ParameterGroup, freeze
+from project.core.records import tensorboards
 from project.core.wiring import Inputs, LossTerm, MetricTerm, NetTerm, Tensors, Wire, shapes
 
 
@@ -144,7 +145,8 @@ class SupervisedModule(BaseModule):
         return {"loss": losses["sum"], "output": detached}
 
     def on_train_start(self) -> None:
-        self.train_metrics, self.wired = Metrics(self.metric_terms, self.device), False
+        of_scalars = {name: term for name, term in self.metric_terms.items() if not hasattr(term.metric, "picture")}
+        self.train_metrics, self.wired = Metrics(of_scalars, self.device), False
 
     def on_validation_epoch_start(self) -> None:
         self._start_evaluations(len(self.trainer.num_val_batches))
@@ -196,6 +198,9 @@ class SupervisedModule(BaseModule):
         for i, evaluation in enumerate(self.evaluations):
             prefix = part_name(self.trainer, stage, i)
             self.log_dict({f"{prefix}/{name}": value for name, value in evaluation.compute().items()})
+            for board in () if self.trainer.sanity_checking else tensorboards(self.trainer):
+                for name, picture in evaluation.pictures().items():
+                    board.add_image(f"{prefix}/{name}", picture, self.trainer.global_step)
 
 
 def _check_names(loss: Mapping[str, LossTerm], metric: Mapping[str, MetricTerm]) -> None:

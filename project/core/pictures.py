@@ -10,12 +10,11 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from project.core.datamodule import part_name
-from project.core.errors import ConfigError
 from project.core.evaluation import batch_size, per_sample
 from project.core.files import write_picture
 from project.core.records import tensorboards
 from project.core.settings import Progress
-from project.core.wiring import Tensors, VisualTerm, Wire, shapes
+from project.core.wiring import Tensors, VisualTerm, Wire, as_picture
 
 
 class Sketch:
@@ -39,13 +38,8 @@ class Sketch:
 
     def draw(self) -> Tensor:
         """The picture `(3, H, W)`; the sketch is empty again."""
-        picture = self._draw(_joined(self.batches), _joined(self.outputs))
-        if not (isinstance(picture, Tensor) and picture.ndim == 3 and len(picture) == 3):
-            raise ConfigError(
-                f"visual ({self._draw.owner}) returns {shapes({'a': picture})}; it must be a picture (3, H, W)"
-            )
-        if not picture.is_floating_point():
-            picture = picture / 255
+        drawn = self._draw(_joined(self.batches), _joined(self.outputs))
+        picture = as_picture(drawn, f"visual ({self._draw.owner})")
         self.batches, self.outputs, self.count = [], [], 0
         return picture
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytorch_lightning
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import Sampler, SequentialSampler
 
 OrderFunction = Callable[[int, int], list[int]]
 
@@ -38,3 +38,14 @@ class ShuffledOrder(Sampler[int]):
 
     def __len__(self) -> int:
         return len(self.order(self.seed, self.epoch)) if self.order is not None else self.length
+
+
+class FrozenOrder(SequentialSampler):
+    """The first epoch's order in every epoch, for `trainer.overfit_batches`: Lightning lets sequential samplers be."""
+
+    def __init__(self, order: ShuffledOrder) -> None:
+        super().__init__(order)
+        self.order = order
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.order)

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from project.core.datamodule import set_name
+from project.core.datamodule import NameOf, sample_name, set_name
 from project.core.errors import ConfigError
 from project.core.evaluation import batch_size, per_sample
 from project.core.files import write_picture, write_text
 from project.core.pictures import Sketch
-from project.core.wiring import Tensors, VisualTerm
+from project.core.wiring import Tensors, VisualTerm, as_picture
 
 _PICTURED = 16  # samples in the picture beside the results
 
@@ -71,25 +71,34 @@ class Results(Callback):
     ) -> None:
         if not isinstance(outputs, Mapping):
             raise ConfigError(f"predict_step returns a {type(outputs).__name__}; it must be a dict of named tensors")
-        self._add_rows(batch, dict(outputs), dataloader_idx)
+        rows = self._add_rows(batch, dict(outputs), dataloader_idx)
+        folder, name_of = self._set(trainer, "predict", dataloader_idx)
+        for key, value in rows.items():
+            if value.ndim == 4 and value.shape[1] in (1, 3):
+                for index, picture in zip(rows["index"].tolist(), value, strict=True):
+                    file = name_of(index) if name_of else f"{index:06d}"
+                    path = folder / key / (file if file.endswith(".png") else f"{file}.png")
+                    write_picture(path, as_picture(picture.expand(3, -1, -1), key))
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._write(trainer, "eval")
+        self._write(trainer, pl_module, "eval")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._write(trainer, "val")
+        self._write(trainer, pl_module, "val")
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._write(trainer, "predict")
+        self._write(trainer, pl_module, "predict")
 
-    def _add_rows(self, batch: Tensors, columns: Tensors, dataloader_idx: int) -> None:
+    def _add_rows(self, batch: Tensors, columns: Tensors, dataloader_idx: int) -> Tensors:
+        """Keeps what goes into samples.csv, and returns all that has a row for each sample."""
         size, done = batch_size(batch), self.counts[dataloader_idx]
         rows = {"index": batch.get("index", torch.arange(done, done + size))} | per_sample(columns, size)
         kept = {name: value.detach().cpu() for name, value in rows.items() if value.ndim <= 2}
         self.rows.setdefault(dataloader_idx, []).append(kept)
         self.counts[dataloader_idx] += size
+        return rows
 
-    def _write(self, trainer: pl.Trainer, part: str) -> None:
+    def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule, part: str) -> None:
         if not trainer.is_global_zero:
             return
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -99,13 +108,18 @@ class Results(Callback):
             write_text(self.folder / "metrics.json", json.dumps(named, indent=2) + "\n")
             show(values)
         for index, batches in self.rows.items():
-            write_text(self._set_folder(trainer, part, index) / "samples.csv", table(batches))
+            folder, name_of = self._set(trainer, part, index)
+            write_text(folder / "samples.csv", table(batches, name_of))
         for index, sketch in self.sketches.items():
-            write_picture(self._set_folder(trainer, part, index) / "visual.png", sketch.draw())
+            write_picture(self._set(trainer, part, index)[0] / "visual.png", sketch.draw())
+        for index, evaluation in enumerate(getattr(pl_module, "evaluations", [])):
+            for name, picture in evaluation.pictures().items():
+                write_picture(self._set(trainer, part, index)[0] / f"{name}.png", picture)
         logger.info(f"results are in {self.folder}")
 
-    def _set_folder(self, trainer: pl.Trainer, part: str, index: int) -> Path:
-        return self.folder / set_name(trainer, part, index)
+    def _set(self, trainer: pl.Trainer, part: str, index: int) -> tuple[Path, NameOf | None]:
+        """The folder of a set's results, and what names its samples."""
+        return self.folder / set_name(trainer, part, index), sample_name(trainer, part, index)
 
 
 def show(values: Mapping[str, float]) -> None:
@@ -116,8 +130,8 @@ def show(values: Mapping[str, float]) -> None:
     Console().print(shown)
 
 
-def table(batches: list[Tensors]) -> str:
-    """The batches' columns as csv, sorted by `index`; a tensor `(B, K)` has K columns."""
+def table(batches: list[Tensors], name_of: NameOf | None = None) -> str:
+    """The batches' columns as csv, sorted by `index` and named by it; a tensor `(B, K)` has K columns."""
     joined = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
     columns: dict[str, Tensor] = {}
     for name, value in joined.items():
@@ -126,8 +140,11 @@ def table(batches: list[Tensors]) -> str:
         else:
             columns |= {f"{name}_{i}": column for i, column in enumerate(value.unbind(1))}
     order = joined["index"].argsort(stable=True)
+    lists = {key: column[order].tolist() for key, column in columns.items()}
+    if name_of is not None:
+        lists = {"index": lists["index"], "name": [name_of(index) for index in lists["index"]]} | lists
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*(column[order].tolist() for column in columns.values()), strict=True))
+    writer.writerow(lists)
+    writer.writerows(zip(*lists.values(), strict=True))
     return text.getvalue()

@@ -50,6 +50,7 @@ class Settings:
         root: the folder of all runs.
         seed: of all random numbers.
         log_level: of the console; log.txt has all.
+        replace: move a run of this name to ROOT/.old/, as the option --replace does.
         visual: draws the pictures to look at.
         progress: pictures while training.
         checkpoint: which checkpoint is the best.
@@ -59,6 +60,7 @@ class Settings:
     root: str = ROOT
     seed: int = 0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    replace: bool = False
     visual: VisualTerm | None = None
     progress: Progress = field(default_factory=Progress)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)

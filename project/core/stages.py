@@ -12,6 +12,7 @@ from loguru import logger
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.profilers import Profiler
 
 from project.core.arguments import Arguments
 from project.core.checkpoint import load_weights
@@ -98,7 +99,7 @@ class Stages(LightningCLI):
         self.stack.enter_context(logging_to(settings.log_level))
         self.folder = RunFolder(settings.root, settings.name)
         if self.arguments.stage == "fit" and not settings.trainer.fast_dev_run:
-            self.folder.refuse_if_taken(self.arguments.replace)
+            self.folder.refuse_if_taken(self._replaces(settings))
 
     def after_instantiate_classes(self) -> None:
         if isinstance(self.datamodule, DataModule):
@@ -120,6 +121,9 @@ class Stages(LightningCLI):
         arguments["callbacks"] = callbacks
         if arguments["default_root_dir"] is None:
             arguments["default_root_dir"] = str(self.folder.path)
+        profiler = arguments["profiler"]
+        if isinstance(profiler, Profiler) and profiler.dirpath is None:
+            profiler.dirpath = self.folder.path / "profile"
         try:
             trainer = pl.Trainer(**arguments)
         except (MisconfigurationException, ValueError, TypeError) as error:
@@ -134,7 +138,7 @@ class Stages(LightningCLI):
             logger.info("trainer.fast_dev_run: nothing is saved")
             self.trainer.fit(model, datamodule)
             return
-        self.folder.claim(self.text, self.arguments.replace)
+        self.folder.claim(self.text, self._replaces(self.config_init.fit))
         self.stack.callback(self.folder.release)
         self.stack.enter_context(logging_to_file(self.folder.path / "log.txt"))
         logger.info(f"the run's folder is {self.folder.path}")
@@ -164,6 +168,9 @@ class Stages(LightningCLI):
         assert self.trained is not None
         load_weights(model, self.trained.checkpoint, self.trained.path)
         logger.info(f"weights of {self.trained.path}")
+
+    def _replaces(self, settings: Any) -> bool:
+        return self.arguments.replace or settings.replace
 
     def _loggers(self, given: Any) -> list[Logger] | bool:
         """What the yaml names, and TensorBoard beside it; none for `trainer.logger: false`."""

@@ -145,6 +145,17 @@ class Wire:
         )
 
 
+def as_picture(value: Any, where: str) -> Tensor:
+    """What somebody drew, `(3, H, W)` in [0, 1]; integers count to 255.
+
+    Raises:
+        ConfigError: it is no picture.
+    """
+    if not (isinstance(value, Tensor) and value.ndim == 3 and len(value) == 3):
+        raise ConfigError(f"{where} returns {shapes({'a': value})}; it must be a picture (3, H, W)")
+    return value if value.is_floating_point() else value / 255
+
+
 def shapes(tensors: Mapping[str, Any]) -> str:
     """The tensors' names, shapes and types in one line."""
 

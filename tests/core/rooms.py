@@ -28,6 +28,55 @@ class BrokenNet(Model):
         raise ZeroDivisionError("on purpose")
 
 
+class Root(Model):
+    """Has an infinite gradient from the second step on: that of a square root at 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+        self.scale = nn.Parameter(torch.ones(1))
+        self.calls = 0
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        self.calls += 1
+        scale = self.scale.sqrt() if self.calls == 1 else (self.scale * 0).sqrt()
+        return {"logits": self.layer(image.flatten(1)) + scale}
+
+
+class Logarithm(Model):
+    """Gives the logarithm of negative numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"logits": -self.layer(image.flatten(1)).log()}
+
+
+class Poisoned(Model):
+    """Has a weight that is no number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(64, 8), nn.Linear(8, 10)
+        nn.init.constant_(self.body.bias, float("nan"))
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.head(self.body(image.flatten(1)))}
+
+
+class Restored(Model):
+    """Gives the picture back, and half of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.layer(image.flatten(1)), "same": image, "half": image / 2}
+
+
 class Wide(Model):
     """Gives more than one row per sample: a map, and a value of the whole batch."""
 
@@ -118,6 +167,14 @@ class Counted(Dataset):
 
     def __len__(self) -> int:
         return self.length
+
+
+class Named(Counted):
+    """Knows what its samples are called."""
+
+    def name(self, index: int) -> str:
+        """A path, as of a file."""
+        return f"{'odd' if index % 2 else 'even'}/{index}"
 
 
 class Doubled(Dataset):

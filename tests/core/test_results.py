@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import project
 from project.core.results import table
+from project.datasets.components.pictures import read_picture
 from project.datasets.digits import Digits
+from project.metrics.confusion_matrix import ConfusionMatrix
 from tests.conftest import Cli
 
 
@@ -89,6 +92,54 @@ def test_an_override_wins_over_the_saved_config(cli: Cli, tiny: Callable[..., st
     assert len((tmp_path / "out/samples.csv").read_text().splitlines()) == 1 + len(Digits("train"))
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
     assert metrics["sum"] == pytest.approx(3 * metrics["cross_entropy"])
+
+
+def test_predicted_pictures_are_written(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    config = tiny({"model": {"net": {"type": "tests.core.rooms.Restored"}}})
+    assert cli("fit", "--config", config).code == 0
+    sets = "{type: null, one: {type: Digits, split: val}, two: {type: tests.core.rooms.Named}}"
+    ran = cli("predict", "--ckpt_path", "experiments/tiny", "--data.predict", sets, "--data.batch_size", "100")
+    assert ran.code == 0, ran.err
+    results = tmp_path / "experiments/tiny/eval/predict"
+    digits = Digits("val")
+    for name, factor in (("same", 1), ("half", 0.5)):
+        files = sorted((results / "one" / name).iterdir())
+        assert [file.name for file in files] == [f"{index:06d}.png" for index in range(len(digits))]
+        expected = digits[266]["image"] * factor
+        assert torch.allclose(read_picture(files[266]), expected.expand(3, -1, -1), atol=0.5 / 255 + 1e-6)
+    assert (results / "one/samples.csv").read_text().startswith("index,logits_0,")
+    assert (results / "two/samples.csv").read_text().startswith("index,name,logits_0,")
+    assert sorted(path.relative_to(results).as_posix() for path in (results / "two/half").rglob("*.png")) == [
+        f"two/half/{kind}/{number}.png"
+        for kind in ("even", "odd")
+        for number in range(10)
+        if number % 2 == (kind == "odd")
+    ]
+
+
+def test_a_metrics_picture(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    metric = {"accuracy": {"num_classes": 10}, "confusion_matrix": {"num_classes": 10}}
+    assert cli("fit", "--config", tiny({"model": {"metric": metric}})).code == 0
+    run = tmp_path / "experiments/tiny"
+    events = EventAccumulator(str(run / "event")).Reload()
+    assert events.Tags()["images"] == ["val/confusion_matrix"]  # not of single training batches
+    (shown,) = events.Images("val/confusion_matrix")
+    assert (shown.width, shown.height) == (320, 320)
+    assert not any("confusion" in name for name in events.Tags()["scalars"])
+    assert cli("test", "--ckpt_path", "experiments/tiny").code == 0
+    digits = Digits("test")
+    batch = digits.__getitems__(list(range(len(digits))))
+    matrix = ConfusionMatrix(10)
+    with torch.no_grad():
+        matrix.update(project.load(run)(batch)["logits"], batch["label"])
+    expected = matrix.picture(matrix.compute()) / 255
+    assert torch.equal(read_picture(run / "eval/test/confusion_matrix.png"), expected)
+    assert "confusion_matrix" not in json.loads((run / "eval/test/metrics.json").read_text())
+
+
+def test_table_has_the_samples_names() -> None:
+    text = table([{"index": torch.tensor([1, 0]), "a": torch.tensor([0.5, 1.5])}], lambda index: f"{index}, or so")
+    assert text == 'index,name,a\n0,"0, or so",1.5\n1,"1, or so",0.5\n'
 
 
 def test_table_is_sorted_and_spreads_vectors() -> None:

@@ -46,6 +46,16 @@ def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
     RunFolder(str(tmp_path), "y").refuse_if_taken(replace=False)
 
 
+def test_replace_by_the_yaml(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    finished(tmp_path / "experiments", "tiny")
+    assert cli("fit", "--config", tiny()).code == 2
+    ran = cli("fit", "--config", tiny({"replace": True}))
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "experiments/.old/tiny.1/checkpoints/last.ckpt").read_text() == "weights"
+    assert cli("test", "--ckpt_path", "experiments/tiny").code == 0
+    assert (tmp_path / "experiments/tiny/checkpoints/last.ckpt").exists()
+
+
 def test_replace_loses_nothing(tmp_path: Path) -> None:
     finished(tmp_path)
     for number in (1, 2, 3):

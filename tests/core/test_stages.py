@@ -18,6 +18,8 @@ def test_two_processes_write_one_run(tiny: Callable[..., str], tmp_path: Path) -
         "fit",
         "--config",
         tiny({"visual": "ClassificationGrid"}),
+        "--config",
+        str(CONFIGS / "presets/ddp.yaml"),
     ]
     ran = subprocess.run(
         [*command, "--trainer.devices", "2"], cwd=tmp_path, capture_output=True, text=True, check=False

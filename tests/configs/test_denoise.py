@@ -1,0 +1,53 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import project
+from project.datasets.components.pictures import read_picture
+from project.datasets.photographs import Photographs
+from tests.conftest import CONFIGS, Cli
+
+DENOISE = str(CONFIGS / "denoise.yaml")
+
+
+def test_pictures_before_after_and_as_they_should_be(cli: Cli, tmp_path: Path) -> None:
+    ran = cli("fit", "--config", DENOISE, "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2")
+    assert ran.code == 0, ran.err
+    (file,) = (tmp_path / "experiments/denoise/progress/val").iterdir()
+    picture = read_picture(file)
+    target = picture[..., 2 * (160 + 4) :]
+    torch.testing.assert_close(target, Photographs("val")[0]["target"], atol=1 / 255, rtol=0)
+    noise = picture[..., :160] - target
+    assert 0.08 < noise.std() < 0.1  # 0.098, but for what is cut off at black and white
+
+
+def test_predict_a_folder_of_pictures(cli: Cli, tmp_path: Path) -> None:
+    assert cli("fit", "--config", DENOISE, "--trainer.max_steps", "1", "--data.val", "null").code == 0
+    for name, size in (("a.jpg", (30, 20)), ("deep/b.png", (24, 24))):
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise(size, 50).convert("RGB").save(tmp_path / "mine" / name)
+    ran = cli(
+        "predict",
+        *("--ckpt_path", "experiments/denoise", "--results_dir", "out", "--data.batch_size", "1"),
+        *("--data.predict", "ImageFolder", "--data.predict.path", str(tmp_path / "mine")),
+    )
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "out/samples.csv").read_text() == "index,name\n0,a.jpg\n1,deep/b.png\n"
+    module = project.load(tmp_path / "experiments/denoise")
+    for source, result in (("a.jpg", "a.jpg.png"), ("deep/b.png", "deep/b.png")):
+        with torch.no_grad():
+            expected = module({"image": read_picture(tmp_path / "mine" / source)[None]})["prediction"][0].clamp(0, 1)
+        written = read_picture(tmp_path / "out/prediction" / result)
+        torch.testing.assert_close(written, expected, atol=0.5 / 255 + 1e-6, rtol=0)
+
+
+@pytest.mark.slow
+def test_it_beats_its_noisy_input_by_nine_decibels(cli: Cli, tmp_path: Path) -> None:
+    assert cli("fit", "--config", DENOISE).code == 0
+    assert cli("test", "--ckpt_path", "experiments/denoise").code == 0
+    metrics = json.loads((tmp_path / "experiments/denoise/eval/test/metrics.json").read_text())
+    assert metrics["psnr_of_noisy"] == pytest.approx(20.17, abs=0.05)  # 20 log10(1 / 0.098)
+    assert metrics["psnr"] > metrics["psnr_of_noisy"] + 9
