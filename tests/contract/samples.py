@@ -1,0 +1,66 @@
+"""What a registered class gets in the contract tests: what its `example` declares, else what its names usually mean."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from project.core.annotations import parameters_of
+from project.registry import Registry
+
+BATCH = 4
+ARGUMENTS: dict[str, Any] = {
+    "in_channels": 3,
+    "out_channels": 3,
+    "in_features": 3 * 32 * 32,
+    "num_classes": 10,
+    "size": 16,
+    "split": "train",
+    "mean": [0.5],
+    "std": [0.25],
+}
+
+
+def tensors() -> dict[str, Tensor]:
+    """A batch of what the rooms share."""
+    generator = torch.Generator().manual_seed(0)
+    pictures = {name: torch.rand(BATCH, 3, 32, 32, generator=generator) for name in ("image", "prediction", "target")}
+    logits = torch.randn(BATCH, 10, generator=generator)
+    return pictures | {"logits": logits, "label": torch.randint(10, (BATCH,), generator=generator)}
+
+
+def build(cls: Any, seed: int = 0) -> Any:
+    """An instance of the class."""
+    torch.manual_seed(seed)
+    required = {name: parameter.required for name, parameter in parameters_of(cls).items()}
+    return cls(**_known(cls, required, ARGUMENTS))
+
+
+def inputs(owner: Any, method: str = "forward") -> dict[str, Tensor]:
+    """The tensors that a method's parameters name."""
+    parameters = inspect.signature(getattr(owner, method)).parameters.values()
+    named = [item for item in parameters if item.kind is not item.VAR_KEYWORD]
+    required = {item.name: item.default is item.empty for item in named}
+    return _known(type(owner), required, tensors())
+
+
+def registered(registry: Registry, having: str = "__init__") -> list[Any]:
+    """The classes of a room that have a method; those of tests and of other packages are left out."""
+    package = str(Registry.__module__).partition(".")[0]
+    found = {name: registry.find(name, "here") for name in registry.names()}
+    own = {name: cls for name, cls in found.items() if cls.__module__.partition(".")[0] == package}
+    return [pytest.param(cls, id=name) for name, cls in own.items() if hasattr(cls, having)]
+
+
+def _known(cls: Any, required: Mapping[str, bool], usual: Mapping[str, Any]) -> dict[str, Any]:
+    example = getattr(cls, "example", {})
+    known = {**usual, **example}
+    for name in required:
+        if required[name] and name not in known:
+            pytest.fail(
+                f"{cls.__name__}: nobody knows a '{name}'; give it a default, or declare example = {{'{name}': ...}}"
+            )
+    return {name: known[name] for name in required if required[name] or name in example}

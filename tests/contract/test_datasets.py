@@ -1,0 +1,50 @@
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from project.core.fetch import build_loader
+from project.registry import DATASET_REGISTRY
+from tests.contract.samples import build, registered
+
+every_dataset = pytest.mark.parametrize("cls", registered(DATASET_REGISTRY))
+
+
+@every_dataset
+def test_samples_are_named_tensors(cls: Any) -> None:
+    dataset = build(cls)
+    assert len(dataset) > 0
+    sample = dataset[len(dataset) - 1]
+    assert sample
+    assert all(isinstance(name, str) and isinstance(value, Tensor) for name, value in sample.items())
+    if hasattr(dataset, "name"):
+        assert isinstance(dataset.name(0), str)
+
+
+@every_dataset
+def test_batches(cls: Any) -> None:
+    dataset = build(cls)
+    batch = next(iter(build_loader(dataset, "here", min(2, len(dataset)), seed=0, shuffle=False)))
+    assert batch["index"].tolist() == list(range(min(2, len(dataset))))
+    assert batch.keys() - {"index"} >= dataset[0].keys()
+    if not hasattr(dataset, "collate"):
+        for name, value in dataset[0].items():
+            torch.testing.assert_close(batch[name][0], value)
+
+
+@every_dataset
+def test_workers_can_have_it(cls: Any) -> None:
+    dataset = build(cls)
+    sample, copy = dataset[0], pickle.loads(pickle.dumps(dataset))[0]
+    assert sample.keys() == copy.keys()
+    assert all(torch.equal(sample[name], copy[name]) for name in sample)
+
+
+@pytest.mark.parametrize("cls", registered(DATASET_REGISTRY, having="order"))
+def test_order_is_pure(cls: Any) -> None:
+    dataset = build(cls)
+    order = list(dataset.order(0, 1))
+    assert list(dataset.order(0, 1)) == order
+    assert set(order) <= set(range(len(dataset)))

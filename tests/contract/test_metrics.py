@@ -1,0 +1,50 @@
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from project.core.evaluation import scalars
+from project.core.wiring import as_picture
+from project.registry import METRIC_REGISTRY
+from tests.contract.samples import BATCH, build, inputs, registered
+
+every_metric = pytest.mark.parametrize("cls", registered(METRIC_REGISTRY))
+
+
+def compute(metric: Any, *batches: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the engine gets: scalars by name, or a picture."""
+    for batch in batches:
+        metric.update(**batch)
+    value = metric.compute()
+    return {"": as_picture(metric.picture(value), "here")} if hasattr(metric, "picture") else scalars("", value)
+
+
+@every_metric
+def test_batches_add_up(cls: Any) -> None:
+    metric = build(cls)
+    batch = inputs(metric, "update")
+    halves = [{name: value[rows] for name, value in batch.items()} for rows in (slice(1), slice(1, None))]
+    whole, parts = compute(deepcopy(metric), batch), compute(metric, *halves)
+    assert whole
+    assert all(value.isfinite().all() for value in whole.values())
+    torch.testing.assert_close(parts, whole)
+    metric.reset()
+    torch.testing.assert_close(compute(metric, batch), whole)
+
+
+@every_metric
+def test_low_precision(cls: Any) -> None:
+    metric = build(cls)
+    batch = inputs(metric, "update")
+    low = {name: value.bfloat16() if value.is_floating_point() else value for name, value in batch.items()}
+    assert all(value.isfinite().all() for value in compute(metric, low).values())
+
+
+@pytest.mark.parametrize("cls", registered(METRIC_REGISTRY, having="per_sample"))
+def test_one_value_per_sample(cls: Any) -> None:
+    metric = build(cls)
+    values = metric.per_sample(**inputs(metric, "per_sample"))
+    assert values.shape == (BATCH,)
+    assert values.isfinite().all()

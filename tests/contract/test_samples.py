@@ -1,0 +1,86 @@
+"""The contract tests can fail."""
+
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from project.losses.base import Loss
+from project.models.base import Model
+from project.transforms.base import Transform
+from tests.contract import test_losses, test_models, test_transforms
+from tests.contract.samples import build, inputs
+
+
+class Unusual(Model):
+    """Has an argument and a tensor that nobody else has."""
+
+    def __init__(self, points: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(points, 2)
+
+    def forward(self, cloud: Tensor, mask: Tensor | None = None) -> Tensor:
+        output: Tensor = self.layer(cloud)
+        return output
+
+
+class Declared(Unusual):
+    """Says what it needs."""
+
+    example: ClassVar[dict[str, Any]] = {"points": 5, "cloud": torch.ones(4, 5)}
+
+
+def test_a_class_with_neither_defaults_nor_an_example_fails() -> None:
+    with pytest.raises(pytest.fail.Exception, match="Unusual: nobody knows a 'points'; give it a default, or declare"):
+        build(Unusual)
+    with pytest.raises(pytest.fail.Exception, match="Unusual: nobody knows a 'cloud'"):
+        inputs(Unusual(5))
+
+
+def test_an_example_is_enough() -> None:
+    assert inputs(build(Declared)).keys() == {"cloud"}
+    test_models.test_gradients_reach_every_parameter(Declared, bf16=True)
+    test_models.test_export(Declared)
+
+
+class Mixes(Declared):
+    """Looks at other samples."""
+
+    def forward(self, cloud: Tensor, mask: Tensor | None = None) -> Tensor:
+        output: Tensor = self.layer(cloud - cloud.cumsum(0))
+        return output
+
+
+class Idle(Declared):
+    """Has a parameter without a use."""
+
+    def __init__(self, points: int) -> None:
+        super().__init__(points)
+        self.idle = nn.Parameter(torch.zeros(1))
+
+
+class Detached(Loss):
+    """Has no gradient."""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits.detach().mean().requires_grad_()
+
+
+class InPlace(Transform):
+    """Changes what it was given."""
+
+    def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
+        sample["image"] *= 2
+        return sample
+
+
+def test_what_breaks_a_contract_fails() -> None:
+    with pytest.raises(AssertionError, match="Tensor-likes are not close"):
+        test_models.test_samples_do_not_mix_in_evaluation(Mixes)
+    with pytest.raises(AssertionError, match="idle has no gradient"):
+        test_models.test_gradients_reach_every_parameter(Idle, bf16=False)
+    with pytest.raises(AssertionError):
+        test_losses.test_scalars_with_gradients(Detached, torch.float32)
+    with pytest.raises(AssertionError):
+        test_transforms.test_samples_and_batches(InPlace, ())

@@ -1,0 +1,44 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import project
+from project.datasets.digits import Digits
+from tests.conftest import TINY, Cli
+
+TEACHER = TINY["model"] | {"type": "tests.modules.mean_teacher.MeanTeacher"}
+
+
+class FewLabels(Digits):
+    """One scan of ten keeps its label."""
+
+    def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
+        batch = super().__getitems__(indices)
+        return batch | {"label": batch["label"].where(torch.tensor(indices) % 10 == 0, -100)}
+
+
+def test_it_learns_from_few_labels(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    data = {"train": {"type": "tests.modules.test_mean_teacher.FewLabels", "split": "train"}}
+    config = tiny({"model": TEACHER, "data": data, "trainer": {"limit_train_batches": 19, "max_epochs": 20}})
+    ran = cli("fit", "--config", config, "--model.net.hidden", "64")
+    assert ran.code == 0, ran.err
+    assert "train/consistency" in ran.err
+    module = project.load(tmp_path / "experiments/tiny")
+    digits = Digits("val")
+    batch = digits.__getitems__(list(range(len(digits))))
+    with torch.no_grad():
+        assert (module(batch)["logits"].argmax(1) == batch["label"]).float().mean() > 0.8
+    net, teacher = module.net.state_dict(), module.teacher.module.state_dict()
+    assert net.keys() == teacher.keys()
+    assert not any(torch.equal(net[name], teacher[name]) for name in net)
+
+
+def test_the_teacher_is_the_average_of_the_past(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    """With a decay of 0 it is the net of the last step."""
+    ran = cli("fit", "--config", tiny({"model": TEACHER}), "--model.decay", "0")
+    assert ran.code == 0, ran.err
+    module = project.load(tmp_path / "experiments/tiny")
+    net, teacher = module.net.state_dict(), module.teacher.module.state_dict()
+    assert all(torch.equal(net[name], teacher[name]) for name in net)
