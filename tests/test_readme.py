@@ -1,5 +1,6 @@
 """The README's commands and snippets work, in the order in which they stand."""
 
+import json
 import os
 import re
 import shlex
@@ -10,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -57,31 +59,64 @@ def named_files() -> dict[str, str]:
 
 def test_every_command_is_run_here_or_by_ci() -> None:
     for line in COMMANDS:
-        assert line.startswith(("python cli.py ", "pip install -c constraints.txt ", "tensorboard ")), line
-    assert set(named_files()) == {"project/models/linear.py", "project/losses/entropy.py", "configs/linear.yaml"}
+        assert line.startswith(("python cli.py ", "pip install -c constraints.txt ", "tensorboard ", "pytest ")), line
+    assert set(named_files()) == {
+        "project/datasets/halves.py", "project/models/linear.py", "project/losses/entropy.py",
+        "project/metrics/confidence.py", "project/transforms/random_gain.py", "project/visuals/framed_row.py",
+        "configs/halves.yaml",
+    }  # fmt: skip
 
 
 def test_the_tour(copy: Path) -> None:
     first = COMMANDS[0].partition(" && ")[2]
-    lines = [first, *(line for line in COMMANDS if line.startswith("python cli.py "))]
-    later = [line for line in lines if "linear" in line]
-    shown = run(copy, "-c", DRIVER, *(line for line in lines if line not in later and "--print_config" not in line))
+    later = ("halves", "denoise", "--print_config")
+    lines = [line for line in COMMANDS if line.startswith("python cli.py ") and not any(word in line for word in later)]
+    shown = run(copy, "-c", DRIVER, first, *lines)
     accuracies = [float(value) for value in re.findall(r"(?:val|eval)/accuracy\D+(\d\.\d+)", shown)]
     assert len(accuracies) == 3  # test, validate, test
     assert min(accuracies) >= 0.97
     snippet = next(text for kind, text in BLOCKS if kind == "python" and "project.load" in text)
     assert run(copy, "-c", snippet + "print(logits.shape)") == "torch.Size([1, 10])\n"
-    for name, text in named_files().items():
-        assert not (copy / name).exists()
-        (copy / name).write_text(text)
-    shown = run(copy, "-c", DRIVER, *later)
-    assert "eval/entropy" in shown
-    assert (
-        (copy / "experiments/linear/eval/test/samples.csv")
-        .read_text()
-        .startswith("index,cross_entropy,entropy,accuracy\n")
-    )
     check_tensorboard(copy)
+
+
+def test_one_of_each_room(copy: Path) -> None:
+    for name, text in named_files().items():
+        (copy / name).write_text(text)
+    run(copy, "-c", DRIVER, *(line for line in COMMANDS if "halves" in line))
+    results = copy / "experiments/halves/eval/test"
+    metrics = json.loads((results / "metrics.json").read_text())
+    assert metrics.keys() == {"cross_entropy", "entropy", "sum", "accuracy", "confidence"}
+    assert metrics["accuracy"] >= 0.97
+    assert (results / "samples.csv").read_text().startswith("index,cross_entropy,entropy,accuracy\n")
+    assert Image.open(results / "visual.png").size == (16 * 10, 10)
+
+
+@pytest.mark.slow
+def test_one_of_each_room_keeps_the_contracts_and_the_style(copy: Path) -> None:
+    for name, text in named_files().items():
+        (copy / name).write_text(text)
+    command = next(shlex.split(line) for line in COMMANDS if line.startswith("pytest "))
+    mine = "LinearNet or Entropy or Confidence or Halves or RandomGain or FramedRow"
+    shown = run(copy, "-m", *command, "-v", "-k", f"({mine}) and not CrossEntropy")
+    for name in mine.split(" or "):
+        assert re.search(rf"{name}\S* PASSED", shown), shown
+    for tool in ("ruff check project", "ruff format --check project", "mypy"):
+        run(copy, "-m", *tool.split())
+
+
+@pytest.mark.slow
+def test_denoise(copy: Path) -> None:
+    run(copy, "-c", DRIVER, *(line for line in COMMANDS if "denoise" in line))
+    run_folder = copy / "experiments/denoise"
+    metrics = json.loads((run_folder / "eval/test/metrics.json").read_text())
+    assert metrics["psnr_of_noisy"] == pytest.approx(20.17, abs=0.05)  # 20 log10(1 / 0.098)
+    assert metrics["psnr"] > metrics["psnr_of_noisy"] + 9
+    assert (run_folder / "eval/predict/samples.csv").read_text() == "index,name\n0,china.jpg\n1,flower.jpg\n"
+    assert sorted(path.name for path in (run_folder / "eval/predict/prediction").iterdir()) == [
+        "china.jpg.png",
+        "flower.jpg.png",
+    ]
 
 
 def check_tensorboard(copy: Path) -> None:

@@ -1,7 +1,5 @@
-import json
 from pathlib import Path
 
-import pytest
 import torch
 from PIL import Image
 
@@ -42,12 +40,3 @@ def test_predict_a_folder_of_pictures(cli: Cli, tmp_path: Path) -> None:
             expected = module({"image": read_picture(tmp_path / "mine" / source)[None]})["prediction"][0].clamp(0, 1)
         written = read_picture(tmp_path / "out/prediction" / result)
         torch.testing.assert_close(written, expected, atol=0.5 / 255 + 1e-6, rtol=0)
-
-
-@pytest.mark.slow
-def test_it_beats_its_noisy_input_by_nine_decibels(cli: Cli, tmp_path: Path) -> None:
-    assert cli("fit", "--config", DENOISE).code == 0
-    assert cli("test", "--ckpt_path", "experiments/denoise").code == 0
-    metrics = json.loads((tmp_path / "experiments/denoise/eval/test/metrics.json").read_text())
-    assert metrics["psnr_of_noisy"] == pytest.approx(20.17, abs=0.05)  # 20 log10(1 / 0.098)
-    assert metrics["psnr"] > metrics["psnr_of_noisy"] + 9
