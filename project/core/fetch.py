@@ -10,6 +10,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from project.core.errors import ConfigError, note_where
 from project.core.randomness import FrozenOrder, ShuffledOrder
+from project.core.wiring import shapes
 
 Batch = dict[str, Tensor]
 
@@ -37,7 +38,7 @@ class Fetch(TorchDataset[Batch]):
             else:
                 batch = [self.dataset[index] for index in indices]
             if isinstance(batch, list):
-                batch = self.collate(batch)
+                batch = self._collated(batch)
         except Exception as error:
             note_where(error, f"{self.where}, samples {shorten(indices)}")
             raise
@@ -47,6 +48,18 @@ class Fetch(TorchDataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def _collated(self, samples: list[Any]) -> Batch:
+        try:
+            return self.collate(samples)
+        except RuntimeError as error:
+            different = list(dict.fromkeys(shapes(sample) for sample in samples if isinstance(sample, dict)))
+            if self.collate is not default_collate or len(different) < 2:
+                raise
+            raise ConfigError(
+                f"{self.where} has samples of different shapes: {different[0]}; {different[1]}\n"
+                "Bring them to one size, give the dataset a `collate`, or set data.batch_size to 1"
+            ) from error
 
 
 def build_loader(

@@ -177,6 +177,13 @@ class Named(Counted):
         return f"{'odd' if index % 2 else 'even'}/{index}"
 
 
+class Growing(Counted):
+    """Each sample is larger than the one before."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"image": torch.zeros(1, 8, 8 + index), "label": torch.tensor(0)}
+
+
 class Doubled(Dataset):
     """Holds another dataset, twice over."""
 
