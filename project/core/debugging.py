@@ -53,8 +53,9 @@ class NonFiniteStop(Callback):
         self.source = ""
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
-        if _any(trainer, not loss.isfinite()):
-            self._stop(trainer, f"the loss is {loss.item()}")
+        bad = not loss.isfinite()
+        if _any(trainer, bad):
+            self._stop(trainer, f"the loss is {loss.item()}" if bad else "the loss of another rank is not finite")
         self.source = ""
         for node in _nodes(loss.grad_fn):
             node.register_hook(partial(self._see_gradient, node))
@@ -96,9 +97,9 @@ def _finite(tensors: Any) -> bool:
     return all(bool(tensor.isfinite().all()) for tensor in floats)
 
 
-def _any(trainer: pl.Trainer, bad: Any) -> bool:
+def _any(trainer: pl.Trainer, bad: bool) -> bool:
     """Whether it is so on any rank: all of them must stop, and save, together."""
-    return trainer.strategy.reduce_boolean_decision(bool(bad), all=False)
+    return trainer.strategy.reduce_boolean_decision(bad, all=False)
 
 
 def _nodes(root: Node | None) -> Iterator[Node]:

@@ -4,11 +4,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
+from torch.nn import functional as F
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from project.registry import METRIC_REGISTRY
 
 _CELL = 32  # pixels of width and height
+_MARGIN = 230  # grey
 
 
 @METRIC_REGISTRY.register()
@@ -27,15 +29,25 @@ class ConfusionMatrix(MulticlassConfusionMatrix):
         super().update(logits, label)
 
     def picture(self, value: Tensor) -> Tensor:
-        """The counts `(classes, classes)` as a picture `(3, H, W)`: the larger a row's share, the bluer."""
+        """The counts `(classes, classes)` as a picture `(3, H, W)`: the larger the share of its row, the bluer a cell.
+
+        The margins number the classes: on the left the true one, above the predicted one.
+        """
         counts = value.cpu()
         share = (counts / counts.sum(1, keepdim=True).clamp(min=1)).unsqueeze(2)
-        colors = (255 * (1 - share) + torch.tensor([31, 119, 180]) * share).byte().numpy()
-        length = len(counts) * _CELL
-        image = Image.fromarray(colors).resize((length, length), Image.Resampling.NEAREST)
+        colors = (255 * (1 - share) + torch.tensor([31, 119, 180]) * share).byte()
+        cells = F.pad(colors, [0, 0, 1, 0, 1, 0], value=_MARGIN).numpy()
+        side = len(cells) * _CELL
+        image = Image.fromarray(cells).resize((side, side), Image.Resampling.NEAREST)
         draw = ImageDraw.Draw(image)
+
+        def write(row: int, column: int, number: int, color: str) -> None:
+            draw.text(((column + 0.5) * _CELL, (row + 0.5) * _CELL), str(number), fill=color, anchor="mm")
+
+        for i in range(len(counts)):
+            write(0, i + 1, i, "black")
+            write(i + 1, 0, i, "black")
         for row, column in counts.nonzero().tolist():
-            center = ((column + 0.5) * _CELL, (row + 0.5) * _CELL)
-            fill = "white" if share[row, column] > 0.5 else "black"
-            draw.text(center, str(int(counts[row, column])), fill=fill, anchor="mm")
+            color = "white" if share[row, column] > 0.5 else "black"
+            write(row + 1, column + 1, int(counts[row, column]), color)
         return torch.from_numpy(np.array(image)).permute(2, 0, 1)

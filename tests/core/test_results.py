@@ -124,7 +124,7 @@ def test_a_metrics_picture(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -
     events = EventAccumulator(str(run / "event")).Reload()
     assert events.Tags()["images"] == ["val/confusion_matrix"]  # not of single training batches
     (shown,) = events.Images("val/confusion_matrix")
-    assert (shown.width, shown.height) == (320, 320)
+    assert (shown.width, shown.height) == (352, 352)
     assert not any("confusion" in name for name in events.Tags()["scalars"])
     assert cli("test", "--ckpt_path", "experiments/tiny").code == 0
     digits = Digits("test")
