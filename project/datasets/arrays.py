@@ -1,6 +1,7 @@
 """Arrays in numpy's files."""
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,33 +12,41 @@ from torch import Tensor
 from project.datasets.base import Dataset, Transform
 from project.registry import DATASET_REGISTRY
 
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
 
 @DATASET_REGISTRY.register()
 class Arrays(Dataset):
     """Arrays of one length: the rows of each are a tensor of the samples, by the array's name.
 
-    They are mapped into memory, so all workers share them and only what is used is read; compressed ones are loaded.
-    Arrays (N, H, W) or (N, C, H, W) of uint8 are pictures: (C, H, W) in [0, 1]. Other integers become int64, other
-    floats float32.
+    They are mapped into memory: only what is used is read, and workers share it. Compressed ones are loaded. Integers
+    become int64, floats float32.
 
     Args:
-        path: an .npz file, an .npy file or a folder of these, in `data_dir` unless it is absolute; an .npy file's
+        path: an .npz file, an .npy file or a folder of .npy files, in `data_dir` unless it is absolute; an .npy file's
             name is its array's.
+        pictures: arrays (N, H, W) or (N, C, H, W) of uint8 that become pictures (C, H, W) in [0, 1].
         augmentation: transforms by name, in order.
         data_dir: where the data lies.
     """
 
     example: ClassVar[dict[str, Any]] = {"path": str(Path(__file__).with_name("digits.npz"))}
 
-    def __init__(self, path: str, augmentation: dict[str, Transform] | None = None, data_dir: str = ".") -> None:
+    def __init__(
+        self,
+        path: str,
+        pictures: Sequence[str] = ("image",),
+        augmentation: dict[str, Transform] | None = None,
+        data_dir: str = ".",
+    ) -> None:
         super().__init__(augmentation)
-        file = Path(data_dir, path)
-        self.arrays = map_arrays(file)
-        lengths = {name: len(array) for name, array in self.arrays.items()}
+        self.path, self.pictures = Path(data_dir, path), pictures
+        self.arrays = map_arrays(self.path)
+        lengths = {name: array.shape[0] if array.ndim else 0 for name, array in self.arrays.items()}
         if not lengths:
-            raise FileNotFoundError(f"{file}: there are no arrays in it")
+            raise FileNotFoundError(f"{self.path}: there are no arrays in it")
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"{file}: its arrays are of different lengths: {lengths}")
+            raise ValueError(f"{self.path}: its arrays are of different lengths: {lengths}")
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
@@ -46,44 +55,52 @@ class Arrays(Dataset):
         return {name: tensor[0] for name, tensor in self.__getitems__([index]).items()}
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        return self.augment({name: _tensor(array[indices]) for name, array in self.arrays.items()})
+        return self.augment({name: self._tensor(name, array[indices]) for name, array in self.arrays.items()})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"arrays": {}}  # a worker that is spawned maps them itself
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state | {"arrays": map_arrays(state["path"])}
+
+    def _tensor(self, name: str, rows: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(rows)
+        if name in self.pictures and tensor.dtype == torch.uint8:
+            scaled = tensor.float() / 255
+            return scaled.unsqueeze(1) if scaled.ndim == 3 else scaled
+        if tensor.is_floating_point():
+            return tensor.float()
+        return tensor if tensor.dtype == torch.bool else tensor.long()
 
 
 def map_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file, of an .npy file, or of a folder of these, by name.
+    """The arrays of an .npz file, of an .npy file, or of a folder of .npy files, by name.
 
     Raises:
         FileNotFoundError: nothing is there.
+        ValueError: an array holds Python's objects.
     """
     if path.is_dir():
         return {file.stem: np.load(file, mmap_mode="r") for file in sorted(path.glob("*.npy"))}
-    if path.suffix != ".npz":
+    if path.suffix.lower() != ".npz":
         return {path.stem: np.load(path, mmap_mode="r")}
     with zipfile.ZipFile(path) as archive, np.load(path) as loaded:
-        members = {name: archive.getinfo(f"{name}.npy") for name in loaded.files}
-        return {
-            name: _map_member(path, member) if member.compress_type == zipfile.ZIP_STORED else loaded[name]
-            for name, member in members.items()
-        }
+        members = {item.filename.removesuffix(".npy"): item for item in archive.infolist() if ".npy" in item.filename}
+        mapped = {name: _map_member(path, member) for name, member in members.items()}
+        return {name: loaded[name] if array is None else array for name, array in mapped.items()}
 
 
-def _map_member(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
-    """An array that lies uncompressed in an archive: what numpy itself maps only in files of their own."""
+def _map_member(path: Path, member: zipfile.ZipInfo) -> np.ndarray | None:
+    """An array in an archive, which numpy itself maps only in a file of its own; none where it cannot be mapped."""
+    if member.compress_type != zipfile.ZIP_STORED:
+        return None
     with path.open("rb") as file:
-        file.seek(member.header_offset + 26)  # of the zip format's local header: the lengths of its last two fields
-        name_length, extra_length = np.frombuffer(file.read(4), "<u2")
-        file.seek(int(name_length) + int(extra_length), 1)
-        version = np.lib.format.read_magic(file)
-        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, fortran_order, dtype = read_header[version](file)
+        file.seek(member.header_offset + 26)  # in the zip format's local header: how long its last two fields are
+        file.seek(int(np.frombuffer(file.read(4), "<u2").sum()), 1)
+        read_header = _HEADERS.get(np.lib.format.read_magic(file))
+        if read_header is None:
+            return None
+        shape, fortran_order, dtype = read_header(file)
+        if dtype.hasobject:
+            return None
         return np.memmap(path, dtype, "r", file.tell(), shape, "F" if fortran_order else "C")
-
-
-def _tensor(rows: np.ndarray) -> Tensor:
-    tensor = torch.from_numpy(rows)
-    if tensor.dtype == torch.uint8 and tensor.ndim >= 3:
-        pictures = tensor.float() / 255
-        return pictures.unsqueeze(1) if pictures.ndim == 3 else pictures
-    if tensor.is_floating_point():
-        return tensor.float()
-    return tensor if tensor.dtype == torch.bool else tensor.long()

@@ -15,13 +15,13 @@ from project.registry import DATASET_REGISTRY
 class ImageFolder(Dataset):
     """The pictures in a folder, read when they are needed; each folder in it is a class.
 
-    A sample is `image` (channels, H, W) in [0, 1] and `label`; only `image` where a picture lies in none of them.
+    A sample is `image` (channels, H, W) in [0, 1] and `label`; only `image` if any picture lies in the folder itself.
 
     Args:
         path: the folder, in `data_dir` unless it is absolute.
         size: cut the middle square of each picture out and scale it to this height and width; as it is unless given.
         channels: 1 is grey, 3 red, green and blue.
-        classes: the folders of the labels 0, 1, ...; all by name unless given.
+        classes: the folders of the labels 0, 1, ...; all, by name, unless given.
         augmentation: transforms by name, in order.
         data_dir: where the data lies.
     """
@@ -42,7 +42,8 @@ class ImageFolder(Dataset):
         self.files = find_pictures(self.folder)
         folders = [file.relative_to(self.folder).parts[0] for file in self.files]
         flat = any(file.parent == self.folder for file in self.files)
-        self.classes = classes or ([] if flat else sorted(set(folders)))
+        present = sorted(path.name for path in self.folder.iterdir() if path.is_dir() and path.name[0] != ".")
+        self.classes = classes or ([] if flat else present)
         if self.classes and (others := set(folders) - set(self.classes)):
             raise FileNotFoundError(f"{self.folder}: {min(others)} is none of the classes {', '.join(self.classes)}")
         self.labels = [self.classes.index(name) for name in folders] if self.classes else None

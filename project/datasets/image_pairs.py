@@ -37,10 +37,7 @@ class ImagePairs(Dataset):
     ) -> None:
         super().__init__(augmentation)
         folders = [Path(data_dir, folder) for folder in (image, target)]
-        images, targets = (
-            {file.relative_to(folder).with_suffix("").as_posix(): file for file in find_pictures(folder)}
-            for folder in folders
-        )
+        images, targets = (_by_name(folder) for folder in folders)
         if alone := images.keys() ^ targets.keys():
             without = folders[min(alone) in images]
             raise FileNotFoundError(f"{without}: no picture is called {min(alone)}, as one in the other folder is")
@@ -58,3 +55,13 @@ class ImagePairs(Dataset):
     def name(self, index: int) -> str:
         """The picture's path in its folder, without the suffix."""
         return self.names[index]
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for file in find_pictures(folder):
+        name = file.relative_to(folder).with_suffix("").as_posix()
+        if name in named:
+            raise FileNotFoundError(f"{folder}: which one is {name}, {named[name].name} or {file.name}?")
+        named[name] = file
+    return named

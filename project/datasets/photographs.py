@@ -40,7 +40,7 @@ class Photographs(Dataset):
         return self.samples
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {name: tensor[0] for name, tensor in self.__getitems__([index]).items()}
+        return {name: tensor[0] for name, tensor in self.__getitems__([range(self.samples)[index]]).items()}
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
         pictures = self.picture.expand(len(indices), -1, -1, -1)  # a view: only crops are copied

@@ -32,4 +32,5 @@ class Focal(Loss):
         """`(B, 1, ...)`."""
         surprise = F.cross_entropy(logits, label, reduction="none").unsqueeze(1)
         missed = -torch.expm1(-surprise)  # 1 - p of the true class
-        return missed**self.gamma * surprise
+        # At 0 a power below 1 has an infinite slope.
+        return missed.clamp(min=torch.finfo(missed.dtype).eps) ** self.gamma * surprise

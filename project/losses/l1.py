@@ -17,4 +17,4 @@ class L1(Loss):
 
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
         """`(B,)`, the mean over each sample."""
-        return (prediction - target).abs().flatten(1).mean(1)
+        return F.l1_loss(prediction, target, reduction="none").unsqueeze(1).flatten(1).mean(1)

@@ -17,4 +17,4 @@ class MSE(Loss):
 
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
         """`(B,)`, the mean over each sample."""
-        return (prediction - target).square().flatten(1).mean(1)
+        return F.mse_loss(prediction, target, reduction="none").unsqueeze(1).flatten(1).mean(1)

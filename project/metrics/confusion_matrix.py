@@ -9,7 +9,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from project.registry import METRIC_REGISTRY
 
-_CELL = 32  # pixels of width and height
+_CELL, _SIDE = 32, 1024  # pixels of a cell, and at most of the whole
 _MARGIN = 230  # grey
 
 
@@ -37,17 +37,20 @@ class ConfusionMatrix(MulticlassConfusionMatrix):
         share = (counts / counts.sum(1, keepdim=True).clamp(min=1)).unsqueeze(2)
         colors = (255 * (1 - share) + torch.tensor([31, 119, 180]) * share).byte()
         cells = F.pad(colors, [0, 0, 1, 0, 1, 0], value=_MARGIN).numpy()
-        side = len(cells) * _CELL
+        cell = min(_CELL, max(1, _SIDE // len(cells)))
+        side = len(cells) * cell
         image = Image.fromarray(cells).resize((side, side), Image.Resampling.NEAREST)
-        draw = ImageDraw.Draw(image)
-
-        def write(row: int, column: int, number: int, color: str) -> None:
-            draw.text(((column + 0.5) * _CELL, (row + 0.5) * _CELL), str(number), fill=color, anchor="mm")
-
-        for i in range(len(counts)):
-            write(0, i + 1, i, "black")
-            write(i + 1, 0, i, "black")
-        for row, column in counts.nonzero().tolist():
-            color = "white" if share[row, column] > 0.5 else "black"
-            write(row + 1, column + 1, int(counts[row, column]), color)
+        if cell == _CELL:  # else there is no room for numbers
+            _write_numbers(ImageDraw.Draw(image), counts, share)
         return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def _write_numbers(draw: ImageDraw.ImageDraw, counts: Tensor, share: Tensor) -> None:
+    def write(row: int, column: int, number: int, color: str = "black") -> None:
+        draw.text(((column + 0.5) * _CELL, (row + 0.5) * _CELL), str(number), fill=color, anchor="mm")
+
+    for i in range(len(counts)):
+        write(0, i + 1, i)
+        write(i + 1, 0, i)
+    for row, column in counts.nonzero().tolist():
+        write(row + 1, column + 1, int(counts[row, column]), "white" if share[row, column] > 0.5 else "black")

@@ -1,6 +1,7 @@
 """Mean squared error."""
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from project.metrics.components.sample_mean import SampleMean
 from project.registry import METRIC_REGISTRY
@@ -12,4 +13,5 @@ class MSE(SampleMean):
 
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
         """`(B,)`, from two tensors `(B, ...)` of one shape."""
-        return (prediction.float() - target.float()).square().flatten(1).mean(1)
+        squares = F.mse_loss(prediction.float(), target.float(), reduction="none")
+        return squares.unsqueeze(1).flatten(1).mean(1)

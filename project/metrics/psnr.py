@@ -9,7 +9,7 @@ from project.registry import METRIC_REGISTRY
 
 @METRIC_REGISTRY.register()
 class PSNR(SampleMean):
-    """The peak signal-to-noise ratio in decibels: each picture's, averaged.
+    """The peak signal-to-noise ratio in decibels: each picture's, averaged; infinite where one equals its target.
 
     Args:
         data_range: from black to white.

@@ -20,7 +20,7 @@ class SSIM(SampleMean):
         self.data_range = data_range
 
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """`(B,)`, from pictures `(B, C, H, W)` of at least 11 x 11."""
+        """`(B,)`, from pictures `(B, C, H, W)` of at least 6 x 6."""
         similarity = structural_similarity_index_measure(
             prediction.float(), target.float(), reduction="none", data_range=self.data_range
         )

@@ -34,7 +34,9 @@ class ViT(Model):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.width = width
+        if width % 4:
+            raise ValueError(f"width is {width}; it must be a multiple of 4")
+        self.width, self.patch = width, patch
         self.embed = nn.Conv2d(in_channels, width, patch, stride=patch)
         self.blocks = nn.Sequential(
             *(
@@ -49,6 +51,10 @@ class ViT(Model):
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """`image` (B, in_channels, H, W) to `logits` (B, num_classes)."""
+        if any(side % self.patch for side in image.shape[-2:]):
+            raise ValueError(
+                f"a picture of {tuple(image.shape[-2:])} pixels has no whole number of patches of {self.patch}"
+            )
         patches = self.embed(image)
         rows, columns = patches.shape[-2:]
         positions = sincos_positions(rows, columns, self.width, patches.device)

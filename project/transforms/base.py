@@ -23,12 +23,14 @@ class PictureTransform(Transform):
     """
 
     def __init__(self, keys: Sequence[str] = ("image",)) -> None:
-        self.keys = keys
+        self.keys = [keys] if isinstance(keys, str) else list(keys)
 
     def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
         flat = {key: sample[key].reshape(-1, *sample[key].shape[-3:]) for key in self.keys}
-        count, _, height, width = flat[self.keys[0]].shape
-        drawn = self.draw(count, height, width)
+        sizes = {(len(pictures), *pictures.shape[-2:]) for pictures in flat.values()}
+        if len(sizes) > 1:
+            raise ValueError(f"{', '.join(self.keys)} change alike, but are of different sizes: {sizes}")
+        drawn = self.draw(*sizes.pop())
         changed = {key: self.change(pictures, drawn) for key, pictures in flat.items()}
         return sample | {key: new.reshape(*sample[key].shape[:-3], *new.shape[-3:]) for key, new in changed.items()}
 

@@ -13,7 +13,7 @@ _GREY = (0.299, 0.587, 0.114)  # what red, green and blue add to brightness (ITU
 
 @TRANSFORM_REGISTRY.register()
 class ColorJitter(PictureTransform):
-    """Changes brightness, contrast and saturation of each picture, in this order; the result is cut off at 0 and 1.
+    """Changes brightness, contrast and saturation of each picture; the result is cut off at 0 and 1.
 
     Each is multiplied by a factor between 1 - x and 1 + x, so x is in [0, 1].
 
@@ -38,7 +38,7 @@ class ColorJitter(PictureTransform):
         return 1 + self.reach * (2 * torch.rand(count, 3) - 1)
 
     def change(self, pictures: Tensor, drawn: Tensor) -> Tensor:
-        brightness, contrast, saturation = drawn.view(-1, 3, 1, 1, 1).unbind(1)
+        brightness, contrast, saturation = drawn.to(pictures.dtype).view(-1, 3, 1, 1, 1).unbind(1)
         pictures = pictures * brightness
         pictures = torch.lerp(_grey(pictures).mean((2, 3), keepdim=True), pictures, contrast)
         return torch.lerp(_grey(pictures), pictures, saturation).clamp(0, 1)
@@ -48,4 +48,4 @@ def _grey(pictures: Tensor) -> Tensor:
     """`(N, 1, H, W)`."""
     if pictures.shape[1] == 1:
         return pictures
-    return (pictures * torch.tensor(_GREY).view(3, 1, 1)).sum(1, keepdim=True)
+    return (pictures * torch.tensor(_GREY, dtype=pictures.dtype).view(3, 1, 1)).sum(1, keepdim=True)

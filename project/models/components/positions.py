@@ -9,11 +9,8 @@ from torch import Tensor
 def sincos_positions(height: int, width: int, channels: int, device: torch.device) -> Tensor:
     """Sines and cosines of rows and columns `(height * width, channels)` (Vaswani et al., 2017, in two dimensions).
 
-    Raises:
-        ValueError: `channels` cannot be divided by 4.
+    `channels` is a multiple of 4.
     """
-    if channels % 4:
-        raise ValueError(f"width is {channels}; sines and cosines in two dimensions need a multiple of 4")
     count = channels // 4
     frequency = torch.exp(torch.arange(count, device=device) / count * -math.log(10_000))
     rows, columns = (torch.arange(length, device=device)[:, None] * frequency for length in (height, width))

@@ -1,0 +1,101 @@
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from project.datasets.image_folder import ImageFolder
+from tests.datasets.painting import paint
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for i, name in enumerate(["cat/a.png", "ant/b.png", "cat/deep/er.png", "bee/a.png"]):
+        paint(tmp_path / "set" / name, 51 * i)
+    return tmp_path / "set"
+
+
+def test_labels_are_folders_by_name(folder: Path) -> None:
+    dataset = ImageFolder(str(folder))
+    assert dataset.classes == ["ant", "bee", "cat"]
+    assert [dataset.name(i) for i in range(len(dataset))] == ["ant/b.png", "bee/a.png", "cat/a.png", "cat/deep/er.png"]
+    samples = [dataset[i] for i in range(len(dataset))]
+    assert [int(sample["label"]) for sample in samples] == [0, 1, 2, 2]
+    assert all((sample["label"].dtype, sample["label"].shape) == (torch.int64, ()) for sample in samples)
+    for sample, grey in zip(samples, [0.2, 0.6, 0.0, 0.4], strict=True):
+        torch.testing.assert_close(sample["image"], torch.full((3, 3, 4), grey))
+
+
+def test_classes_give_the_labels(folder: Path) -> None:
+    dataset = ImageFolder(str(folder), classes=["cat", "dog", "bee", "ant"])
+    assert [int(dataset[i]["label"]) for i in range(4)] == [3, 2, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("dog/a.png", "dog is none of the classes bee, cat, ant"),
+        ("a.png", "a.png is none of the classes bee, cat, ant"),
+    ],
+)
+def test_a_picture_of_no_class(folder: Path, name: str, message: str) -> None:
+    paint(folder / name)
+    with pytest.raises(FileNotFoundError, match=f"{folder}: {message}"):
+        ImageFolder(str(folder), classes=["bee", "cat", "ant"])
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_there_are_no_labels_where_a_picture_lies_in_no_folder(tmp_path: Path, deep: bool) -> None:
+    paint(tmp_path / ("b/b.png" if deep else "b.png"), 255)
+    paint(tmp_path / "a.png")
+    dataset = ImageFolder(str(tmp_path))
+    assert (len(dataset), dataset.classes, dataset.name(1)) == (2, [], "b/b.png" if deep else "b.png")
+    assert dataset[1].keys() == {"image"}
+    assert (dataset[1]["image"] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape"),
+    [({}, (3, 3, 4)), ({"channels": 1}, (1, 3, 4)), ({"size": 2}, (3, 2, 2)), ({"size": 5, "channels": 1}, (1, 5, 5))],
+)
+def test_channels_and_size(folder: Path, arguments: dict[str, Any], shape: tuple[int, ...]) -> None:
+    image = ImageFolder(str(folder), **arguments)[1]["image"]
+    torch.testing.assert_close(image, torch.full(shape, 0.6))
+
+
+def test_where_it_lies(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(ImageFolder("set", data_dir=str(folder.parent))) == 4
+    assert len(ImageFolder(str(folder), data_dir="/nowhere")) == 4
+    monkeypatch.chdir(folder.parent)
+    assert len(ImageFolder("set")) == 4
+    with pytest.raises(FileNotFoundError, match="data/set: there is no such folder"):
+        ImageFolder("set", data_dir="data")
+
+
+def test_augmentation(folder: Path) -> None:
+    def negative(sample: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"image": 1 - sample["image"], "label": sample["label"] + 10}
+
+    sample = ImageFolder(str(folder), augmentation={"negative": negative})[0]  # type: ignore[dict-item]
+    torch.testing.assert_close(sample["image"], torch.full((3, 3, 4), 0.8))
+    assert sample["label"] == 10
+
+
+def test_workers_get_the_same(folder: Path) -> None:
+    dataset = ImageFolder(str(folder), size=2)
+    copy = pickle.loads(pickle.dumps(dataset))
+    for i in range(4):
+        assert torch.equal(copy[i]["image"], dataset[i]["image"])
+        assert (copy[i]["label"], copy.name(i)) == (dataset[i]["label"], dataset.name(i))
+
+
+def test_a_class_without_pictures_keeps_its_label(folder: Path) -> None:
+    (folder / "aardvark").mkdir()
+    (folder / ".hidden").mkdir()
+    paint(folder / ".hidden/a.png")
+    paint(folder / "cat/._a.png")
+    dataset = ImageFolder(str(folder))
+    assert dataset.classes == ["aardvark", "ant", "bee", "cat"]
+    assert [int(dataset[i]["label"]) for i in range(len(dataset))] == [1, 2, 3, 3]

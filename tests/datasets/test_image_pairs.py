@@ -1,0 +1,74 @@
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from project.datasets.image_pairs import ImagePairs
+from tests.datasets.painting import paint
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for i, name in enumerate(["a.png", "b.bmp", "deep/a.v2.png"]):
+        paint(tmp_path / "x" / name, 51 * i)
+    for i, name in enumerate(["a.tiff", "b.png", "deep/a.v2.bmp"]):
+        paint(tmp_path / "y" / name, (255, 51 * i, 0), width=8)
+    return tmp_path
+
+
+def test_pairs_have_one_name_whatever_the_suffix(root: Path) -> None:
+    dataset = ImagePairs("x", "y", data_dir=str(root))
+    assert [dataset.name(i) for i in range(len(dataset))] == ["a", "b", "deep/a.v2"]
+    for i in range(3):
+        sample = dataset[i]
+        assert sample.keys() == {"image", "target"}
+        torch.testing.assert_close(sample["image"], torch.full((3, 3, 4), 0.2 * i))
+        color = torch.tensor([1, 0.2 * i, 0]).view(3, 1, 1)
+        torch.testing.assert_close(sample["target"], color.expand(3, 3, 8))
+
+
+def test_one_channel(root: Path) -> None:
+    sample = ImagePairs("x", "y", 1, data_dir=str(root))[0]
+    assert sample["image"].shape == (1, 3, 4)
+    torch.testing.assert_close(sample["target"], torch.full((1, 3, 8), 0.299), atol=1 / 255, rtol=0)
+
+
+@pytest.mark.parametrize(("extra", "without"), [("x/c.png", "y"), ("y/c.png", "x")])
+def test_an_unpaired_picture(root: Path, extra: str, without: str) -> None:
+    paint(root / extra)
+    message = f"{root / without}: no picture is called c, as one in the other folder is"
+    with pytest.raises(FileNotFoundError, match=re.escape(message)):
+        ImagePairs("x", "y", data_dir=str(root))
+
+
+@pytest.mark.parametrize(("image", "target"), [("x", "nowhere"), ("nowhere", "x")])
+def test_a_missing_folder(root: Path, image: str, target: str) -> None:
+    with pytest.raises(FileNotFoundError, match=f"{root / 'nowhere'}: there is no such folder"):
+        ImagePairs(image, target, data_dir=str(root))
+
+
+def test_one_folder_may_be_both_and_transforms_make_the_task(root: Path) -> None:
+    def darken(sample: dict[str, Tensor]) -> dict[str, Tensor]:
+        return sample | {"image": sample["image"] / 2}
+
+    sample = ImagePairs(str(root / "x"), str(root / "x"), augmentation={"darken": darken})[2]  # type: ignore[dict-item]
+    torch.testing.assert_close(sample["image"], torch.full((3, 3, 4), 0.2))
+    torch.testing.assert_close(sample["target"], torch.full((3, 3, 4), 0.4))
+
+
+def test_workers_get_the_same(root: Path) -> None:
+    dataset = ImagePairs("x", "y", data_dir=str(root))
+    copy = pickle.loads(pickle.dumps(dataset))
+    for i in range(3):
+        assert all(torch.equal(copy[i][name], dataset[i][name]) for name in ("image", "target"))
+        assert copy.name(i) == dataset.name(i)
+
+
+def test_two_pictures_of_one_name(tmp_path: Path) -> None:
+    for name in ("in/a.png", "in/a.jpg", "out/a.png"):
+        paint(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match=r"in: which one is a, a.jpg or a.png\?"):
+        ImagePairs("in", "out", data_dir=str(tmp_path))

@@ -1,0 +1,34 @@
+from typing import Literal
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from project.metrics.f1 import F1
+
+GUESS, LABEL = torch.tensor([0, 1, 1, 2, 2, 0]), torch.tensor([0, 0, 1, 2, 2, 2])
+EACH = [2 / (2 + 1 + 1), 2 / (2 + 1), 4 / (4 + 1)]  # twice the hits, by themselves and the two kinds of errors
+
+
+@pytest.mark.parametrize(
+    ("average", "expected"),
+    [
+        ("none", EACH),
+        ("macro", sum(EACH) / 3),
+        ("weighted", (2 * EACH[0] + 1 * EACH[1] + 3 * EACH[2]) / 6),
+        ("micro", 4 / 6),
+    ],
+)
+def test_averages_over_batches(
+    average: Literal["macro", "weighted", "micro", "none"], expected: float | list[float]
+) -> None:
+    metric = F1(3, average)
+    for rows in (slice(1), slice(1, 4), slice(4, None)):
+        metric.update(F.one_hot(GUESS[rows], 3).float(), LABEL[rows])
+    torch.testing.assert_close(metric.compute(), torch.tensor(expected))
+
+
+def test_macro_unless_given() -> None:
+    metric = F1(3)
+    metric.update(F.one_hot(GUESS, 3).float(), LABEL)
+    torch.testing.assert_close(metric.compute(), torch.tensor(sum(EACH) / 3))
