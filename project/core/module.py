@@ -207,8 +207,10 @@ def _check_names(loss: Mapping[str, LossTerm], metric: Mapping[str, MetricTerm])
     if not loss:
         raise ConfigError("model.loss is empty: name at least one loss, such as `cross_entropy: {}`")
     for name in (*loss, *metric):
-        if "." in name or "/" in name or name == "sum":
-            raise ConfigError(f"model: a loss or metric cannot be called '{name}': no dots, no slashes, not 'sum'")
+        if "." in name or "/" in name or name in ("sum", "visual"):
+            raise ConfigError(
+                f"model: a loss or metric cannot be called '{name}': no dots, no slashes, not sum or visual"
+            )
     for name in loss.keys() & metric.keys():
         raise ConfigError(f"model: a loss and a metric are both called '{name}'; rename one and say its `type`")
 
