@@ -53,6 +53,11 @@ class Registry:
         self._scanned = room is None
         Registry.by_base[base] = self
 
+    @property
+    def a_kind(self) -> str:
+        """The kind with its article."""
+        return f"an {self.kind}" if self.kind[0] in "aeiou" else f"a {self.kind}"
+
     def register(self, name: str | None = None) -> Callable[[Class], Class]:
         """Files a class under `name`, or under its own name."""
 
@@ -160,7 +165,7 @@ class Registry:
     def _adopt(self, cls: Any, where: str) -> type:
         if not (isinstance(cls, type) and issubclass(cls, self.family)):
             expected = f"{self.family.__module__}.{self.family.__qualname__}"
-            raise ConfigError(f"{where}: {cls!r} cannot be a {self.kind}: it does not derive from {expected}")
+            raise ConfigError(f"{where}: {cls!r} cannot be {self.a_kind}: it does not derive from {expected}")
         if not issubclass(cls, self.base):
             self.base.register(cls)  # type: ignore[attr-defined]  # every room's base is abstract
         return cls

@@ -208,11 +208,3 @@ class Plain(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = self.layers(x)
         return scores
-
-
-def test_every_room_is_whole() -> None:
-    rooms = {registry.room: registry for registry in Registry.by_base.values() if registry.room}
-    assert rooms.keys() == {"models", "losses", "metrics", "datasets", "transforms", "visuals", "modules"}
-    for registry in rooms.values():
-        assert registry.names()
-        assert registry.broken == {}

@@ -118,8 +118,13 @@ def choices(annotation: Any) -> list[str]:
 
 
 def _word(annotation: Any) -> str:
-    if isinstance(place := _place(annotation), Registry):
-        return f"a {place.kind}"
+    place = _place(annotation)
+    if isinstance(place, ContainerOf):
+        return f"{_word(place.item)}, or several" + (" by name" if place.kind == "mapping" else "")
+    if isinstance(place, type) and (slot := slot_field(place)):
+        place = _place(parameters_of(place)[slot].annotation)
+    if isinstance(place, Registry):
+        return place.a_kind
     if get_origin(annotation) is Literal:
         return " | ".join(map(str, get_args(annotation)))
     text = annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)

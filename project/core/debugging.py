@@ -49,8 +49,9 @@ class NonFiniteStop(Callback):
             if name:
                 self.hooks.append(module.register_forward_hook(partial(self._see_output, name)))
 
-    def on_train_batch_start(self, *_: Any) -> None:
-        self.source = ""
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, _: int) -> None:
+        bad = [str(name) for name, value in batch.items() if not _finite(value)] if isinstance(batch, dict) else []
+        self.source = f"; it began in the batch: {', '.join(bad)} is not finite" if bad else ""
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         bad = not loss.isfinite()

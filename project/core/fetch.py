@@ -40,7 +40,8 @@ class Fetch(TorchDataset[Batch]):
             if isinstance(batch, list):
                 batch = self._collated(batch)
         except Exception as error:
-            note_where(error, f"{self.where}, samples {shorten(indices)}")
+            name_of = getattr(self.dataset, "name", None)
+            note_where(error, f"{self.where}, samples {shorten(indices, name_of if callable(name_of) else str)}")
             raise
         if not isinstance(batch, dict):
             raise ConfigError(f"{self.where} yields a {type(batch).__name__}; a sample is a dict of named tensors")
@@ -88,9 +89,9 @@ def build_loader(
     return DataLoader(fetch, batch_size=batch_size, sampler=sampler, drop_last=shuffle, collate_fn=_as_it_is, **workers)
 
 
-def shorten(indices: list[int]) -> str:
-    """The first few indices."""
-    return ", ".join(map(str, indices[:8])) + (", ..." if len(indices) > 8 else "")
+def shorten(indices: list[int], name_of: Callable[[int], str] = str) -> str:
+    """The names of the first few indices."""
+    return ", ".join(map(name_of, indices[:8])) + (", ..." if len(indices) > 8 else "")
 
 
 def _as_it_is(batch: Any) -> Any:

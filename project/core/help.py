@@ -1,5 +1,6 @@
 """Help on a stage, and on what can stand at a place of the yaml."""
 
+import dataclasses
 import inspect
 from textwrap import shorten
 from typing import Any
@@ -64,9 +65,9 @@ def slot_help(path: str, name: str, tree: Tree) -> str:
             raise ConfigError(f"{path} is a plain setting: no classes stand there")
         return "\n".join([f"settings of {path}:", *_settings(shown, fields)])
     if not name:
-        lines = [_line(known, _summary(registry.find(known, path)), "") for known in registry.names()]
-        also = [f"and any class of {listing(registry.foreign)}"] if registry.foreign else []
-        return "\n".join([f"at {path} stands a {registry.kind}:", *lines, *also])
+        lines = [_line(known, _summary(registry.find(known, path)), dashes="") for known in registry.names()]
+        also = [f"  {'and ' if lines else ''}any class of {listing(registry.foreign)}"] if registry.foreign else []
+        return "\n".join([f"at {path} stands {registry.a_kind}:", *lines, *also])
     cls = registry.find(name, path)
     reserved = {key: item for key, item in fields.items() if key != slot}
     settings = parameters_of(cls, registry.given) | reserved
@@ -111,13 +112,16 @@ def _settings(path: str, parameters: Parameters) -> list[str]:
     lines = []
     for name, parameter in parameters.items():
         default = "required" if parameter.required else f"default {parameter.default!r}".replace("None", "null")
-        kind = "" if parameter.annotation is inspect.Parameter.empty else words(parameter.annotation) + ", "
-        lines.append(_line(f"{path}.{name}" if path else name, f"{parameter.doc} ({kind}{default})".strip()))
+        if dataclasses.is_dataclass(parameter.annotation):
+            default = ""  # a group of settings, with defaults of their own
+        kind = "" if parameter.annotation is inspect.Parameter.empty else words(parameter.annotation)
+        lines.append(_line(f"{path}.{name}" if path else name, parameter.doc, ", ".join(filter(None, (kind, default)))))
     return lines
 
 
-def _line(name: str, text: str, dashes: str = "--") -> str:
-    return f"  {dashes + name:<32} {shorten(' '.join(text.split()), 200, placeholder=' ...')}"
+def _line(name: str, text: str, takes: str = "", dashes: str = "--") -> str:
+    takes = f" ({takes})" if takes else ""
+    return f"  {dashes + name:<32} {shorten(text, max(40, 200 - len(takes)), placeholder=' ...')}{takes}"
 
 
 def _summary(cls: type) -> str:

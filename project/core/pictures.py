@@ -18,7 +18,7 @@ from project.core.wiring import Tensors, VisualTerm, Wire, as_picture
 
 
 class Sketch:
-    """Collects the first samples of a set until there are enough for a picture."""
+    """Collects the first samples of a set until there are enough for a picture, as long as they are of one size."""
 
     def __init__(self, visual: VisualTerm, samples: int) -> None:
         self.samples = samples
@@ -31,10 +31,17 @@ class Sketch:
         """Takes what is still wanted of a batch, onto the CPU."""
         size = batch_size(batch)
         wanted = min(self.samples - self.count, size)
-        if wanted > 0:
-            for tensors, kept in ((batch, self.batches), (output, self.outputs)):
-                kept.append({name: value[:wanted].cpu() for name, value in per_sample(tensors, size).items()})
-            self.count += wanted
+        if wanted <= 0:
+            return
+        taken = [
+            {name: value[:wanted].cpu() for name, value in per_sample(tensors, size).items()}
+            for tensors in (batch, output)
+        ]
+        if self.count and not _alike(taken, [self.batches[0], self.outputs[0]]):
+            return
+        self.batches.append(taken[0])
+        self.outputs.append(taken[1])
+        self.count += wanted
 
     def draw(self) -> Tensor:
         """The picture `(3, H, W)`; the sketch is empty again."""
@@ -98,6 +105,12 @@ class ProgressPictures(Callback):
 def _add(sketch: Sketch, batch: Any, outputs: Any) -> None:
     if isinstance(outputs, Mapping) and "output" in outputs:
         sketch.add(batch, outputs["output"])
+
+
+def _alike(one: list[Tensors], two: list[Tensors]) -> bool:
+    """Whether samples can be put together: the same names, each of the same size."""
+    sizes = [[{name: value.shape[1:] for name, value in tensors.items()} for tensors in both] for both in (one, two)]
+    return sizes[0] == sizes[1]
 
 
 def _joined(parts: list[Tensors]) -> Tensors:

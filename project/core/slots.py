@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin
 
 import pytorch_lightning as pl
 import torch
+from loguru import logger
 from pytorch_lightning.cli import ReduceLROnPlateau
 
 from project.core.annotations import (
@@ -127,6 +128,8 @@ class Slots:
             return {_SINGLE: self.expand(value, place.item, path)}
         if single:
             raise ConfigError(f"{path} takes several by name: {path}: {{NAME: {{type: ...}}}}")
+        for key in (key for key, item in value.items() if item is None):
+            logger.info(f"{join(path, key)} is null and left out; `{key}: {{}}` would have its defaults")
         return {
             key: self.expand(item, place.item, join(path, key), key) for key, item in value.items() if item is not None
         }

@@ -104,6 +104,11 @@ class Stages(LightningCLI):
     def after_instantiate_classes(self) -> None:
         if isinstance(self.datamodule, DataModule):
             self.datamodule.check(_PARTS[self.arguments.stage], self.trainer)
+        if self.arguments.stage != "fit" and self.trainer.world_size > 1:
+            raise ConfigError(
+                f"{self.arguments.stage} runs on one device: each of {self.trainer.world_size} would write its own "
+                "samples only\nAdd --trainer.devices 1 --trainer.num_nodes 1"
+            )
 
     def instantiate_trainer(self, **_: Any) -> pl.Trainer:
         settings = self.config_init[self.arguments.stage]

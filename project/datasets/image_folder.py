@@ -21,7 +21,7 @@ class ImageFolder(Dataset):
         path: the folder, in `data_dir` unless it is absolute.
         size: cut the middle square of each picture out and scale it to this height and width; as it is unless given.
         channels: 1 is grey, 3 red, green and blue.
-        classes: the folders of the labels 0, 1, ...; all, by name, unless given.
+        classes: the folders of the labels 0, 1, ...; all by name unless given, as where a set lacks some.
         augmentation: transforms by name, in order.
         data_dir: where the data lies.
     """

@@ -70,6 +70,8 @@ def test_overfit(fit: Callable[..., str], tmp_path: Path) -> None:
 def test_profile(fit: Callable[..., str], tmp_path: Path) -> None:
     fit("profile")
     folder = tmp_path / "experiments/profile/digits/profile"
-    assert "aten::conv2d" in (folder / "fit-profile.txt").read_text()
+    text = (folder / "fit-profile.txt").read_text()
+    assert "aten::conv2d" in text
+    assert "training_step" in text
     traces = [json.loads(path.read_text()) for path in folder.glob("*training_step*.pt.trace.json")]
     assert any("conv2d" in event.get("name", "") for trace in traces for event in trace["traceEvents"])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from project.registry import MODEL_REGISTRY
-from tests.contract.samples import BATCH, build, inputs, registered
+from tests.contract.samples import build, inputs, registered
 
 every_net = pytest.mark.parametrize("cls", registered(MODEL_REGISTRY))
 
@@ -48,10 +48,11 @@ def test_weights_are_all_that_is_learned(cls: Any, tmp_path: Path) -> None:
 def test_samples_do_not_mix_in_evaluation(cls: Any) -> None:
     net = build(cls).eval()
     given = inputs(net)
+    size = len(next(iter(given.values())))
     with torch.no_grad():
         together, alone = run(net, given), run(net, {name: value[-1:] for name, value in given.items()})
     for name, value in together.items():
-        if value.ndim and len(value) == BATCH:
+        if value.ndim and len(value) == size:
             torch.testing.assert_close(alone[name], value[-1:], rtol=1e-4, atol=1e-5)
 
 

@@ -177,6 +177,13 @@ class Named(Counted):
         return f"{'odd' if index % 2 else 'even'}/{index}"
 
 
+class Infinite(Counted):
+    """Has a sample that is not finite."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return super().__getitem__(index) | {"image": torch.full((1, 8, 8), torch.inf if index == 4 else 1.0)}
+
+
 class Growing(Counted):
     """Each sample is larger than the one before."""
 

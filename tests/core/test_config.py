@@ -92,6 +92,12 @@ def test_printed_config_is_the_whole_and_gives_the_same_again(
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_what_is_null_is_left_out_and_said(cli: Cli, tiny: Callable[..., str]) -> None:
+    ran = cli("fit", "--config", tiny({"model": {"metric": {"accuracy": None}}}), "--print_config")
+    assert "model.metric.accuracy is null and left out; `accuracy: {}` would have its defaults" in ran.err
+    assert yaml.safe_load(ran.out)["model"]["metric"] == {}
+
+
 def test_overrides_at_every_level(cli: Cli, tiny: Callable[..., str]) -> None:
     tree = printed(
         cli, "fit", "--config", tiny(), "--seed=7", "--name", "007", "--model.loss.cross_entropy.weight", "2",

@@ -75,6 +75,13 @@ def test_a_healthy_run_is_not_changed(cli: Cli, tiny: Callable[..., str], tmp_pa
     assert not (tmp_path / "experiments/debug/tiny/checkpoints/non_finite.ckpt").exists()
 
 
+def test_a_batch_that_is_not_finite_is_named(cli: Cli, tiny: Callable[..., str]) -> None:
+    config = tiny({"data": {"train": {"type": "tests.core.rooms.Infinite"}, "batch_size": 5, "val": None}})
+    ran = cli("fit", "--config", config, "--config", DEBUG)
+    assert ran.code == 1
+    assert "the loss is nan; it began in the batch: image is not finite" in ran.err
+
+
 def test_two_optimizers(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     """A module that steps by itself is watched too."""
     from tests.modules.test_gan import GAN

@@ -33,6 +33,13 @@ def test_a_sketch_takes_what_it_needs_of_several_batches() -> None:
         assert torch.allclose(sketch.draw(), torch.tensor([0.2, 0.4, 0.6]).expand(3, 1, 3))
 
 
+def test_a_sketch_leaves_out_what_is_of_another_size() -> None:
+    sketch = Sketch(VisualTerm(Stripes()), 3)
+    for size, value in ((1, 0.1), (2, 0.2), (1, 0.3)):
+        sketch.add({"image": torch.full((1, 1, size, size), value)}, {"scale": torch.ones(1)})
+    assert torch.allclose(sketch.draw(), torch.tensor([0.1, 0.3]).expand(3, 1, 2))
+
+
 def test_inputs_rename() -> None:
     sketch = Sketch(VisualTerm(Stripes(), {"scale": "other"}), 1)
     sketch.add(batch(0.5), {"other": torch.tensor([1.0])})
