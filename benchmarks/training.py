@@ -63,8 +63,8 @@ class Bare(pl.LightningModule):
 
 
 def loaders(batch_size: int) -> tuple[DataLoader[Any], DataLoader[Any]]:
-    train = build_loader(Digits("train", {"shift": RandomShift(1)}), "train", batch_size, seed=0, shuffle=True)
-    return train, build_loader(Digits("val"), "val", batch_size, seed=0, shuffle=False)
+    train = build_loader(Digits("train", {"shift": RandomShift(1)}), "train", batch_size, seed=0, training=True)
+    return train, build_loader(Digits("val"), "val", batch_size, seed=0, training=False)
 
 
 def plain(batch_size: int) -> list[float]:

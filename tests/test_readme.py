@@ -72,7 +72,7 @@ def test_the_tour(copy: Path) -> None:
     later = ("halves", "denoise", "--print_config")
     lines = [line for line in COMMANDS if line.startswith("python cli.py ") and not any(word in line for word in later)]
     shown = run(copy, "-c", DRIVER, first, *lines)
-    accuracies = [float(value) for value in re.findall(r"(?:val|eval)/accuracy\D+(\d\.\d+)", shown)]
+    accuracies = [float(value) for value in re.findall(r"(?:val|eval)/accuracy\D+(\d(?:\.\d+)?)", shown)]
     assert len(accuracies) == 3  # test, validate, test
     assert min(accuracies) >= 0.97
     snippet = next(text for kind, text in BLOCKS if kind == "python" and "project.load" in text)

@@ -13,7 +13,11 @@ _TRAINED = {
 }
 # The options of each stage that are not values of the yaml; the rest of what `--` introduces is.
 STAGES: dict[str, dict[str, str]] = {
-    "fit": {"replace": "move a run of this name to ROOT/.old/ and start anew"},
+    "fit": {
+        "resume": "go on with a run: its folder, a checkpoint, or auto (where a run of this name stands, if any)",
+        "finetune": "begin with the weights of a checkpoint or a run's folder, as far as names and shapes match",
+        "replace": "move a run of this name to ROOT/.old/ and start anew",
+    },
     "validate": _TRAINED,
     "test": _TRAINED,
     "predict": _TRAINED,

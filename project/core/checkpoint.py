@@ -1,13 +1,33 @@
-"""Checkpoints: which one is meant, and reading it safely."""
+"""Checkpoint files: which one is meant, reading one safely, writing one whole."""
 
+import os
 import pickle
+import re
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+from loguru import logger
 
-from project.core.errors import ConfigError, did_you_mean
-from project.core.saving import BEST
+from project.core.errors import ConfigError, Stopped, did_you_mean
+from project.core.files import whole
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+_STEP = re.compile(r"epoch_\d+_step_(\d+)\.ckpt")
+
+
+def file_of_step(epoch: int, step: int) -> str:
+    """The name of the checkpoint written in an epoch behind a step."""
+    return f"epoch_{epoch:04d}_step_{step:06d}.ckpt"
+
+
+def files_by_step(folder: Path) -> dict[Path, int]:
+    """The checkpoints that are named by their steps, the newest first."""
+    steps = {path: int(match[1]) for path in folder.glob("*.ckpt") if (match := _STEP.fullmatch(path.name))}
+    return dict(sorted(steps.items(), key=lambda item: item[1], reverse=True))
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -16,37 +36,109 @@ def find_checkpoint(path: Path) -> Path:
     Raises:
         ConfigError: there is none.
     """
+    files = _named(path)
+    return next((file for file in files if file.name == BEST), files[0])
+
+
+def find_resumable(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The newest readable checkpoint from which a run can go on, and its content; a damaged one is skipped.
+
+    Raises:
+        ConfigError: there is none.
+    """
     if path.is_file():
-        return path
+        checkpoint = read_checkpoint(path)
+        if checkpoint.get("resumable"):
+            return path, checkpoint
+        raise ConfigError(f"{path} was not written behind a step of the optimizer: no run can go on from it exactly")
+    seen = set()
+    for file in _named(path):
+        if (inode := file.stat().st_ino) in seen:
+            continue
+        seen.add(inode)
+        try:
+            checkpoint = read_checkpoint(file)
+        except ConfigError as error:
+            logger.warning(f"{error}; the one before it is taken")
+            continue
+        if checkpoint.get("resumable"):
+            return file, checkpoint
+    raise ConfigError(f"{path} holds no checkpoint from which a run could go on")
+
+
+def _named(path: Path) -> list[Path]:
+    """The file, or the checkpoints of a folder: the last, the others by their steps, and the rest by their age."""
+    if path.is_file():
+        return [path]
     if not path.is_dir():
         near = did_you_mean(path.name, [file.name for file in path.parent.glob("*")])
         raise ConfigError(f"checkpoint {path} does not exist{near}")
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
-    if (best := folder / f"{BEST}.ckpt").is_file():
-        return best
-    found = sorted(folder.glob("*.ckpt"), key=lambda file: file.stat().st_mtime)
-    if not found:
+    rest = sorted(folder.glob("*.ckpt"), key=lambda file: file.stat().st_mtime, reverse=True)
+    if not rest:
         raise ConfigError(f"{path} holds no checkpoint: no *.ckpt in {folder}")
-    return found[-1]
+    last = [folder / LAST] if (folder / LAST).is_file() else []
+    return list(dict.fromkeys([*last, *files_by_step(folder), *rest]))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Reads a checkpoint onto the CPU; only plain data, so a stranger's file runs no code.
+    """Reads a checkpoint of a run onto the CPU.
 
     Raises:
         ConfigError: it is not a checkpoint of this project, is damaged, or holds more than plain data.
     """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0].partition("This file can still be loaded")[0].strip()
-        raise ConfigError(f"checkpoint {path} holds more than plain data and was not loaded\n{reason}") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ConfigError(f"checkpoint {path} cannot be read: it is damaged or no checkpoint ({what})") from error
+    checkpoint = read_plain(path)
     if not isinstance(checkpoint, dict) or "run_config" not in checkpoint or "state_dict" not in checkpoint:
         raise ConfigError(f"{path} is not a checkpoint of a run: it has no `state_dict` and `run_config`")
     return checkpoint
+
+
+def read_plain(path: Path) -> Any:
+    """Reads a file of torch's onto the CPU; only plain data, so a stranger's file runs no code.
+
+    Raises:
+        ConfigError: it is damaged, or holds more than plain data.
+    """
+    try:
+        if zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip():  # torch itself does not look at the checksums
+            raise ValueError("a checksum is wrong")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0].partition("This file can still be loaded")[0].strip()
+        raise ConfigError(f"checkpoint {path} holds more than plain data and was not loaded\n{reason}") from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ConfigError(f"checkpoint {path} cannot be read: it is damaged or no checkpoint ({what})") from error
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint under a temporary name and renames it when the disk has it; reads plain data only."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        path = Path(path)
+        try:
+            with whole(path) as temporary, temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            _sync_folder(path.parent)
+        except (OSError, RuntimeError) as error:
+            reason = error.__context__ if isinstance(error.__context__, OSError) else error
+            raise Stopped(f"checkpoint {path} was not written, those before it are as they were: {reason}") from error
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return read_checkpoint(Path(path))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the new name last, too."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def load_weights(module: torch.nn.Module, checkpoint: dict[str, Any], path: Path) -> None:

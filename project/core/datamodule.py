@@ -4,11 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
+from loguru import logger
 from pytorch_lightning.accelerators import CUDAAccelerator
 from torch.utils.data import DataLoader
 
 from project.core.errors import ConfigError, note_where
 from project.core.fetch import Batch, build_loader
+from project.core.interruption import leave_signals_to_the_main_process
+from project.core.order import first_batch
+from project.core.stream import StreamLoader
 from project.registry import Dataset
 
 MakeDataset = Callable[[], Dataset]
@@ -77,7 +81,10 @@ class DataModule(pl.LightningDataModule):
             )
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        return self._loaders("train")[0]
+        loader = self._loaders("train")[0]
+        if isinstance(loader, StreamLoader):
+            self._say_how_exact(loader)
+        return loader
 
     def val_dataloader(self) -> list[DataLoader[Batch]]:
         fitting = self.trainer is not None and self.trainer.state.fn == "fit"
@@ -89,28 +96,53 @@ class DataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> list[DataLoader[Batch]]:
         return self._loaders("predict")
 
-    def _loaders(self, part: str) -> list[DataLoader[Batch]]:
+    def eval_dataloaders(self, max_samples: int | None) -> list[DataLoader[Batch]]:
+        """Loaders of the eval sets for an evaluation along the way, of the first samples only where that is said."""
+        return self._loaders("eval", max_samples)
+
+    def _loaders(self, part: str, max_samples: int | None = None) -> list[DataLoader[Batch]]:
         self._refuse_absent(part)
-        return [self._loader(part, name) for name in self.sets[part]]
+        return [self._loader(part, name, max_samples) for name in self.sets[part]]
 
     def _refuse_absent(self, part: str) -> None:
         if not self.sets[part]:
             raise ConfigError(f"data.{part} is not set, so this stage has nothing to work on")
 
-    def _loader(self, part: str, name: str) -> DataLoader[Batch]:
+    def _loader(self, part: str, name: str, max_samples: int | None) -> DataLoader[Batch]:
         where = _where(part, name)
         if where not in self.datasets:
             self.datasets[where] = _build(self.sets[part][name], where)
         workers: dict[str, Any] = {"num_workers": self.num_workers, "pin_memory": self._pins()}
         if self.num_workers:
             workers |= {"prefetch_factor": self.prefetch_factor, "persistent_workers": self.persistent_workers}
-        shuffle = part == "train"
-        frozen = getattr(self.trainer, "overfit_batches", 0) > 0
-        size = self._local_batch_size()
-        return build_loader(self.datasets[where], where, size, self.seed, shuffle, frozen, **workers)
+            workers["worker_init_fn"] = leave_signals_to_the_main_process
+        training = part == "train"
+        share = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        position = self._position if training else first_batch
+        dataset = self.datasets[where]
+        return build_loader(
+            dataset, where, self.batch_size, self.seed, training, share, position, max_samples, **workers
+        )
 
-    def _local_batch_size(self) -> int:
-        return self.batch_size // (devices(self.trainer) if self.trainer else 1)
+    def _position(self) -> tuple[int, int]:
+        """The epoch, and how many of its batches are done; read from what a checkpoint restores."""
+        if self.trainer is None:
+            return first_batch()
+        loop: Any = self.trainer.fit_loop
+        frozen = self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        epoch = 0 if frozen else loop.epoch_progress.current.processed
+        return epoch, loop.epoch_loop.batch_progress.current.processed
+
+    def _say_how_exact(self, loader: StreamLoader) -> None:
+        stream, processes = loader.stream, self.trainer.world_size if self.trainer else 1
+        if not stream.stateful:
+            why = "has no state_dict and load_state_dict"
+        elif self.num_workers > 1 or processes > 1:
+            why = "is read by several processes"
+        else:
+            return
+        name = type(stream.dataset).__name__
+        logger.warning(f"data.train ({name}) is iterable and {why}: a run resumed within an epoch is not exact")
 
     def _pins(self) -> bool:
         if self.pin_memory is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 from torch.optim import Optimizer
@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 
 from project.core.errors import Stopped, is_library
+from project.core.saving import Checkpoints
 
 
 class GradientMonitor(Callback):
@@ -86,9 +87,12 @@ class NonFiniteStop(Callback):
 
     def _stop(self, trainer: pl.Trainer, what: str) -> None:
         saved = ""
-        if isinstance(trainer.checkpoint_callback, ModelCheckpoint):
-            path = Path(str(trainer.checkpoint_callback.dirpath)) / "non_finite.ckpt"
-            trainer.save_checkpoint(path)
+        keeper = next(
+            (callback for callback in trainer.checkpoint_callbacks if isinstance(callback, Checkpoints)), None
+        )
+        if keeper is not None:
+            path = keeper.folder / "non_finite.ckpt"
+            trainer.save_checkpoint(path, weights_only=False)
             saved = f"; the weights before it are in {path}"
         raise Stopped(f"step {trainer.global_step}: {what}{self.source}{saved}")
 

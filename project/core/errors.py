@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from sysconfig import get_paths
 from traceback import FrameSummary, extract_tb
+from typing import TypeVar
 
 import lightning_fabric
 import pytorch_lightning
@@ -15,6 +16,7 @@ _CORE = Path(__file__).parent
 _LIBRARIES = [Path(get_paths()[name]) for name in ("stdlib", "purelib", "platlib")]
 _LIGHTNING = [Path(str(package.__file__)).parent for package in (pytorch_lightning, lightning_fabric)]
 RAISED_IN = "raised in "
+Kind = TypeVar("Kind", bound=BaseException)
 
 
 class ConfigError(Exception):
@@ -36,6 +38,11 @@ def is_mistake(error: BaseException) -> bool:
     callers = [file for file in files if not _in_lightning(file)]
     refused = isinstance(error, MisconfigurationException | ValueError | RuntimeError)
     return refused and callers != files and _in_lightning(files[-1]) and _CORE in callers[-1].parents
+
+
+def find_in(error: BaseException, kind: type[Kind]) -> Kind | None:
+    """The exception of a kind, or one that it came from."""
+    return next((link for link in _chain(error) if isinstance(link, kind)), None)
 
 
 def mistake(error: BaseException) -> str:

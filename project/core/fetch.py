@@ -9,7 +9,9 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
 from project.core.errors import ConfigError, note_where
-from project.core.randomness import FrozenOrder, ShuffledOrder
+from project.core.order import Batches, Position, Request, first_batch
+from project.core.randomness import seed_all
+from project.core.stream import Stream, StreamLoader
 from project.core.wiring import shapes
 
 Batch = dict[str, Tensor]
@@ -18,37 +20,61 @@ Batch = dict[str, Tensor]
 class Fetch(TorchDataset[Batch]):
     """Fetches whole batches, collated: in one call where the dataset has `__getitems__`, else sample by sample.
 
-    A batch gets the samples' `index` (B,) unless the dataset provides one.
+    Python, numpy and torch are seeded for each sample by (seed, set, epoch, index), and for each batch, so neither
+    workers nor processes change what is drawn. Fetched in one call, a batch of training is drawn by each process for
+    itself; elsewhere each draws the whole batch and takes its rows. A batch gets the samples' `index` (B,) unless the
+    dataset provides one.
 
     Args:
         dataset: the dataset.
-        where: its place in the yaml, for messages.
+        where: its place in the yaml, for messages and seeds.
+        seed: the run's seed.
+        training: whether it is the training set.
     """
 
-    def __init__(self, dataset: Any, where: str) -> None:
-        self.dataset, self.where = dataset, f"{where} ({type(dataset).__name__})"
+    def __init__(self, dataset: Any, where: str, seed: int, training: bool) -> None:
+        self.dataset, self.place, self.seed, self.training = dataset, where, seed, training
+        self.where = f"{where} ({type(dataset).__name__})"
         self.collate: Callable[[Any], Batch] = getattr(dataset, "collate", default_collate)
         self.fetches_batches = hasattr(dataset, "__getitems__")
 
-    def __getitems__(self, indices: list[int]) -> Batch:
-        """The batch of these samples."""
+    def __getitem__(self, request: Request) -> Batch:
+        """This process's rows of a batch; none of them where there are fewer samples than processes."""
+        own = request.indices[request.rows]
+        shared = self.fetches_batches and not self.training
+        indices = request.indices if shared else own or request.indices[:1]
         try:
-            if self.fetches_batches:
-                batch = self.dataset.__getitems__(indices)
-            else:
-                batch = [self.dataset[index] for index in indices]
-            if isinstance(batch, list):
-                batch = self._collated(batch)
+            batch = self._fetch(indices, request)
         except Exception as error:
             name_of = getattr(self.dataset, "name", None)
             note_where(error, f"{self.where}, samples {shorten(indices, name_of if callable(name_of) else str)}")
             raise
         if not isinstance(batch, dict):
             raise ConfigError(f"{self.where} yields a {type(batch).__name__}; a sample is a dict of named tensors")
-        return {"index": torch.tensor(indices)} | batch
+        batch = {"index": torch.tensor(indices)} | batch
+        if len(own) == len(indices):
+            return batch
+        rows = request.rows if shared else slice(0)
+        return {name: value[rows] if _has_rows(value, len(indices)) else value for name, value in batch.items()}
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def _fetch(self, indices: list[int], request: Request) -> Any:
+        own = request.rows.start if self.training else 0
+        if self.fetches_batches:
+            seed_all(self.seed, self.place, "batch", request.epoch, request.batch, own)
+            batch = self.dataset.__getitems__(indices)
+        else:
+            batch = [self._sample(index, request.epoch) for index in indices]
+        if isinstance(batch, list):
+            seed_all(self.seed, self.place, "collate", request.epoch, request.batch, own)
+            batch = self._collated(batch)
+        return batch
+
+    def _sample(self, index: int, epoch: int) -> Any:
+        seed_all(self.seed, self.place, "sample", epoch, index)
+        return self.dataset[index]
 
     def _collated(self, samples: list[Any]) -> Batch:
         try:
@@ -64,34 +90,58 @@ class Fetch(TorchDataset[Batch]):
 
 
 def build_loader(
-    dataset: Any, where: str, batch_size: int, seed: int, shuffle: bool, frozen: bool = False, **workers: Any
-) -> DataLoader[Batch]:
-    """A loader of batches: shuffled and without an incomplete last batch for training, else in order and complete.
+    dataset: Any,
+    where: str,
+    batch_size: int,
+    seed: int,
+    training: bool,
+    share: tuple[int, int] = (0, 1),
+    position: Position = first_batch,
+    limit: int | None = None,
+    **workers: Any,
+) -> DataLoader[Any]:
+    """A loader of this process's share of each batch; an iterable dataset is read as it comes.
 
-    A frozen one shuffles every epoch alike.
+    Args:
+        dataset: the dataset.
+        where: its place in the yaml.
+        batch_size: samples of a batch, of all processes together.
+        seed: the run's seed.
+        training: shuffled, and without an incomplete last batch; else in order and complete.
+        share: this process's number, and how many there are.
+        position: where training stands.
+        limit: no more than so many samples.
+        workers: of torch's DataLoader.
 
-    An iterable dataset is read as it comes.
+    Raises:
+        ConfigError: there are no samples, or not one whole batch of them.
     """
     if isinstance(dataset, IterableDataset):
-        collate: Any = getattr(dataset, "collate", default_collate)
-        return DataLoader(dataset, batch_size=batch_size, collate_fn=collate, drop_last=shuffle, **workers)
-    fetch = Fetch(dataset, where)
-    if len(fetch) == 0:
+        stream = Stream(dataset, where, seed, share[0])
+        return StreamLoader(stream, position, batch_size=batch_size // share[1], drop_last=training, **workers)
+    fetch = Fetch(dataset, where, seed, training)
+    length = len(fetch) if limit is None else min(limit, len(fetch))
+    if length == 0:
         raise ConfigError(f"{fetch.where} has no samples")
-    order = None
-    if shuffle:
-        order = ShuffledOrder(len(fetch), seed, getattr(dataset, "order", None))
-        if len(order) < batch_size:
-            raise ConfigError(
-                f"data.batch_size is {batch_size}, but {fetch.where} has {len(order)} samples: not one whole batch"
-            )
-    sampler = FrozenOrder(order) if order is not None and frozen else order
-    return DataLoader(fetch, batch_size=batch_size, sampler=sampler, drop_last=shuffle, collate_fn=_as_it_is, **workers)
+    order = getattr(dataset, "order", None) if training else None
+    batches = Batches(length, batch_size, seed, training, order, share, position)
+    if len(batches) == 0:
+        raise ConfigError(
+            f"data.batch_size is {batch_size}, but {fetch.where} has {batches.length} samples: not one whole batch"
+        )
+    return DataLoader(fetch, batch_size=None, sampler=batches, collate_fn=_as_it_is, **workers)
 
 
 def shorten(indices: list[int], name_of: Callable[[int], str] = str) -> str:
     """The names of the first few indices."""
     return ", ".join(map(name_of, indices[:8])) + (", ..." if len(indices) > 8 else "")
+
+
+def _has_rows(value: Any, count: int) -> bool:
+    """Whether a batch's entry has one row for each sample."""
+    return (
+        isinstance(value, Tensor | list) and (not isinstance(value, Tensor) or value.ndim > 0) and len(value) == count
+    )
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -1,5 +1,6 @@
 """The command line: from what was typed to an exit code."""
 
+import errno
 import signal
 import sys
 from collections.abc import Sequence
@@ -12,9 +13,11 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from project.core.arguments import Arguments, parse_arguments
 from project.core.checkpoint import find_checkpoint, read_checkpoint, run_of
 from project.core.config import build_config
-from project.core.errors import ConfigError, Stopped, is_mistake, mistake, where_raised
+from project.core.errors import ConfigError, Stopped, find_in, is_mistake, mistake, where_raised
 from project.core.help import slot_help, stage_help
+from project.core.interruption import Interrupted, signals_restored
 from project.core.log import logging_to
+from project.core.resume import find_origin
 from project.core.stages import Stages, Trained
 from project.core.yaml_files import Tree, merge_all, parse_yaml, read_config
 
@@ -26,11 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: what was typed behind `cli.py`; `sys.argv` unless given.
 
     Returns:
-        0 when done, 2 for a mistake in yaml or options, 1 for an exception in somebody's code, 128 and the signal's
-        number when a signal ended it.
+        0 when done, 2 for a mistake in yaml or options, 1 for an exception in somebody's code, 75 when SIGTERM ended a
+        training that is saved, else 128 and the number of the signal that ended it.
     """
     with ExitStack() as stack:
         stack.enter_context(logging_to("INFO"))
+        stack.enter_context(signals_restored())
         try:
             _run(parse_arguments(sys.argv[1:] if argv is None else argv), stack)
         except SystemExit as error:  # how Lightning ends a run that was told to stop
@@ -43,8 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             if is_mistake(error):
                 print("error:", mistake(error), file=sys.stderr)
                 return 2
-            if isinstance(error, Stopped):
-                logger.error(error)
+            if interrupted := find_in(error, Interrupted):
+                logger.warning(interrupted)
+                return interrupted.code
+            if stopped := find_in(error, Stopped) or _full_disk(error):
+                logger.error(stopped)
             else:
                 logger.opt(exception=error).error(where_raised(error))
             return 1
@@ -59,10 +66,15 @@ def _run(arguments: Arguments, stack: ExitStack) -> None:
     if arguments.slot_help is not None:
         print(slot_help(*arguments.slot_help, merge_all([*files, *arguments.overrides])))
         return
-    trained = _trained(arguments)
-    saved = _config_of(trained) if trained else {}
-    config = build_config(merge_all([saved, *files, *arguments.overrides]))
-    Stages(arguments, config, trained, stack)
+    origin, trained = find_origin(arguments, files), _trained(arguments)
+    if origin is not None:
+        config = origin.config(arguments.overrides)
+        if files:
+            origin.warn_of(files, arguments.overrides)
+    else:
+        saved = _config_of(trained) if trained else {}
+        config = build_config(merge_all([saved, *files, *arguments.overrides]))
+    Stages(arguments, config, trained or origin, stack)
 
 
 def _trained(arguments: Arguments) -> Trained | None:
@@ -75,6 +87,14 @@ def _trained(arguments: Arguments) -> Trained | None:
     if Path(results).is_file():
         raise ConfigError(f"--results_dir {results} is a file; it must be a folder, or a new name")
     return Trained(read_checkpoint(path), path, Path(results))
+
+
+def _full_disk(error: Exception) -> Stopped | None:
+    """What to say where the disk is full, whatever was being written."""
+    full = find_in(error, OSError)
+    if full is None or full.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return Stopped(f"the disk is full; the checkpoints are as they were: {full}")
 
 
 def _config_of(trained: Trained) -> Tree:

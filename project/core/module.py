@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from project.core.datamodule import part_name
 from project.core.errors import ConfigError
-from project.core.evaluation import Evaluation, Metrics
+from project.core.evaluation import Evaluation, Metrics, batch_size
 from project.core.optimization import Clip, Optimization, ParameterGroup, freeze
 from project.core.records import tensorboards
 from project.core.wiring import Inputs, LossTerm, MetricTerm, NetTerm, Tensors, Wire, shapes
@@ -149,12 +149,14 @@ class SupervisedModule(BaseModule):
         self.train_metrics, self.wired = Metrics(of_scalars, self.device), False
 
     def on_validation_epoch_start(self) -> None:
-        self._start_evaluations(len(self.trainer.num_val_batches))
+        self.start_evaluations(len(self.trainer.num_val_batches))
 
     def on_test_epoch_start(self) -> None:
-        self._start_evaluations(len(self.trainer.num_test_batches))
+        self.start_evaluations(len(self.trainer.num_test_batches))
 
     def validation_step(self, batch: Tensors, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        if batch_size(batch) == 0:
+            return {}  # this process has no samples left, others have
         output = self(batch)
         self.evaluations[dataloader_idx].add(batch, output, self.loss_values(batch, output))
         return {"output": output}
@@ -162,10 +164,10 @@ class SupervisedModule(BaseModule):
     test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
-        self._log_evaluations("val")
+        self.log_dict(self.finish_evaluations("val"))
 
     def on_test_epoch_end(self) -> None:
-        self._log_evaluations("eval")
+        self.log_dict(self.finish_evaluations("eval"))
 
     def predict_step(self, batch: Tensors, batch_idx: int, dataloader_idx: int = 0) -> Tensors:
         """What the net's `predict` makes of its output; the output itself where it has none."""
@@ -188,19 +190,23 @@ class SupervisedModule(BaseModule):
         if self.logs_now:
             self.log_dict({f"train/{name}": value for name, value in values.items()})
 
-    def _start_evaluations(self, sets: int) -> None:
+    def start_evaluations(self, sets: int) -> None:
+        """Forgets what was evaluated before."""
         if len(self.evaluations) != sets:
             self.evaluations = [Evaluation(self.metric_terms, self.device) for _ in range(sets)]
         for evaluation in self.evaluations:
             evaluation.reset()
 
-    def _log_evaluations(self, stage: str) -> None:
+    def finish_evaluations(self, part: str) -> Tensors:
+        """The losses' means and the metrics of a part's sets (val, eval); what is a picture goes to TensorBoard."""
+        values: Tensors = {}
         for i, evaluation in enumerate(self.evaluations):
-            prefix = part_name(self.trainer, stage, i)
-            self.log_dict({f"{prefix}/{name}": value for name, value in evaluation.compute().items()})
+            prefix = part_name(self.trainer, part, i)
+            values |= {f"{prefix}/{name}": value for name, value in evaluation.compute().items()}
             for board in () if self.trainer.sanity_checking else tensorboards(self.trainer):
                 for name, picture in evaluation.pictures().items():
                     board.add_image(f"{prefix}/{name}", picture, self.trainer.global_step)
+        return values
 
 
 def _check_names(loss: Mapping[str, LossTerm], metric: Mapping[str, MetricTerm]) -> None:

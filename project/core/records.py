@@ -1,5 +1,7 @@
 """What a run records of itself: its config, in every checkpoint and in TensorBoard, and how it ended."""
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -17,22 +19,26 @@ class Records(Callback):
 
     Args:
         config: the whole configuration as yaml.
+        folder: of TensorBoard's files.
     """
 
-    def __init__(self, config: str) -> None:
-        self.config = config
+    def __init__(self, config: str, folder: Path) -> None:
+        self.config, self.folder = config, folder
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # An interval longer than an epoch would leave the curves of a small set empty.
         steps = max(1, trainer.num_training_batches / trainer.accumulate_grad_batches)
         trainer.log_every_n_steps = int(min(trainer.log_every_n_steps, steps))  # type: ignore[attr-defined]
-        for board in tensorboards(trainer):
-            board.add_text("config", f"```yaml\n{self.config}```", trainer.global_step)
+        for board in tensorboards(trainer) if trainer.global_step == 0 else ():
+            board.add_text("config", f"```yaml\n{self.config}```")
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["run_config"] = self.config
+        for board in tensorboards(trainer):
+            board.flush()
+        checkpoint["event_sizes"] = {file.name: file.stat().st_size for file in _event_files(self.folder)}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         from torch.utils.tensorboard.summary import hparams  # not on the way to `--help`
@@ -49,6 +55,19 @@ def tensorboards(trainer: pl.Trainer) -> "list[SummaryWriter]":
     """The TensorBoard writers of a run; none on other ranks than the first."""
     loggers = trainer.loggers if trainer.is_global_zero else []
     return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def rewind_events(folder: Path, sizes: dict[str, int]) -> None:
+    """Takes TensorBoard's files back to when a checkpoint was written: what came after it is logged once more."""
+    for file in _event_files(folder):
+        if file.name in sizes:
+            os.truncate(file, min(sizes[file.name], file.stat().st_size))
+        else:
+            file.unlink()
+
+
+def _event_files(folder: Path) -> list[Path]:
+    return list(folder.glob("events.out.tfevents.*"))
 
 
 def flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:

@@ -81,13 +81,38 @@ class Results(Callback):
                     write_picture(path, as_picture(picture.expand(3, -1, -1), key))
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._write(trainer, pl_module, "eval")
+        self._finish(trainer, pl_module, "eval")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._write(trainer, pl_module, "val")
+        self._finish(trainer, pl_module, "val")
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._write(trainer, pl_module, "predict")
+        self._finish(trainer, pl_module, "predict")
+
+    def write(self, trainer: pl.Trainer, pl_module: pl.LightningModule, part: str, values: dict[str, float]) -> None:
+        """Writes what was collected; called by all processes.
+
+        Args:
+            trainer: the trainer.
+            pl_module: the module, for the pictures of its metrics.
+            part: val, eval or predict.
+            values: by their logged names.
+        """
+        rows = _of_all_processes(trainer, self.rows)
+        if not trainer.is_global_zero:
+            return
+        write_text(self.folder / "config.yaml", self.config)
+        if part != "predict":
+            named = {name.removeprefix(f"{part}/"): value for name, value in values.items()}
+            write_text(self.folder / "metrics.json", json.dumps(named, indent=2) + "\n")
+        for index, batches in rows.items():
+            folder, name_of = self._set(trainer, part, index)
+            write_text(folder / "samples.csv", table(batches, name_of))
+        for index, sketch in self.sketches.items():
+            write_picture(self._set(trainer, part, index)[0] / "visual.png", sketch.draw())
+        for index, evaluation in enumerate(getattr(pl_module, "evaluations", [])):
+            for name, picture in evaluation.pictures().items():
+                write_picture(self._set(trainer, part, index)[0] / f"{name}.png", picture)
 
     def _add_rows(self, batch: Tensors, columns: Tensors, dataloader_idx: int) -> Tensors:
         """Keeps what goes into samples.csv, and returns all that has a row for each sample."""
@@ -98,28 +123,26 @@ class Results(Callback):
         self.counts[dataloader_idx] += size
         return rows
 
-    def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule, part: str) -> None:
-        if not trainer.is_global_zero:
-            return
+    def _finish(self, trainer: pl.Trainer, pl_module: pl.LightningModule, part: str) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        write_text(self.folder / "config.yaml", self.config)
-        if part != "predict":
-            named = {name.removeprefix(f"{part}/"): value for name, value in values.items()}
-            write_text(self.folder / "metrics.json", json.dumps(named, indent=2) + "\n")
-            show(values)
-        for index, batches in self.rows.items():
-            folder, name_of = self._set(trainer, part, index)
-            write_text(folder / "samples.csv", table(batches, name_of))
-        for index, sketch in self.sketches.items():
-            write_picture(self._set(trainer, part, index)[0] / "visual.png", sketch.draw())
-        for index, evaluation in enumerate(getattr(pl_module, "evaluations", [])):
-            for name, picture in evaluation.pictures().items():
-                write_picture(self._set(trainer, part, index)[0] / f"{name}.png", picture)
-        logger.info(f"results are in {self.folder}")
+        self.write(trainer, pl_module, part, values)
+        if trainer.is_global_zero:
+            if values:
+                show(values)
+            logger.info(f"results are in {self.folder}")
 
     def _set(self, trainer: pl.Trainer, part: str, index: int) -> tuple[Path, NameOf | None]:
         """The folder of a set's results, and what names its samples."""
         return self.folder / set_name(trainer, part, index), sample_name(trainer, part, index)
+
+
+def _of_all_processes(trainer: pl.Trainer, rows: dict[int, list[Tensors]]) -> dict[int, list[Tensors]]:
+    """The rows of each set: each process has those of its own samples."""
+    if trainer.world_size == 1:
+        return rows
+    parts: list[Any] = [None] * trainer.world_size
+    torch.distributed.all_gather_object(parts, rows)
+    return {index: [batch for part in parts for batch in part.get(index, [])] for index in parts[0]}
 
 
 def show(values: Mapping[str, float]) -> None:

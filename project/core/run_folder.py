@@ -11,8 +11,10 @@ from pathlib import Path
 
 from pytorch_lightning.utilities import rank_zero_only
 
+from project.core.checkpoint import BEST, LAST, files_by_step
 from project.core.errors import ConfigError
-from project.core.files import write_text
+from project.core.files import link, write_text
+from project.core.records import rewind_events
 
 try:
     import fcntl
@@ -25,7 +27,7 @@ _JOB = """#!/usr/bin/env bash
 set -e
 here=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)
 cd {folder}
-python cli.py fit --config "$here/config.yaml" --name {name}_rerun "$@"
+python cli.py fit --config "$here/config.yaml" --name {name}_rerun {options}"$@"
 """
 
 
@@ -55,8 +57,13 @@ class RunFolder:
             )
 
     @rank_zero_only
-    def claim(self, config: str, replace: bool) -> None:
+    def claim(self, config: str, replace: bool, finetuned: str | None = None) -> None:
         """Makes the folder, with config.yaml and job.sh in it; what was there goes to ROOT/.old/.
+
+        Args:
+            config: the whole configuration as yaml.
+            replace: whether a run may be moved away.
+            finetuned: where the first weights come from.
 
         Raises:
             ConfigError: it holds a run that must not be replaced, or another process trains in it.
@@ -76,7 +83,48 @@ class RunFolder:
         finally:
             os.close(root)
         write_text(self.path / "config.yaml", config)
-        self._write_job()
+        self._write_job(finetuned)
+
+    @rank_zero_only
+    def branch(self, checkpoint: Path) -> None:
+        """Begins the claimed folder with a checkpoint of another run."""
+        for name in (checkpoint.name, LAST):
+            link(checkpoint, self.path / "checkpoints" / name)
+
+    @rank_zero_only
+    def go_on(self, config: str, checkpoint: Path, step: int, event_sizes: dict[str, int]) -> None:
+        """Takes the folder back to when one of its checkpoints was written.
+
+        Checkpoints of later steps, damaged ones among them, and what TensorBoard shows of those go to RUN/.old/. Files
+        that were not finished are removed.
+
+        Args:
+            config: the whole configuration as yaml, written beside the old one.
+            checkpoint: what the run goes on from.
+            step: its step.
+            event_sizes: TensorBoard's files as they were.
+
+        Raises:
+            ConfigError: another process trains in it.
+        """
+        self._lock = _lock(self.path, wait=False)
+        numbers = [int(path.stem.removeprefix("config.resume")) for path in self.path.glob("config.resume*.yaml")]
+        number = 1 + max(numbers, default=0)
+        write_text(self.path / f"config.resume{number}.yaml", config)
+        folder, events = checkpoint.parent, self.path / "event"
+        for unfinished in folder.glob(".*.ckpt.*"):
+            unfinished.unlink()
+        link(checkpoint, folder / LAST)
+        later = [path for path, of in files_by_step(folder).items() if of > step]
+        if later:
+            shelf = self.path / ".old" / f"resume{number}"
+            shelf.mkdir(parents=True)
+            if events.is_dir():
+                shutil.copytree(events, shelf / "event")
+            for path in [*later, folder / BEST]:
+                if path.exists() and not path.samefile(checkpoint):
+                    path.rename(shelf / path.name)
+        rewind_events(events, event_sizes)
 
     @rank_zero_only
     def discard(self) -> None:
@@ -110,7 +158,7 @@ class RunFolder:
         number = 1 + max((int(number) for number in numbers if number.isdigit()), default=0)
         self._shelved = self.path.rename(self._shelf / f"{self.path.name}.{number}")
 
-    def _write_job(self) -> None:
+    def _write_job(self, finetuned: str | None) -> None:
         commit = _git("rev-parse", "HEAD").strip() or "unknown (not a git checkout)"
         difference = _difference()
         if difference:
@@ -121,6 +169,7 @@ class RunFolder:
             time=datetime.now().isoformat(" ", "seconds"),
             commit=commit,
             folder=shlex.quote(str(Path.cwd())),
+            options=f"--finetune {shlex.quote(finetuned)} " if finetuned else "",
         )
         write_text(self.path / "job.sh", text)
 

@@ -152,6 +152,7 @@ class Slots:
         fills = {key: item for key, item in self.fills.get(registry.base, {}).items() if key in parameters}
         values = fills | values
         check_names(values, parameters, path, cls.__name__, reserved)
+        self.leaves.append(Leaf(join(path, "type"), cls.__name__, str))
         init_args = self.arguments(values, parameters, path)
         return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": init_args}
 

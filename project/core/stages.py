@@ -15,19 +15,23 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.profilers import Profiler
 
 from project.core.arguments import Arguments
-from project.core.checkpoint import load_weights
+from project.core.checkpoint import WholeFiles, load_weights
 from project.core.config import Config
 from project.core.datamodule import DataModule
 from project.core.errors import ConfigError, is_mistake
 from project.core.log import logging_to, logging_to_file
+from project.core.module import SupervisedModule
+from project.core.periodic_evaluation import PeriodicEvaluation
 from project.core.pictures import ProgressPictures
 from project.core.progress_bar import Bar, EpochLines, on_terminal
-from project.core.randomness import seed_run
+from project.core.randomness import StepSeeds, seed_run
 from project.core.records import Records
 from project.core.results import Results
+from project.core.resume import Origin, load_matching
 from project.core.run_folder import RunFolder
-from project.core.saving import SaveOnce, checkpoint_callbacks
+from project.core.saving import Checkpoints, monitored
 from project.core.settings import Settings
+from project.core.training_loop import FitLoop
 
 _PARTS = {"fit": "train", "validate": "val", "test": "eval", "predict": "predict"}
 
@@ -53,12 +57,16 @@ class Stages(LightningCLI):
     Args:
         arguments: what was typed.
         config: the configuration.
-        trained: the checkpoint that validate, test and predict work on.
+        trained: the checkpoint that validate, test and predict work on, or that fit goes on from.
         stack: what must be closed at the end, after a last message was logged.
     """
 
-    def __init__(self, arguments: Arguments, config: Config, trained: Trained | None, stack: ExitStack) -> None:
-        self.arguments, self.given, self.trained, self.stack = arguments, config, trained, stack
+    def __init__(
+        self, arguments: Arguments, config: Config, trained: Trained | Origin | None, stack: ExitStack
+    ) -> None:
+        self.arguments, self.given, self.stack = arguments, config, stack
+        self.origin = trained if isinstance(trained, Origin) else None
+        self.trained = trained if isinstance(trained, Trained) else None
         super().__init__(
             config.model_class,
             config.data_class,
@@ -98,8 +106,8 @@ class Stages(LightningCLI):
         settings = self.config[self.arguments.stage]
         self.stack.enter_context(logging_to(settings.log_level))
         self.folder = RunFolder(settings.root, settings.name)
-        if self.arguments.stage == "fit" and not settings.trainer.fast_dev_run:
-            self.folder.refuse_if_taken(self._replaces(settings))
+        if self.arguments.stage == "fit":
+            self._check_start(settings)
 
     def after_instantiate_classes(self) -> None:
         if isinstance(self.datamodule, DataModule):
@@ -116,7 +124,7 @@ class Stages(LightningCLI):
         fits = self.arguments.stage == "fit"
         arguments["logger"] = self._loggers(arguments["logger"]) if fits else False
         given = arguments["callbacks"] or []
-        callbacks = [*given] if isinstance(given, list) else [given]
+        callbacks = [StepSeeds(settings.seed), *(given if isinstance(given, list) else [given])]
         own_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
         if arguments["enable_progress_bar"] is None:
             arguments["enable_progress_bar"] = own_bar or on_terminal()
@@ -126,6 +134,8 @@ class Stages(LightningCLI):
         arguments["callbacks"] = callbacks
         if arguments["default_root_dir"] is None:
             arguments["default_root_dir"] = str(self.folder.path)
+        if isinstance(self.datamodule, DataModule):
+            arguments["use_distributed_sampler"] = False  # it shares out the samples itself
         profiler = arguments["profiler"]
         if isinstance(profiler, Profiler) and profiler.dirpath is None:
             profiler.dirpath = self.folder.path / "profile"
@@ -134,21 +144,32 @@ class Stages(LightningCLI):
         except (MisconfigurationException, ValueError, TypeError) as error:
             raise ConfigError(f"trainer: {error}") from error
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
-            trainer.strategy.checkpoint_io = SaveOnce()
+            trainer.strategy.checkpoint_io = WholeFiles()
+        trainer.fit_loop = FitLoop(trainer)
         return trainer
 
     def fit(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
         """Trains in the run's folder; without one where `trainer.fast_dev_run` only tries the code."""
-        if self.config_init.fit.trainer.fast_dev_run:
+        settings = self.config_init.fit
+        if settings.evaluation.active:
+            self._check_evaluation(model, datamodule)
+        if "finetune" in self.arguments.options:
+            load_matching(model, Path(self.arguments.options["finetune"]))
+        if settings.trainer.fast_dev_run:
             logger.info("trainer.fast_dev_run: nothing is saved")
             self.trainer.fit(model, datamodule)
             return
-        self.folder.claim(self.text, self._replaces(self.config_init.fit))
+        if self.origin is not None:
+            load_weights(
+                model, self.origin.checkpoint, self.origin.path
+            )  # refuses another net, before anything is written
+        self._enter_folder(settings)
         self.stack.callback(self.folder.release)
         self.stack.enter_context(logging_to_file(self.folder.path / "log.txt"))
         logger.info(f"the run's folder is {self.folder.path}")
+        path = self.origin.path if self.origin else None
         try:
-            self.trainer.fit(model, datamodule)
+            self.trainer.fit(model, datamodule, ckpt_path=path, weights_only=True)
         except Exception as error:
             if is_mistake(error) and self.trainer.global_step == 0:
                 self.folder.discard()
@@ -174,6 +195,38 @@ class Stages(LightningCLI):
         load_weights(model, self.trained.checkpoint, self.trained.path)
         logger.info(f"weights of {self.trained.path}")
 
+    def _check_start(self, settings: Any) -> None:
+        """Refuses to begin, or to go on, where a run would be lost."""
+        if settings.trainer.fast_dev_run:
+            if self.origin is not None:
+                raise ConfigError("--resume goes on with a run; trainer.fast_dev_run only tries the code")
+            return
+        finetuned = Path(self.arguments.options.get("finetune", "/")).absolute()
+        if self.folder.path in (finetuned, *finetuned.parents):
+            raise ConfigError(f"--finetune begins another run than {self.folder.path}: take another --name")
+        if not self._goes_on():
+            self.folder.refuse_if_taken(self._replaces(settings))
+
+    def _check_evaluation(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
+        if not (isinstance(model, SupervisedModule) and isinstance(datamodule, DataModule)):
+            raise ConfigError(
+                "evaluation while training needs a SupervisedModule and a DataModule, or classes of these"
+            )
+        datamodule.check("eval", self.trainer)
+
+    def _goes_on(self) -> bool:
+        """Whether the run that is resumed lies in this very folder."""
+        return self.origin is not None and self.origin.run == self.folder.path
+
+    def _enter_folder(self, settings: Any) -> None:
+        if self.origin is not None and self._goes_on():
+            step, sizes = self.origin.checkpoint["global_step"], self.origin.checkpoint.get("event_sizes", {})
+            self.folder.go_on(self.text, self.origin.path, step, sizes)
+            return
+        self.folder.claim(self.text, self._replaces(settings), self.arguments.options.get("finetune"))
+        if self.origin is not None:
+            self.folder.branch(self.origin.path)
+
     def _replaces(self, settings: Any) -> bool:
         return self.arguments.replace or settings.replace
 
@@ -187,16 +240,26 @@ class Stages(LightningCLI):
         return loggers
 
     def _fit_callbacks(self, settings: Any, trainer: dict[str, Any]) -> list[Callback]:
-        callbacks: list[Callback] = [Records(self.text), EpochLines("DEBUG" if on_terminal() else "INFO")]
+        folder = self.folder.path
+        callbacks: list[Callback] = [
+            Records(self.text, folder / "event"),
+            EpochLines("DEBUG" if on_terminal() else "INFO"),
+        ]
         if trainer["logger"]:
             callbacks.append(LearningRateMonitor(logging_interval="step"))
         if settings.visual is not None:
             local = settings.progress.local and not trainer["fast_dev_run"]
-            folder = self.folder.path / "progress" if local else None
-            callbacks.append(ProgressPictures(settings.visual, settings.progress, folder))
-        if trainer["enable_checkpointing"] is not False:
+            callbacks.append(
+                ProgressPictures(settings.visual, settings.progress, folder / "progress" if local else None)
+            )
+        if settings.evaluation.active:
+            callbacks.append(
+                PeriodicEvaluation(settings.evaluation, settings.seed, folder / "eval", settings.visual, self.text)
+            )
+        if trainer["enable_checkpointing"] is not False and not trainer["fast_dev_run"]:
             sets = self.datamodule.set_names("val") if isinstance(self.datamodule, DataModule) else None
-            callbacks += checkpoint_callbacks(self.folder.path / "checkpoints", settings.checkpoint, sets)
+            monitor = monitored(settings.checkpoint, settings.evaluation, sets)
+            callbacks.append(Checkpoints(folder / "checkpoints", settings.checkpoint, monitor))
         return callbacks
 
     def _evaluation_callbacks(self, settings: Any) -> list[Callback]:

@@ -26,7 +26,7 @@ def test_samples_are_named_tensors(cls: Any) -> None:
 @every_dataset
 def test_batches(cls: Any) -> None:
     dataset = build(cls)
-    batch = next(iter(build_loader(dataset, "here", min(2, len(dataset)), seed=0, shuffle=False)))
+    batch = next(iter(build_loader(dataset, "here", min(2, len(dataset)), seed=0, training=False)))
     assert batch["index"].tolist() == list(range(min(2, len(dataset))))
     assert batch.keys() - {"index"} >= dataset[0].keys()
     if not hasattr(dataset, "collate"):

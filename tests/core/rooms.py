@@ -1,9 +1,11 @@
 """Classes for the tests' own rooms; the yaml names them by their dotted paths."""
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning import Callback
@@ -312,3 +314,43 @@ class NoBatchMayEnd(Callback):
 
     def on_train_batch_end(self, *_: Any) -> None:
         raise ZeroDivisionError("a batch was done")
+
+
+class Noisy(Counted):
+    """Each sample is drawn anew each time, by torch, numpy and python."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        noise = torch.rand(1, 8, 8) + float(np.random.rand()) + random.random()
+        return {"image": index / self.length + noise, "label": torch.tensor(index % 10)}
+
+
+class NoisyBatches(Noisy):
+    """The same, in one call."""
+
+    def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
+        noise = torch.rand(len(indices), 1, 8, 8) + float(np.random.rand()) + random.random()
+        return {
+            "image": torch.tensor(indices).view(-1, 1, 1, 1) / self.length + noise,
+            "label": torch.tensor(indices) % 10,
+        }
+
+
+class Dropped(Model):
+    """Has dropout and batch statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(), nn.Linear(16, 10)
+        )
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.layers(image)}
+
+
+class Trace(Callback):
+    """Writes to trace.txt which samples each step got, and the sum of their values."""
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, _: int) -> None:
+        with Path("trace.txt").open("a") as file:
+            file.write(f"{batch['index'].tolist()} {batch['image'].sum().item()}\n")

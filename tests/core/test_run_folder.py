@@ -29,7 +29,8 @@ def test_what_a_run_leaves(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -
     assert sorted(path.name for path in run.iterdir()) == [
         "checkpoints", "config.yaml", "event", "job.sh", "log.txt", "progress",
     ]  # fmt: skip
-    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    files = ["best.ckpt", "epoch_0000_step_000002.ckpt", "last.ckpt"]
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == files
     assert [path.name for path in (run / "progress/val").iterdir()] == ["epoch_0000_step_000002.png"]
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert (config["name"], config["model"]["net"]["hidden"]) == ("tiny", 8)

@@ -27,7 +27,7 @@ def test_one_file_where_the_last_is_the_best(cli: Cli, tiny: Callable[..., str],
     assert cli("fit", "--config", tiny()).code == 0
     run = tmp_path / "experiments/tiny/checkpoints"
     assert (run / "best.ckpt").samefile(run / "last.ckpt")
-    assert sorted(path.name for path in run.iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert sorted(path.name for path in run.iterdir()) == ["best.ckpt", "epoch_0000_step_000002.ckpt", "last.ckpt"]
 
 
 @pytest.mark.parametrize("own", [{"monitor": "val/sum", "save_top_k": 3}, {"save_weights_only": True}])

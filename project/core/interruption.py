@@ -1,0 +1,61 @@
+"""Signals that ask a training to end: it does so when nothing is lost by it."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from loguru import logger
+
+PREEMPTED = 75  # sysexits.h: a temporary failure, try again
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Interrupted(Exception):
+    """A signal ended the run, and nothing of it is lost.
+
+    Args:
+        number: the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}; `--resume auto` goes on where it stands")
+        self.code = 128 + number if number == signal.SIGINT else PREEMPTED
+
+
+class Interruption:
+    """What SIGTERM or Ctrl-C asked for, 0 until then; a second Ctrl-C ends the process at once."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def listen(self) -> None:
+        """Takes the signals, also from Lightning, which would end at a batch from which no run can go on."""
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self.number:
+            raise KeyboardInterrupt
+        self.number = number
+        logger.warning(f"{signal.Signals(number).name}: the run ends when its next step is saved")
+
+
+@contextmanager
+def signals_restored() -> Iterator[None]:
+    """Puts the handlers of signals back at the end."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def leave_signals_to_the_main_process(worker: int) -> None:
+    """For a loader's workers: what is sent to all processes of a run must not end those that it still needs."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

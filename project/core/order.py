@@ -1,0 +1,134 @@
+"""The order of the samples, and which of them a process gets in a step."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import SequentialSampler
+
+from project.core.randomness import derive
+
+OrderFunction = Callable[[int, int], list[int]]
+_CHUNK = 4096  # places computed at a time
+_ROUNDS = 12  # with eight, ranges of ten and fewer are visibly biased
+Places = NDArray[np.int64]
+Bits = NDArray[np.uint64]
+Position = Callable[[], tuple[int, int]]  # the epoch, and the batches of it that are done
+
+
+def first_batch() -> tuple[int, int]:
+    """The position of a run that begins, and of every pass outside training."""
+    return 0, 0
+
+
+class Permutation:
+    """A permutation of range(length), computed place by place: it needs no memory, and its start costs nothing.
+
+    An alternating Feistel network over pairs (Black and Rogaway, Ciphers with Arbitrary Finite Domains, 2002,
+    generalized Feistel); where it leaves the range it is applied again.
+
+    Args:
+        length: how many there are.
+        key: which permutation, in [0, 2**63).
+    """
+
+    def __init__(self, length: int, key: int) -> None:
+        self.length = length
+        self.rows = max(1, int(np.ceil(np.sqrt(length))))
+        self.columns = -(-length // self.rows)
+        self.keys = [np.uint64(derive(key, number)) for number in range(_ROUNDS)]
+
+    def __call__(self, places: Places) -> Places:
+        """What stands at these places."""
+        values = self._shuffle(places.astype(np.uint64))
+        while (outside := values >= self.length).any():
+            values[outside] = self._shuffle(values[outside])
+        return values.astype(np.int64)
+
+    def _shuffle(self, values: Bits) -> Bits:
+        rows, columns = np.uint64(self.rows), np.uint64(self.columns)
+        left, right = values // columns, values % columns
+        for number, key in enumerate(self.keys):
+            if number % 2:
+                left = (left + _hash(right ^ key) % rows) % rows
+            else:
+                right = (right + _hash(left ^ key) % columns) % columns
+        return left * columns + right
+
+
+class Request(NamedTuple):
+    """A batch to fetch.
+
+    Args:
+        indices: the samples of all processes together.
+        rows: which of them are this process's.
+        epoch: for the seeds; 0 outside training.
+        batch: the batch's number in its epoch.
+    """
+
+    indices: list[int]
+    rows: slice
+    epoch: int
+    batch: int
+
+
+class Batches(SequentialSampler):
+    """The batches of an epoch: shuffled and without an incomplete last one in training, else in order and complete.
+
+    The samples of a step depend neither on the number of processes nor on what came before. Lightning's
+    `overfit_batches` leaves a sequential sampler as it is.
+
+    Args:
+        length: number of samples.
+        batch_size: samples of a batch, of all processes together.
+        seed: the run's seed.
+        shuffle: whether this is training.
+        order: a dataset's own `order(seed, epoch) -> indices`.
+        share: this process's number, and how many there are.
+        position: where training stands, asked at the start of each iteration.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        order: OrderFunction | None = None,
+        share: tuple[int, int] = (0, 1),
+        position: Position = first_batch,
+    ) -> None:
+        self.batch_size, self.seed, self.shuffle, self.order, self.position = batch_size, seed, shuffle, order, position
+        self.length = len(order(seed, 0)) if order is not None and shuffle else length
+        local = batch_size // share[1]
+        self.rows = slice(share[0] * local, (share[0] + 1) * local)
+
+    def __len__(self) -> int:
+        return self.length // self.batch_size if self.shuffle else -(-self.length // self.batch_size)
+
+    def __iter__(self) -> Iterator[Request]:  # type: ignore[override]  # an item is what Fetch takes
+        epoch, first = self.position()
+        at = self._order(epoch)
+        step = max(1, _CHUNK // self.batch_size)
+        for start in range(first, len(self), step):
+            places = np.arange(start * self.batch_size, min((start + step) * self.batch_size, self.length))
+            indices = at(places).tolist()
+            for number in range(start, min(start + step, len(self))):
+                offset = (number - start) * self.batch_size
+                yield Request(indices[offset : offset + self.batch_size], self.rows, epoch, number)
+
+    def _order(self, epoch: int) -> Callable[[Places], Places]:
+        """What stands at places of the epoch."""
+        if not self.shuffle:
+            return lambda places: places
+        if self.order is not None:
+            return np.asarray(self.order(self.seed, epoch)).__getitem__
+        return Permutation(self.length, derive(self.seed, "order", epoch))
+
+
+def _hash(values: Bits) -> Bits:
+    """Mixes the bits of each value (the finalizer of splitmix64: Steele, Lea and Flood, 2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))

@@ -1,0 +1,134 @@
+"""Going on with a run (`--resume`), and beginning from the weights of another (`--finetune`)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from loguru import logger
+from torch import Tensor
+
+from project.core.arguments import Arguments
+from project.core.checkpoint import find_checkpoint, find_resumable, read_plain, run_of
+from project.core.config import Config, build_config
+from project.core.errors import ConfigError
+from project.core.settings import ROOT
+from project.core.yaml_files import Tree, merge_all, parse_yaml
+
+AUTO = "auto"
+_OF_THE_OPTIMIZER = ("model.optimizer", "model.scheduler", "model.groups")
+_OF_THE_FOLDER = ("name", "root", "replace", "log_level")
+
+
+@dataclass
+class Origin:
+    """The checkpoint that a run goes on from.
+
+    Args:
+        checkpoint: its content.
+        path: its file.
+    """
+
+    checkpoint: dict[str, Any]
+    path: Path
+
+    @property
+    def run(self) -> Path | None:
+        """The run's folder; none for a checkpoint that was copied elsewhere."""
+        return run_of(self.path).absolute() if self.path.parent.name == "checkpoints" else None
+
+    def config(self, overrides: list[Tree]) -> Config:
+        """The run's own configuration, with what was typed over it, in the folder that the checkpoint lies in."""
+        saved = parse_yaml(self.checkpoint["run_config"], f"the config in {self.path}")
+        before = build_config(saved)
+        if self.run is not None and (Path(saved["root"]) / saved["name"]).absolute() != self.run:
+            saved |= {"root": str(self.run.parent), "name": self.run.name}
+        config = build_config(merge_all([saved, *overrides]))
+        changes = differences(before, config)
+        if changes:
+            logger.warning(f"resumed with other settings: {_told(changes)}")
+        if any(path.startswith(_OF_THE_OPTIMIZER) for path in changes):
+            logger.warning(
+                "the state of optimizer and scheduler is the checkpoint's, with the learning rate and all else in it; "
+                "--finetune begins with new ones"
+            )
+        return config
+
+    def warn_of(self, files: list[Tree], overrides: list[Tree]) -> None:
+        """Says where yaml files, changed since, are not what the run goes on with."""
+        now = merge_all([parse_yaml(self.checkpoint["run_config"], ""), *overrides])
+        try:
+            changes = differences(build_config(now), build_config(merge_all([*files, *overrides])))
+        except ConfigError as error:
+            logger.warning(f"the run goes on with its own config; the files given are not valid: {error}")
+            return
+        if changes:
+            logger.warning(f"the run goes on with its own config, not with that of the files: {_told(changes)}")
+
+
+def find_origin(arguments: Arguments, files: list[Tree]) -> Origin | None:
+    """The checkpoint that `--resume` means; none without it, and where `auto` finds no run yet.
+
+    Raises:
+        ConfigError: there is none, or an option that excludes it.
+    """
+    resume = arguments.options.get("resume")
+    if resume is None:
+        return None
+    if "finetune" in arguments.options or arguments.replace:
+        other = "replace" if arguments.replace else "finetune"
+        raise ConfigError(f"--resume goes on with a run and --{other} begins one: give one of them")
+    if resume == AUTO:
+        tree = merge_all([*files, *arguments.overrides])
+        folder = Path(str(tree.get("root", ROOT))) / str(tree.get("name", ""))
+        if not any((folder / "checkpoints").glob("*.ckpt")):
+            logger.info(f"there is nothing to resume in {folder}: the run begins")
+            return None
+    else:
+        folder = Path(resume)
+    path, checkpoint = find_resumable(folder)
+    return Origin(checkpoint, path)
+
+
+def differences(one: Config, two: Config) -> dict[str, tuple[Any, Any]]:
+    """The settings of `two` that `one` has not or has otherwise, by place: both values."""
+    known = {leaf.path: leaf.value for leaf in one.leaves}
+    return {
+        leaf.path: (known.get(leaf.path), leaf.value)
+        for leaf in two.leaves
+        if leaf.path not in _OF_THE_FOLDER and (leaf.path not in known or known[leaf.path] != leaf.value)
+    }
+
+
+def load_matching(module: torch.nn.Module, path: Path) -> None:
+    """Loads the tensors of a file whose names and shapes are those of the module's; the others begin anew.
+
+    Args:
+        module: a LightningModule.
+        path: a checkpoint, a run's folder, or a file of tensors by name, such as the state_dict of a net.
+
+    Raises:
+        ConfigError: the file cannot be read, or nothing in it matches.
+    """
+    file = find_checkpoint(path)
+    found = read_plain(file)
+    found = next((found[key] for key in ("state_dict", "model") if isinstance(found, dict) and key in found), found)
+    given = (
+        {name: value for name, value in found.items() if isinstance(value, Tensor)} if isinstance(found, dict) else {}
+    )
+    own = module.state_dict()
+    if not given.keys() & own.keys():  # of a bare net
+        given = {f"net.{name}": value for name, value in given.items()}
+    matching = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    if not matching:
+        raise ConfigError(f"--finetune {path}: none of its {len(given)} tensors has a name and shape of this model")
+    module.load_state_dict(matching, strict=False)
+    logger.info(f"{len(matching)} of the model's {len(own)} tensors are from {file}, which has {len(given)}")
+    for name in own.keys() - matching.keys():
+        logger.debug(f"begins anew: {name} {tuple(own[name].shape)}")
+    for name in given.keys() - matching.keys():
+        logger.debug(f"not used: {name} {tuple(given[name].shape)}")
+
+
+def _told(changes: dict[str, tuple[Any, Any]]) -> str:
+    return "; ".join(f"{path} is {new!r}, was {old!r}" for path, (old, new) in changes.items())

@@ -1,0 +1,53 @@
+"""Lightning's training loops, made to go on exactly where a checkpoint was written."""
+
+import pytorch_lightning as pl
+from pytorch_lightning.loops.fetchers import _DataFetcher
+from pytorch_lightning.loops.fit_loop import _FitLoop
+from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
+
+from project.core.saving import Checkpoints
+
+
+class FitLoop(_FitLoop):
+    """The epochs. A run that is resumed behind its last step still does what comes after it, such as its validation.
+
+    Args:
+        trainer: the trainer, whose loop this replaces.
+    """
+
+    def __init__(self, trainer: pl.Trainer) -> None:
+        old = trainer.fit_loop
+        super().__init__(trainer, old.min_epochs, old.max_epochs)
+        self.epoch_loop = EpochLoop(trainer, old.min_steps, old.max_steps)
+
+    @property
+    def done(self) -> bool:
+        return not self.epoch_loop.restarting and super().done
+
+
+class EpochLoop(_TrainingEpochLoop):
+    """The batches of an epoch.
+
+    Lightning's own loop, resumed, skips the validation behind the batch that a checkpoint was written after, or the
+    epoch's end. Here Checkpoints are written behind a batch, when all of it is logged and nothing of what follows has
+    begun, and a resumed run takes up its work at that very place.
+    """
+
+    def reset(self) -> None:
+        if not self.restarting:
+            super().reset()
+
+    def advance(self, data_fetcher: _DataFetcher) -> None:
+        if self.restarting:
+            # The batch was done before. Nothing below is resumed: a validation begins anew, a plateau is looked for.
+            self.val_loop.restarting = False
+            self.trainer.fit_loop._restarting = False
+        else:
+            super().advance(data_fetcher)
+
+    def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
+        if not self.restarting:
+            for callback in self.trainer.callbacks:
+                if isinstance(callback, Checkpoints):
+                    callback.after_batch(self.trainer, self._should_check_val_fx(data_fetcher))
+        super().on_advance_end(data_fetcher)
