@@ -129,7 +129,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
 
     def _is_of_an_epoch(self, trainer: pl.Trainer) -> bool:
         """Whether what is monitored is known at the end of an epoch, and not behind a validation."""
-        return str(self.monitor).startswith(("train/", "eval/")) or not trainer.enable_validation
+        return str(self.monitor).startswith(("train/", "eval/")) or not any(trainer.num_val_batches)
 
     def _judge(self, trainer: pl.Trainer) -> None:
         """Keeps what was written behind the last step, if it is one of the best."""
@@ -137,7 +137,9 @@ class Checkpoints(pl.callbacks.Checkpoint):
             return
         value = trainer.callback_metrics.get(self.monitor)
         if value is None:
-            raise self._unknown([*trainer.callback_metrics])
+            if self.monitor.startswith(("train/", "val/", "eval/")):
+                raise self._unknown([*trainer.callback_metrics])
+            return
         sign = 1 if self.settings.mode == "min" else -1
         ranks = {name: sign * score for name, score in self.scores.items()}
         name = file_of_step(trainer.current_epoch, trainer.global_step)

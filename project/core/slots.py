@@ -150,10 +150,9 @@ class Slots:
         if taken:
             raise ConfigError(f"{path} ({cls.__name__}) has an argument '{taken[0]}', which the engine uses: rename it")
         fills = {key: item for key, item in self.fills.get(registry.base, {}).items() if key in parameters}
-        values = fills | values
-        check_names(values, parameters, path, cls.__name__, reserved)
+        check_names(fills | values, parameters, path, cls.__name__, reserved)
         self.leaves.append(Leaf(join(path, "type"), cls.__name__, str))
-        init_args = self.arguments(values, parameters, path)
+        init_args = fills | self.arguments(values, parameters, path)
         return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": init_args}
 
     def _expand_group(self, value: Any, cls: type, path: str, implied: str | None) -> Any:

@@ -153,10 +153,9 @@ class Stages(LightningCLI):
         settings = self.config_init.fit
         if settings.evaluation.active:
             self._check_evaluation(model, datamodule)
-        if "finetune" in self.arguments.options:
-            load_matching(model, Path(self.arguments.options["finetune"]))
         if settings.trainer.fast_dev_run:
             logger.info("trainer.fast_dev_run: nothing is saved")
+            self._finetune(model)
             self.trainer.fit(model, datamodule)
             return
         if self.origin is not None:
@@ -169,11 +168,16 @@ class Stages(LightningCLI):
         logger.info(f"the run's folder is {self.folder.path}")
         path = self.origin.path if self.origin else None
         try:
+            self._finetune(model)
             self.trainer.fit(model, datamodule, ckpt_path=path, weights_only=True)
         except Exception as error:
             if is_mistake(error) and self.trainer.global_step == 0:
                 self.folder.discard()
             raise
+
+    def _finetune(self, model: pl.LightningModule) -> None:
+        if "finetune" in self.arguments.options:
+            load_matching(model, Path(self.arguments.options["finetune"]))
 
     def validate(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
         """Losses and metrics of a checkpoint on the val sets."""

@@ -47,7 +47,11 @@ class EpochLoop(_TrainingEpochLoop):
 
     def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
         if not self.restarting:
+            validates = self._should_check_val_fx(data_fetcher)
+            if validates:
+                self.val_loop.setup_data()  # which knows whether there are any validation sets
+                validates = not self.val_loop.skip
             for callback in self.trainer.callbacks:
                 if isinstance(callback, Checkpoints):
-                    callback.after_batch(self.trainer, self._should_check_val_fx(data_fetcher))
+                    callback.after_batch(self.trainer, validates)
         super().on_advance_end(data_fetcher)

@@ -1,6 +1,8 @@
 """Classes for the tests' own rooms; the yaml names them by their dotted paths."""
 
+import os
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -349,8 +351,75 @@ class Dropped(Model):
 
 
 class Trace(Callback):
-    """Writes to trace.txt which samples each step got, and the sum of their values."""
+    """Writes to trace.RANK.txt which samples each step got."""
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, _: int) -> None:
-        with Path("trace.txt").open("a") as file:
-            file.write(f"{batch['index'].tolist()} {batch['image'].sum().item()}\n")
+        with Path(f"trace.{trainer.global_rank}.txt").open("a") as file:
+            file.write(f"{batch['index'].tolist()}\n")
+
+
+class NoisyStream(Stream):
+    """Iterable, without a length, drawn anew each time; knows where it stands."""
+
+    def __init__(self, length: int = 10) -> None:
+        super().__init__(length)
+        self.next = 0
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        while self.next < self.length:
+            self.next += 1
+            noise = torch.rand(1, 8, 8) + float(np.random.rand()) + random.random()
+            yield {"image": self.next / self.length + noise, "label": torch.tensor(self.next % 10)}
+        self.next = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """How many were yielded."""
+        return {"next": self.next}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes on behind them."""
+        self.next = state["next"]
+
+
+class Strike(Callback):
+    """Does something bad when a hook is called the n-th time, once: struck.txt says that it was done.
+
+    Args:
+        hook: name of a callback's hook.
+        count: at which call.
+        what: the name of a signal, which this process gets, or `exception`.
+    """
+
+    def __init__(self, hook: str, count: int, what: str) -> None:
+        self.what, self.left = what, count
+        setattr(self, hook, self.called)
+
+    def called(self, *_: Any) -> None:
+        """Counts down."""
+        self.left -= 1
+        if self.left == 0 and not Path("struck.txt").exists():
+            Path("struck.txt").touch()
+            if self.what == "exception":
+                raise ZeroDivisionError("on purpose")
+            os.kill(os.getpid(), signal.Signals[self.what])
+
+
+class KilledWhileWriting(Callback):
+    """Ends the process when half of the n-th checkpoint is written, once."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def on_train_start(self, *_: Any) -> None:
+        save = torch.save
+
+        def half(checkpoint: Any, file: Any) -> None:
+            self.left -= 1
+            save(checkpoint, file)
+            if self.left == 0 and not Path("struck.txt").exists():
+                Path("struck.txt").touch()
+                file.truncate(file.tell() // 2)
+                file.flush()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        torch.save = half

@@ -1,10 +1,16 @@
+import errno
+import json
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from project.core.checkpoint import WholeFiles, find_resumable
 from tests.conftest import Cli
 
 
@@ -42,3 +48,135 @@ def test_checkpoints_of_the_users_beside_ours(
         for name in ("best", "last"):
             assert torch.load(run / f"{name}.ckpt", weights_only=True)["optimizer_states"]
         assert ("optimizer_states" in torch.load(folder / "own.ckpt", weights_only=True)) is ("monitor" in own)
+
+
+def names(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in (tmp_path / "experiments/tiny/checkpoints").glob("epoch*"))
+
+
+RUIN = {
+    "model": {"optimizer": {"type": "SGD", "lr": 1e-3}, "scheduler": {"type": "ExponentialLR", "gamma": 1e3}},
+    "trainer": {"max_epochs": 5, "limit_train_batches": 2},
+}
+
+
+def test_the_newest_and_the_best_are_kept(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    """The net is ruined after two epochs, so that the best are not the newest."""
+    settings = {"best": 2, "keep": 1, "monitor": "val/sum", "mode": "min"}
+    ran = cli("fit", "--config", tiny(RUIN | {"checkpoint": settings}))
+    assert ran.code == 0, ran.err
+    saved = torch.load(tmp_path / "experiments/tiny/checkpoints/last.ckpt", weights_only=True)
+    events = EventAccumulator(str(tmp_path / "experiments/tiny/event")).Reload()
+    sums = [event.value for event in events.Scalars("val/sum")]
+    best = sorted(range(5), key=sums.__getitem__)[:2]
+    assert 4 not in best
+    assert names(tmp_path) == [f"epoch_{epoch:04d}_step_{2 * epoch + 2:06d}.ckpt" for epoch in sorted({*best, 4})]
+    scores = saved["callbacks"]["Checkpoints"]["scores"]
+    assert scores == {f"epoch_{epoch:04d}_step_{2 * epoch + 2:06d}.ckpt": sums[epoch] for epoch in best}
+    run = tmp_path / "experiments/tiny/checkpoints"
+    assert (run / "best.ckpt").samefile(run / f"epoch_{best[0]:04d}_step_{2 * best[0] + 2:06d}.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("settings", "epochs"),
+    [
+        ({"every_n_epochs": 2}, [1, 3, 4]),
+        ({"every_n_epochs": 0}, [4]),
+        ({"every_n_epochs": 0, "save_time": 1e-9}, [0, 1, 2, 3, 4]),
+    ],
+)
+def test_how_often(
+    settings: dict[str, Any], epochs: list[int], cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    config = tiny({"data": {"val": None}, "trainer": {"max_epochs": 5}, "checkpoint": {"keep": -1} | settings})
+    ran = cli("fit", "--config", config, "--trainer.limit_train_batches", "1")
+    assert ran.code == 0, ran.err
+    assert names(tmp_path) == [f"epoch_{epoch:04d}_step_{epoch + 1:06d}.ckpt" for epoch in epochs]
+
+
+def test_every_so_many_steps(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    checkpoint = {"keep": -1, "every_n_steps": 3, "every_n_epochs": 0}
+    trainer = {"max_epochs": 2, "limit_train_batches": 4}
+    assert cli("fit", "--config", tiny({"checkpoint": checkpoint, "trainer": trainer, "data": {"val": None}})).code == 0
+    assert [name[-9:-5] for name in names(tmp_path)] == ["0003", "0006", "0008"]
+
+
+def test_the_best_has_the_weights_that_were_measured(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    """Measured while gradients are being accumulated, when no run could go on from it."""
+    trainer = {"limit_train_batches": 4, "accumulate_grad_batches": 4, "val_check_interval": 1}
+    assert cli("fit", "--config", tiny({"trainer": trainer})).code == 0
+    events = EventAccumulator(str(tmp_path / "experiments/tiny/event")).Reload()
+    least = min(event.value for event in events.Scalars("val/sum"))
+    assert cli("validate", "--ckpt_path", "experiments/tiny").code == 0
+    measured = json.loads((tmp_path / "experiments/tiny/eval/validate/metrics.json").read_text())["sum"]
+    assert measured == pytest.approx(least, rel=1e-6)
+
+
+def test_a_full_disk(cli: Cli, tiny: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save, calls = torch.save, []
+
+    def full(checkpoint: Any, file: Any) -> None:
+        calls.append(file)
+        if len(calls) == 3:
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(checkpoint, file)
+
+    monkeypatch.setattr(torch, "save", full)
+    config = tiny({"trainer": {"max_epochs": 4}})
+    ran = cli("fit", "--config", config)
+    assert ran.code == 1
+    assert "epoch_0002_step_000006.ckpt was not written, those before it are as they were: [Errno 28]" in ran.err
+    assert "Traceback" not in ran.err
+    run = tmp_path / "experiments/tiny/checkpoints"
+    assert [name[-9:-5] for name in names(tmp_path)] == ["0002", "0004"]
+    assert not list(run.glob(".*"))
+    assert cli("fit", "--config", config, "--resume", "auto").code == 0
+    assert [name[-9:-5] for name in names(tmp_path)] == ["0006", "0008"]
+
+
+def test_a_disk_that_is_really_full(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not allow to mount a small disk")
+    try:
+        net = {"net": {"hidden": 500}}
+        settings = {"model": net, "checkpoint": {"keep": -1}, "trainer": {"max_epochs": 9, "limit_train_batches": 1}}
+        ran = cli("fit", "--config", tiny(settings), "--root", str(disk))
+        assert ran.code == 1
+        assert "No space left on device" in ran.err
+        assert "Traceback" not in ran.err
+        written = len(list((disk / "tiny/checkpoints").glob("epoch*")))
+        assert find_resumable(disk / "tiny")[1]["global_step"] == written
+        assert 1 < written < 9
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_the_old_one_goes_when_the_new_one_stands(
+    cli: Cli, tiny: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standing: list[int] = []
+    monkeypatch.setattr(WholeFiles, "save_checkpoint", counting(WholeFiles.save_checkpoint, standing))
+    config = tiny({"checkpoint": {"keep": 1}, "trainer": {"max_epochs": 3}, "data": {"val": None}})
+    assert cli("fit", "--config", config).code == 0
+    assert standing == [1, 2, 2]
+    assert [name[-9:-5] for name in names(tmp_path)] == ["0006"]
+
+
+def counting(save: Callable[..., None], standing: list[int]) -> Callable[..., None]:
+    """Counts the checkpoints that are there when one was written."""
+
+    def saves(self: Any, checkpoint: Any, path: Path, storage_options: Any = None) -> None:
+        save(self, checkpoint, path, storage_options)
+        standing.append(len(list(Path(path).parent.glob("epoch*"))))
+
+    return saves
+
+
+def test_what_is_monitored_is_looked_for(cli: Cli, tiny: Callable[..., str]) -> None:
+    ran = cli("fit", "--config", tiny(), "--checkpoint.monitor", "val/accuracyy")
+    assert ran.code == 2
+    assert "error: checkpoint.monitor: nothing is called 'val/accuracyy'; did you mean 'val/accuracy'?" in ran.err
