@@ -98,10 +98,10 @@ def bare(folder: str, batch_size: int) -> list[float]:
     return Clock.marks
 
 
-def whole(folder: str, name: str, batch_size: int) -> list[float]:
+def whole(folder: str, name: str, batch_size: int, *options: str) -> list[float]:
     """The same by way of the command line, with all that it logs, draws and saves."""
     argv = ["fit", "--config", str(CONFIG), "--root", folder, "--name", name, "--log_level", "ERROR"]
-    argv += ["--data.batch_size", str(batch_size)]
+    argv += ["--data.batch_size", str(batch_size), *options]
     argv += ["--trainer.max_epochs", str(EPOCHS), "--trainer.callbacks", "[{type: benchmarks.training.Clock}]"]
     assert main([*argv, "--trainer.enable_model_summary", "false"]) == 0
     return importlib.import_module("benchmarks.training").Clock.marks  # type: ignore[no-any-return]

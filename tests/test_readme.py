@@ -15,7 +15,8 @@ from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
+FENCE = r"^```(\w*)\n(.*?)^```$"
+BLOCKS = re.findall(FENCE, README, re.M | re.S)
 COMMANDS = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
 
 # Runs several command lines in one process: importing torch takes seconds.
@@ -59,7 +60,14 @@ def named_files() -> dict[str, str]:
 
 def test_every_command_is_run_here_or_by_ci() -> None:
     for line in COMMANDS:
-        assert line.startswith(("python cli.py ", "pip install -c constraints.txt ", "tensorboard ", "pytest ")), line
+        known = (
+            "python cli.py ",
+            "python scripts/compare",
+            "pip install -c constraints.txt ",
+            "tensorboard ",
+            "pytest ",
+        )
+        assert line.startswith(known), line
     assert set(named_files()) == {
         "project/datasets/halves.py", "project/models/linear.py", "project/losses/entropy.py",
         "project/metrics/confidence.py", "project/transforms/random_gain.py", "project/visuals/framed_row.py",
@@ -72,12 +80,29 @@ def test_the_tour(copy: Path) -> None:
     later = ("halves", "denoise", "--print_config")
     lines = [line for line in COMMANDS if line.startswith("python cli.py ") and not any(word in line for word in later)]
     shown = run(copy, "-c", DRIVER, first, *lines)
-    accuracies = [float(value) for value in re.findall(r"(?:val|eval)/accuracy\D+(\d(?:\.\d+)?)", shown)]
+    accuracies = [float(value) for value in re.findall(r"│ (?:val|eval)/accuracy\D+(\d(?:\.\d+)?)", shown)]
     assert len(accuracies) == 3  # test, validate, test
     assert min(accuracies) >= 0.97
     snippet = next(text for kind, text in BLOCKS if kind == "python" and "project.load" in text)
     assert run(copy, "-c", snippet + "print(logits.shape)") == "torch.Size([1, 10])\n"
     check_tensorboard(copy)
+    compare = next(shlex.split(line) for line in COMMANDS if "compare_runs.py" in line)
+    shown = run(copy, *compare[1:])
+    assert re.fullmatch(r"config  name: digits \| stopped\n(\d+) of \1 tensors equal, at steps 285 and 285\n", shown)
+    assert (copy / "experiments/evaluated/eval/epoch_0003/samples.csv").exists()
+
+
+def test_the_same_run_bit_for_bit(copy: Path) -> None:
+    """docs/reproducibility.md: its commands, and what they are said to show."""
+    text = (ROOT / "docs/reproducibility.md").read_text()
+    lines = [line for _, block in re.findall(FENCE, text, re.M | re.S) for line in block.splitlines()]
+    run(copy, "-c", DRIVER, *(line for line in lines if line.startswith("python cli.py ")))
+    (compare,) = (shlex.split(line)[1:] for line in lines if "compare_runs.py" in line)
+    assert run(copy, *compare).startswith("config  name: whole | killed\n")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PYTHONPATH": str(copy), "PATH": path}
+    subprocess.run(["bash", "experiments/whole/job.sh"], cwd=copy, env=environment, check=True, capture_output=True)
+    run(copy, compare[0], "experiments/whole", "experiments/whole_rerun")
 
 
 def test_one_of_each_room(copy: Path) -> None:

@@ -1,6 +1,7 @@
 """What a run records of itself: its config, in every checkpoint and in TensorBoard, and how it ended."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,13 @@ class Records(Callback):
         for board in tensorboards(trainer):
             for summary in hparams(hyper_parameters, values):  # type: ignore[no-untyped-call]
                 board.file_writer.add_summary(summary)  # type: ignore[attr-defined]
+
+
+class Curves(TensorBoardLogger):
+    """TensorBoard without Lightning's `epoch`, which would have several points at one step."""
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        super().log_metrics({name: value for name, value in metrics.items() if name != "epoch"}, step)
 
 
 def tensorboards(trainer: pl.Trainer) -> "list[SummaryWriter]":

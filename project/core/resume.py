@@ -16,7 +16,7 @@ from project.core.settings import ROOT
 from project.core.yaml_files import Tree, merge_all, parse_yaml
 
 AUTO = "auto"
-_OF_THE_OPTIMIZER = ("model.optimizer", "model.scheduler", "model.groups")
+_OF_THE_OPTIMIZER = ("model.optimizer", "model.scheduler")
 _OF_THE_FOLDER = ("name", "root", "replace", "log_level")
 
 
@@ -38,13 +38,20 @@ class Origin:
         return run_of(self.path).absolute() if self.path.parent.name == "checkpoints" else None
 
     def config(self, overrides: list[Tree]) -> Config:
-        """The run's own configuration, with what was typed over it, in the folder that the checkpoint lies in."""
+        """The run's own configuration, with what was typed over it, in the folder that the checkpoint lies in.
+
+        Raises:
+            ConfigError: what was typed is not valid, or needs another optimizer than the checkpoint has.
+        """
         saved = parse_yaml(self.checkpoint["run_config"], f"the config in {self.path}")
         before = build_config(saved)
         if self.run is not None and (Path(saved["root"]) / saved["name"]).absolute() != self.run:
             saved |= {"root": str(self.run.parent), "name": self.run.name}
         config = build_config(merge_all([saved, *overrides]))
         changes = differences(before, config)
+        for path in changes:
+            if path.startswith("model.groups") or path in ("model.optimizer.type", "model.scheduler.type"):
+                raise ConfigError(f"{path} is not that of the run, whose state --resume takes; --finetune begins anew")
         if changes:
             logger.warning(f"resumed with other settings: {_told(changes)}")
         if any(path.startswith(_OF_THE_OPTIMIZER) for path in changes):

@@ -129,7 +129,8 @@ class Checkpoints(pl.callbacks.Checkpoint):
 
     def _is_of_an_epoch(self, trainer: pl.Trainer) -> bool:
         """Whether what is monitored is known at the end of an epoch, and not behind a validation."""
-        return str(self.monitor).startswith(("train/", "eval/")) or not any(trainer.num_val_batches)
+        part = str(self.monitor).partition("/")[0]
+        return part in ("train", "eval") or (part != "val" and not any(trainer.num_val_batches))
 
     def _judge(self, trainer: pl.Trainer) -> None:
         """Keeps what was written behind the last step, if it is one of the best."""
@@ -137,9 +138,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
             return
         value = trainer.callback_metrics.get(self.monitor)
         if value is None:
-            if self.monitor.startswith(("train/", "val/", "eval/")):
-                raise self._unknown([*trainer.callback_metrics])
-            return
+            raise self._unknown([*trainer.callback_metrics])
         sign = 1 if self.settings.mode == "min" else -1
         ranks = {name: sign * score for name, score in self.scores.items()}
         name = file_of_step(trainer.current_epoch, trainer.global_step)

@@ -52,7 +52,7 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         if self.best < 1 or self.keep == 0 or self.keep < -1:
-            raise ConfigError("checkpoint: best and keep must be at least 1; keep: -1 keeps all")
+            raise ConfigError("checkpoint: best and keep must be at least 1; keep -1 keeps all")
         if min(self.every_n_epochs, self.every_n_steps, self.save_time) < 0:
             raise ConfigError(
                 "checkpoint: every_n_epochs, every_n_steps and save_time must be at least 0, which is off"

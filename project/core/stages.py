@@ -25,7 +25,7 @@ from project.core.periodic_evaluation import PeriodicEvaluation
 from project.core.pictures import ProgressPictures
 from project.core.progress_bar import Bar, EpochLines, on_terminal
 from project.core.randomness import StepSeeds, seed_run
-from project.core.records import Records
+from project.core.records import Curves, Records
 from project.core.results import Results
 from project.core.resume import Origin, load_matching
 from project.core.run_folder import RunFolder
@@ -240,7 +240,7 @@ class Stages(LightningCLI):
             return False
         loggers = [] if given in (None, True) else [given] if isinstance(given, Logger) else list(given)
         if not any(isinstance(logger, TensorBoardLogger) for logger in loggers):
-            loggers.append(TensorBoardLogger(self.folder.path, name="", version="event", default_hp_metric=False))
+            loggers.append(Curves(self.folder.path, name="", version="event", default_hp_metric=False))
         return loggers
 
     def _fit_callbacks(self, settings: Any, trainer: dict[str, Any]) -> list[Callback]:

@@ -102,6 +102,25 @@ def test_its_own_config_beats_the_files_and_the_command_line_beats_it(
     assert "max_epochs: 3" in saved["run_config"]
 
 
+@pytest.mark.parametrize(
+    ("place", "argv"),
+    [
+        ("model.optimizer.type", ["--model.optimizer", "SGD"]),
+        ("model.scheduler.type", ["--model.scheduler", "Poly"]),
+        ("model.groups.0.match", ["--model.groups", "[{match: net.*}]"]),
+    ],
+)
+def test_another_optimizer_is_refused(place: str, argv: list[str], run: Path, cli: Cli) -> None:
+    before = sorted(run.rglob("*"))
+    ran = cli("fit", "--resume", str(run), *argv)
+    assert ran.code == 2
+    assert f"error: {place} is not that of the run, whose state --resume takes" in ran.err
+    ran = cli("fit", "--resume", str(run), "--model.net.hidden", "9")
+    assert ran.code == 2
+    assert "does not fit this model" in ran.err
+    assert sorted(run.rglob("*")) == before
+
+
 def test_what_a_requeued_job_types_again_is_no_difference(run: Path, cli: Cli, tiny: Callable[..., str]) -> None:
     ran = cli("fit", "--config", tiny(STEPS), "--resume", "auto", "--model.optimizer.lr", "1e-2", "--model.net", "MLP")
     assert ran.code == 0, ran.err
