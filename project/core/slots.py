@@ -152,7 +152,8 @@ class Slots:
         fills = {key: item for key, item in self.fills.get(registry.base, {}).items() if key in parameters}
         check_names(fills | values, parameters, path, cls.__name__, reserved)
         self.leaves.append(Leaf(join(path, "type"), cls.__name__, str))
-        init_args = fills | self.arguments(values, parameters, path)
+        given = {key: _typed(item, parameters[key].annotation) for key, item in fills.items()}
+        init_args = given | self.arguments(values, parameters, path)
         return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": init_args}
 
     def _expand_group(self, value: Any, cls: type, path: str, implied: str | None) -> Any:
