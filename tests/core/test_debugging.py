@@ -4,11 +4,51 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor, nn
 
 import project
+from project.models.base import Model
 from tests.conftest import CONFIGS, Cli
 
 DEBUG = str(CONFIGS / "presets/debug.yaml")
+
+
+class Root(Model):
+    """Has an infinite gradient from the second step on: that of a square root at 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+        self.scale = nn.Parameter(torch.ones(1))
+        self.calls = 0
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        self.calls += 1
+        scale = self.scale.sqrt() if self.calls == 1 else (self.scale * 0).sqrt()
+        return {"logits": self.layer(image.flatten(1)) + scale}
+
+
+class Logarithm(Model):
+    """Gives the logarithm of negative numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"logits": -self.layer(image.flatten(1)).log()}
+
+
+class Poisoned(Model):
+    """Has a weight that is no number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(64, 8), nn.Linear(8, 10)
+        nn.init.constant_(self.body.bias, float("nan"))
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.head(self.body(image.flatten(1)))}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +65,7 @@ DEBUG = str(CONFIGS / "presets/debug.yaml")
 def test_the_first_non_finite_value_stops_the_run(
     net: str, says: str, cli: Cli, tiny: Callable[..., str], tmp_path: Path
 ) -> None:
-    config = tiny({"model": {"net": {"type": f"tests.core.rooms.{net}"}}})
+    config = tiny({"model": {"net": {"type": f"tests.core.test_debugging.{net}"}}})
     ran = cli("fit", "--config", config, "--config", DEBUG)
     assert ran.code == 1
     assert says in ran.err
@@ -37,14 +77,14 @@ def test_the_first_non_finite_value_stops_the_run(
 
 
 def test_where_the_operation_was_called(cli: Cli, tiny: Callable[..., str]) -> None:
-    config = tiny({"model": {"net": {"type": "tests.core.rooms.Root"}}})
+    config = tiny({"model": {"net": {"type": "tests.core.test_debugging.Root"}}})
     ran = cli("fit", "--config", config, "--config", DEBUG)
-    assert 'tests/core/rooms.py", line ' in ran.err
+    assert 'tests/core/test_debugging.py", line ' in ran.err
     assert "(self.scale * 0).sqrt()" in ran.err
 
 
 def test_the_weights_before_it_are_loaded(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
-    config = tiny({"model": {"net": {"type": "tests.core.rooms.Root"}}})
+    config = tiny({"model": {"net": {"type": "tests.core.test_debugging.Root"}}})
     assert cli("fit", "--config", config, "--config", DEBUG).code == 1
     weights = project.load(tmp_path / "experiments/debug/tiny").net.state_dict()
     assert all(value.isfinite().all() for value in weights.values())

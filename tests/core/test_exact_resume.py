@@ -15,20 +15,20 @@ from tests.exactness import differing, outcome
 from tests.modules.test_gan import GAN
 from tests.modules.test_mean_teacher import TEACHER
 
-NOISY = {"type": "tests.core.rooms.Noisy", "split": None}
+NOISY = {"type": "tests.core.random_rooms.Noisy", "split": None}
 # Dropout, batch statistics, samples drawn by torch, numpy and python, clipping with a warm-up, a schedule by step.
 RANDOM: dict[str, Any] = {
     "model": {
-        "net": {"type": "tests.core.rooms.Dropped"},
+        "net": {"type": "tests.core.random_rooms.Dropped"},
         "scheduler": {"type": "CosineAnnealingLR", "T_max": 9},
         "interval": "step",
         "clip": {"value": 1.0, "warmup_epochs": 1, "value_after": 0.1},
     },
     "data": {
         "batch_size": 8,
-        "train": {"type": "tests.core.rooms.Noisy", "length": 42},
-        "val": {"type": "tests.core.rooms.Noisy", "length": 20},
-        "eval": {"type": "tests.core.rooms.Noisy", "length": 11},
+        "train": {"type": "tests.core.random_rooms.Noisy", "length": 42},
+        "val": {"type": "tests.core.random_rooms.Noisy", "length": 20},
+        "eval": {"type": "tests.core.random_rooms.Noisy", "length": 11},
     },
     "checkpoint": {"every_n_steps": 1, "keep": -1},
     "trainer": {"max_epochs": 2, "limit_train_batches": 1.0, "log_every_n_steps": 1},
@@ -122,13 +122,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "evaluation": {"every_n_epochs": 1},
         "checkpoint": {"monitor": "eval/accuracy", "mode": "max"},
     },
-    "batches fetched in one call": {"data": {"train": {"type": "tests.core.rooms.NoisyBatches", "length": 42}}},
+    "batches fetched in one call": {"data": {"train": {"type": "tests.core.random_rooms.NoisyBatches", "length": 42}}},
     "two optimizers": {"model": GAN | {"clip": {"value": 0.1, "warmup_epochs": 1}}, "data": {"val": None}},
     "mean teacher": {"model": TEACHER | {"net": RANDOM["model"]["net"]}},
     "frozen epochs": {"trainer": {"overfit_batches": 3}, "data": {"val": None}},
-    "stateful stream": {"data": {"train": {"type": "tests.core.rooms.NoisyStream", "length": 42}}},
+    "stateful stream": {"data": {"train": {"type": "tests.core.random_rooms.NoisyStream", "length": 42}}},
     "stateful stream in a worker": {
-        "data": {"train": {"type": "tests.core.rooms.NoisyStream", "length": 42}, "num_workers": 1}
+        "data": {"train": {"type": "tests.core.random_rooms.NoisyStream", "length": 42}, "num_workers": 1}
     },
 }
 

@@ -9,7 +9,8 @@ from project.core.errors import ConfigError
 from project.core.fetch import Fetch, build_loader, shorten
 from project.core.order import Request
 from project.datasets.digits import Digits
-from tests.core.rooms import BrokenDataset, Collated, Counted, Noisy, NoisyBatches, Stream
+from tests.core.random_rooms import Noisy, NoisyBatches
+from tests.core.rooms import BrokenDataset, Collated, Counted, Stream
 
 
 class Tensors(Dataset[Tensor]):

@@ -21,7 +21,7 @@ SETTINGS = RANDOM | {"checkpoint": {"keep": 2}}
 
 
 def over(hook: str, count: int, what: str, **trainer: Any) -> dict[str, Any]:
-    strike = {"type": "tests.core.rooms.Strike", "hook": hook, "count": count, "what": what}
+    strike = {"type": "tests.core.random_rooms.Strike", "hook": hook, "count": count, "what": what}
     return SETTINGS | {"trainer": SETTINGS["trainer"] | {"callbacks": [strike]} | trainer}
 
 

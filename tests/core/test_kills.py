@@ -14,7 +14,7 @@ import yaml
 from tests.conftest import CONFIGS
 from tests.exactness import differing, outcome
 
-CALLBACKS = "tests.core.rooms"
+CALLBACKS = "tests.core.random_rooms"
 
 
 class Digits:

@@ -23,7 +23,7 @@ EVERY: dict[str, Any] = RANDOM | {
         {},
         {"trainer": {"callbacks": [{"type": "EMAWeightAveraging", "decay": 0.9}]}},
         {"trainer": {"precision": "bf16-mixed"}},
-        {"data": {"eval": {"type": "tests.core.rooms.NoisyBatches", "length": 11}}},
+        {"data": {"eval": {"type": "tests.core.random_rooms.NoisyBatches", "length": 11}}},
         {"data": {"num_workers": 1}},
     ],
     ids=["plain", "EMA", "bf16", "batches fetched in one call", "a worker"],
@@ -78,7 +78,7 @@ def test_the_best_by_an_evaluation(cli: Cli, tiny: Callable[..., str], tmp_path:
 
 
 def test_several_sets(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
-    noisy = {"type": "tests.core.rooms.Noisy"}
+    noisy = {"type": "tests.core.random_rooms.Noisy"}
     data = RANDOM["data"] | {"eval": {"a": noisy | {"length": 3}, "b": noisy | {"length": 9}}}
     config = tiny({"data": {"eval": {"type": None}}}, "several.yaml")
     ran = cli("fit", "--config", config, "--config", tiny({"base": []} | EVERY | {"data": data}))

@@ -17,8 +17,8 @@ from tests.exactness import curves
 
 TRACED = RANDOM | {
     "checkpoint": {"every_n_steps": 1, "keep": -1},
-    "data": RANDOM["data"] | {"batch_size": 6, "val": {"type": "tests.core.rooms.Noisy", "length": 20}},
-    "trainer": RANDOM["trainer"] | {"callbacks": [{"type": "tests.core.rooms.Trace"}], "strategy": "ddp"},
+    "data": RANDOM["data"] | {"batch_size": 6, "val": {"type": "tests.core.random_rooms.Noisy", "length": 20}},
+    "trainer": RANDOM["trainer"] | {"callbacks": [{"type": "tests.core.random_rooms.Trace"}], "strategy": "ddp"},
 }
 
 

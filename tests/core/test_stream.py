@@ -7,7 +7,8 @@ from torch import Tensor
 
 from project.core.fetch import build_loader
 from tests.conftest import Cli
-from tests.core.rooms import NoisyStream, Stream
+from tests.core.random_rooms import NoisyStream
+from tests.core.rooms import Stream
 
 
 class Place:
@@ -72,15 +73,15 @@ def test_an_exception_names_the_sample() -> None:
 @pytest.mark.parametrize(
     ("stream", "workers", "says"),
     [
-        ("Stream", "0", "data.train (Stream) is iterable and has no state_dict and load_state_dict"),
-        ("NoisyStream", "2", "data.train (NoisyStream) is iterable and is read by several processes"),
-        ("NoisyStream", "1", None),
+        ("rooms.Stream", "0", "data.train (Stream) is iterable and has no state_dict and load_state_dict"),
+        ("random_rooms.NoisyStream", "2", "data.train (NoisyStream) is iterable and is read by several processes"),
+        ("random_rooms.NoisyStream", "1", None),
     ],
 )
 def test_where_resuming_cannot_be_exact_it_is_said(
     stream: str, workers: str, says: str | None, cli: Cli, tiny: Callable[..., str]
 ) -> None:
-    argv = ["--data.train", f"tests.core.rooms.{stream}", "--data.batch_size", "2", "--data.num_workers", workers]
+    argv = ["--data.train", f"tests.core.{stream}", "--data.batch_size", "2", "--data.num_workers", workers]
     ran = cli("fit", "--config", tiny(), *argv)
     assert ran.code == 0, ran.err
     if says is None:

@@ -1,0 +1,124 @@
+"""Rooms that draw random numbers wherever they can, and callbacks that disturb a run; for tests of exact resume."""
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning import Callback
+from torch import Tensor, nn
+
+from project.models.base import Model
+from tests.core.rooms import Counted, Stream
+
+
+class Noisy(Counted):
+    """Each sample is drawn anew each time, by torch, numpy and python."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        noise = torch.rand(1, 8, 8) + float(np.random.rand()) + random.random()
+        return {"image": index / self.length + noise, "label": torch.tensor(index % 10)}
+
+
+class NoisyBatches(Noisy):
+    """The same, in one call."""
+
+    def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
+        noise = torch.rand(len(indices), 1, 8, 8) + float(np.random.rand()) + random.random()
+        return {
+            "image": torch.tensor(indices).view(-1, 1, 1, 1) / self.length + noise,
+            "label": torch.tensor(indices) % 10,
+        }
+
+
+class Dropped(Model):
+    """Has dropout and batch statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(), nn.Linear(16, 10)
+        )
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.layers(image)}
+
+
+class Trace(Callback):
+    """Writes to trace.RANK.txt which samples each step got."""
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, _: int) -> None:
+        with Path(f"trace.{trainer.global_rank}.txt").open("a") as file:
+            file.write(f"{batch['index'].tolist()}\n")
+
+
+class NoisyStream(Stream):
+    """Iterable, without a length, drawn anew each time; knows where it stands."""
+
+    def __init__(self, length: int = 10) -> None:
+        super().__init__(length)
+        self.next = 0
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        while self.next < self.length:
+            self.next += 1
+            noise = torch.rand(1, 8, 8) + float(np.random.rand()) + random.random()
+            yield {"image": self.next / self.length + noise, "label": torch.tensor(self.next % 10)}
+        self.next = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """How many were yielded."""
+        return {"next": self.next}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes on behind them."""
+        self.next = state["next"]
+
+
+class Strike(Callback):
+    """Does something bad when a hook is called the n-th time, once: struck.txt says that it was done.
+
+    Args:
+        hook: name of a callback's hook.
+        count: at which call.
+        what: the name of a signal, which this process gets, or `exception`.
+    """
+
+    def __init__(self, hook: str, count: int, what: str) -> None:
+        self.what, self.left = what, count
+        setattr(self, hook, self.called)
+
+    def called(self, *_: Any) -> None:
+        """Counts down."""
+        self.left -= 1
+        if self.left == 0 and not Path("struck.txt").exists():
+            Path("struck.txt").touch()
+            if self.what == "exception":
+                raise ZeroDivisionError("on purpose")
+            os.kill(os.getpid(), signal.Signals[self.what])
+
+
+class KilledWhileWriting(Callback):
+    """Ends the process when half of the n-th checkpoint is written, once."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def on_train_start(self, *_: Any) -> None:
+        save = torch.save
+
+        def half(checkpoint: Any, file: Any) -> None:
+            self.left -= 1
+            save(checkpoint, file)
+            if self.left == 0 and not Path("struck.txt").exists():
+                Path("struck.txt").touch()
+                file.truncate(file.tell() // 2)
+                file.flush()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        torch.save = half
