@@ -2,7 +2,8 @@
 
     python scripts/compare_runs.py experiments/digits experiments/digits_rerun
 
-A run is its folder (checkpoints/last.ckpt) or a checkpoint. Exits with 0 where the weights are the same bits, else 1.
+A run is its folder (checkpoints/last.ckpt) or a checkpoint. Exits with 0 where the weights are equal, 1 where
+not, and 2 where one cannot be read.
 """
 
 import sys
@@ -13,13 +14,18 @@ import torch
 from torch import Tensor
 
 from project.core.checkpoint import LAST, read_checkpoint
+from project.core.errors import ConfigError
 from project.core.records import flatten
 from project.core.yaml_files import parse_yaml
 
 
 def compare(paths: list[str]) -> int:
     """Prints the differences, and returns the exit code."""
-    one, two = (read_checkpoint(file(Path(path))) for path in paths)
+    try:
+        one, two = (read_checkpoint(file(Path(path))) for path in paths)
+    except ConfigError as error:
+        print("error:", error, file=sys.stderr)
+        return 2
     configs = [flatten(parse_yaml(checkpoint["run_config"], "")) for checkpoint in (one, two)]
     for key in dict.fromkeys([*configs[0], *configs[1]]):
         values = [config.get(key, "(absent)") for config in configs]
@@ -39,7 +45,9 @@ def difference(one: Tensor | None, two: Tensor | None) -> str:
     """How two tensors differ; nothing where they are equal."""
     if one is None or two is None or one.shape != two.shape or one.dtype != two.dtype:
         return " | ".join("(absent)" if side is None else f"{tuple(side.shape)} {side.dtype}" for side in (one, two))
-    return "" if torch.equal(one, two) else f"at most {(one.double() - two.double()).abs().max().item():.3g}"
+    if torch.equal(one, two) or torch.equal(one.nan_to_num(), two.nan_to_num()):
+        return ""
+    return f"at most {(one.double() - two.double()).abs().max().item():.3g}"
 
 
 def file(path: Path) -> Path:

@@ -18,9 +18,13 @@ def outcome(run: Path) -> dict[str, Any]:
 
 
 def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
-    """The scalars of TensorBoard, all of them."""
-    events = EventAccumulator(str(run / "event"), {"scalars": 0}).Reload()
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    """The scalars of TensorBoard, all of them, by step; those of one step, if there are several, in any order."""
+    points: dict[str, list[tuple[int, float]]] = {}
+    for file in (run / "event").glob("events*"):  # one by one: files of one second are read in the order of their names
+        events = EventAccumulator(str(file), {"scalars": 0}).Reload()
+        for tag in events.Tags()["scalars"]:
+            points.setdefault(tag, []).extend((event.step, event.value) for event in events.Scalars(tag))
+    return {tag: sorted(found) for tag, found in points.items()}
 
 
 def flat(value: Any, place: str = "") -> dict[str, Any]:

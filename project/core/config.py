@@ -16,6 +16,7 @@ from project.core.slots import Leaf, Slots, check_names
 from project.core.yaml_files import Tree, dump_yaml
 from project.registry import Dataset
 
+_NO_WORDS = "Unable to serialize instance"
 BUILT: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
 
 
@@ -49,7 +50,7 @@ class Config:
 
     def text(self, parser: ArgumentParser, namespace: Namespace) -> str:
         """The whole configuration, defaults included, as yaml that gives the same run."""
-        tree = yaml.safe_load(parser.dump(namespace, skip_unset=False, format="yaml", skip_validation=True))
+        tree = _written(yaml.safe_load(parser.dump(namespace, skip_unset=False, format="yaml", skip_validation=True)))
         slots = Slots(_fills(tree))
         for key, cls in (("model", self.model_class), ("data", self.data_class)):
             tree[key] = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": tree[key]}
@@ -91,6 +92,15 @@ def root_parameters() -> Parameters:
     """The keys at the top of a yaml."""
     built = {key: Parameter(annotation, required=True) for key, annotation in BUILT.items()}
     return parameters_of(Settings) | built | {"trainer": Parameter(pl.Trainer, required=False)}
+
+
+def _written(value: Any) -> Any:
+    """The tree without the defaults that jsonargparse has no words for, such as a torch.device."""
+    if isinstance(value, list):
+        return [_written(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: _written(item) for key, item in value.items() if not str(item).startswith(_NO_WORDS)}
 
 
 def _fills(tree: Tree) -> dict[type, Tree]:

@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 from project.core.errors import ConfigError, note_where
 from project.core.fetch import Batch, build_loader
 from project.core.interruption import leave_signals_to_the_main_process
-from project.core.order import first_batch
+from project.core.order import Place
+from project.core.randomness import batches_done
 from project.core.stream import StreamLoader
 from project.registry import Dataset
 
@@ -118,20 +119,20 @@ class DataModule(pl.LightningDataModule):
             workers["worker_init_fn"] = leave_signals_to_the_main_process
         training = part == "train"
         share = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        position = self._position if training else first_batch
+        position = self._position if training else Place
         dataset = self.datasets[where]
         return build_loader(
             dataset, where, self.batch_size, self.seed, training, share, position, max_samples, **workers
         )
 
-    def _position(self) -> tuple[int, int]:
-        """The epoch, and how many of its batches are done; read from what a checkpoint restores."""
+    def _position(self) -> Place:
+        """Where training stands; read from what a checkpoint restores."""
         if self.trainer is None:
-            return first_batch()
+            return Place()
         loop: Any = self.trainer.fit_loop
         frozen = self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         epoch = 0 if frozen else loop.epoch_progress.current.processed
-        return epoch, loop.epoch_loop.batch_progress.current.processed
+        return Place(epoch, loop.epoch_loop.batch_progress.current.processed, batches_done(self.trainer))
 
     def _say_how_exact(self, loader: StreamLoader) -> None:
         stream, processes = loader.stream, self.trainer.world_size if self.trainer else 1

@@ -91,7 +91,7 @@ class NonFiniteStop(Callback):
             (callback for callback in trainer.checkpoint_callbacks if isinstance(callback, Checkpoints)), None
         )
         if keeper is not None:
-            path = keeper.folder / "non_finite.ckpt"
+            path = keeper.folder.parent / "non_finite.ckpt"  # no run goes on from it
             trainer.save_checkpoint(path, weights_only=False)
             saved = f"; the weights before it are in {path}"
         raise Stopped(f"step {trainer.global_step}: {what}{self.source}{saved}")

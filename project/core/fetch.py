@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
 from project.core.errors import ConfigError, note_where
-from project.core.order import Batches, Position, Request, first_batch
+from project.core.order import Batches, Place, Position, Request
 from project.core.randomness import seed_all
 from project.core.stream import Stream, StreamLoader
 from project.core.wiring import shapes
@@ -96,7 +96,7 @@ def build_loader(
     seed: int,
     training: bool,
     share: tuple[int, int] = (0, 1),
-    position: Position = first_batch,
+    position: Position = Place,
     limit: int | None = None,
     **workers: Any,
 ) -> DataLoader[Any]:

@@ -1,12 +1,11 @@
 """Signals that ask a training to end: it does so when nothing is lost by it."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-
-from loguru import logger
 
 PREEMPTED = 75  # sysexits.h: a temporary failure, try again
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -40,7 +39,8 @@ class Interruption:
         if number == signal.SIGINT and self.number:
             raise KeyboardInterrupt
         self.number = number
-        logger.warning(f"{signal.Signals(number).name}: the run ends when its next step is saved")
+        # Not by the log, which may be in the middle of a line.
+        os.write(2, f"{signal.Signals(number).name}: the run ends when its next step is saved\n".encode())
 
 
 @contextmanager

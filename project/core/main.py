@@ -43,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             if isinstance(error.__context__, KeyboardInterrupt):
                 return 128 + signal.SIGINT
             raise
+        except KeyboardInterrupt:
+            logger.warning("ended by Ctrl-C")
+            return 128 + signal.SIGINT
         except Exception as error:
             if is_mistake(error):
                 print("error:", mistake(error), file=sys.stderr)

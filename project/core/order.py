@@ -14,12 +14,23 @@ _CHUNK = 4096  # places computed at a time
 _ROUNDS = 12  # with eight, ranges of ten and fewer are visibly biased
 Places = NDArray[np.int64]
 Bits = NDArray[np.uint64]
-Position = Callable[[], tuple[int, int]]  # the epoch, and the batches of it that are done
 
 
-def first_batch() -> tuple[int, int]:
-    """The position of a run that begins, and of every pass outside training."""
-    return 0, 0
+class Place(NamedTuple):
+    """Where training stands.
+
+    Args:
+        epoch: from 0.
+        batch: the batches of the epoch that are done.
+        total: the batches of all epochs that are done.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    total: int = 0
+
+
+Position = Callable[[], Place]  # Place itself is that of a run that begins, and of every pass outside training
 
 
 class Permutation:
@@ -97,7 +108,7 @@ class Batches(SequentialSampler):
         shuffle: bool,
         order: OrderFunction | None = None,
         share: tuple[int, int] = (0, 1),
-        position: Position = first_batch,
+        position: Position = Place,
     ) -> None:
         self.batch_size, self.seed, self.shuffle, self.order, self.position = batch_size, seed, shuffle, order, position
         self.length = len(order(seed, 0)) if order is not None and shuffle else length
@@ -105,26 +116,30 @@ class Batches(SequentialSampler):
         self.rows = slice(share[0] * local, (share[0] + 1) * local)
 
     def __len__(self) -> int:
-        return self.length // self.batch_size if self.shuffle else -(-self.length // self.batch_size)
+        return self._batches(self.length)
 
     def __iter__(self) -> Iterator[Request]:  # type: ignore[override]  # an item is what Fetch takes
-        epoch, first = self.position()
-        at = self._order(epoch)
-        step = max(1, _CHUNK // self.batch_size)
-        for start in range(first, len(self), step):
-            places = np.arange(start * self.batch_size, min((start + step) * self.batch_size, self.length))
+        place = self.position()
+        at, length = self._order(place.epoch)
+        count, step = self._batches(length), max(1, _CHUNK // self.batch_size)
+        for start in range(place.batch, count, step):
+            places = np.arange(start * self.batch_size, min((start + step) * self.batch_size, length))
             indices = at(places).tolist()
-            for number in range(start, min(start + step, len(self))):
+            for number in range(start, min(start + step, count)):
                 offset = (number - start) * self.batch_size
-                yield Request(indices[offset : offset + self.batch_size], self.rows, epoch, number)
+                yield Request(indices[offset : offset + self.batch_size], self.rows, place.epoch, number)
 
-    def _order(self, epoch: int) -> Callable[[Places], Places]:
-        """What stands at places of the epoch."""
+    def _batches(self, length: int) -> int:
+        return length // self.batch_size if self.shuffle else -(-length // self.batch_size)
+
+    def _order(self, epoch: int) -> tuple[Callable[[Places], Places], int]:
+        """What stands at places of the epoch, and how many there are."""
         if not self.shuffle:
-            return lambda places: places
+            return lambda places: places, self.length
         if self.order is not None:
-            return np.asarray(self.order(self.seed, epoch)).__getitem__
-        return Permutation(self.length, derive(self.seed, "order", epoch))
+            order = np.asarray(self.order(self.seed, epoch))
+            return order.__getitem__, len(order)
+        return Permutation(self.length, derive(self.seed, "order", epoch)), self.length
 
 
 def _hash(values: Bits) -> Bits:

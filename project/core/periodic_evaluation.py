@@ -1,5 +1,6 @@
 """Evaluation along the way: the figures of the stage `test`, while training."""
 
+import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -52,12 +53,13 @@ class PeriodicEvaluation(Callback):
         loaders = data.eval_dataloaders(self.settings.max_samples)
         with torch.no_grad(), _evaluated_weights(trainer, module):
             module.start_evaluations(len(loaders))
+            numbers = itertools.count()
             for index, loader in enumerate(loaders):
                 for number, batch in enumerate(loader):
+                    seed_step(trainer, self.seed, "eval", next(numbers))
                     batch = trainer.precision_plugin.convert_input(batch)
                     batch = module._on_before_batch_transfer(batch, dataloader_idx=index)
                     batch = trainer.strategy.batch_to_device(batch, dataloader_idx=index)
-                    seed_step(trainer, self.seed, "eval", index, number)
                     outputs = trainer.strategy.test_step(batch, number, index)
                     results.on_test_batch_end(trainer, module, outputs, batch, number, index)
             values = {key: float(value) for key, value in module.finish_evaluations("eval").items()}

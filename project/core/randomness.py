@@ -6,6 +6,7 @@ step begin with a seed of their own, so a run that goes on draws what it would h
 
 import hashlib
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def seed_all(*parts: int | str, device: torch.device | None = None) -> None:
 
 
 class StepSeeds(Callback):
-    """Seeds every step, in training and elsewhere, and the hooks around an epoch: dropout and all that the net draws.
+    """Seeds every step, in training and elsewhere, right behind the fetch of its batch, and the hooks around an epoch.
 
     Args:
         seed: the run's seed.
@@ -45,46 +46,35 @@ class StepSeeds(Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        # A hook of a batch would come after its transfer to the device, where augmentations may draw.
+        training: Any = trainer.fit_loop.epoch_loop
+        self._seed_behind_fetches(trainer, training, "train", lambda: batches_done(trainer))
+        for what, loop in (
+            ("val", training.val_loop),
+            ("val", trainer.validate_loop),
+            ("eval", trainer.test_loop),
+            ("predict", trainer.predict_loop),
+        ):
+            self._seed_behind_fetches(trainer, loop, what, lambda loop=loop: loop.batch_progress.current.ready)  # type: ignore[misc]
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         seed_step(trainer, self.seed, "epoch start", trainer.current_epoch)
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        seed_step(trainer, self.seed, "train", batches_done(trainer))
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        seed_step(trainer, self.seed, "validation start", batches_done(trainer))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         seed_step(trainer, self.seed, "epoch end", trainer.current_epoch)
 
-    def on_validation_batch_start(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        seed_step(trainer, self.seed, "val", dataloader_idx, batch_idx)
+    def _seed_behind_fetches(self, trainer: pl.Trainer, loop: Any, what: str, number: Callable[[], int]) -> None:
+        after_fetch = loop._on_after_fetch
 
-    def on_test_batch_start(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        seed_step(trainer, self.seed, "eval", dataloader_idx, batch_idx)
+        def seed() -> None:
+            after_fetch()
+            seed_step(trainer, self.seed, what, number())
 
-    def on_predict_batch_start(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        seed_step(trainer, self.seed, "predict", dataloader_idx, batch_idx)
+        loop._on_after_fetch = seed
 
 
 def seed_step(trainer: pl.Trainer, seed: int, what: str, *where: int) -> None:

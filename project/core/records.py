@@ -37,9 +37,11 @@ class Records(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["run_config"] = self.config
+        for key in (pl_module.CHECKPOINT_HYPER_PARAMS_KEY, pl.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY):
+            checkpoint.pop(key, None)  # objects, often; the config has all of it
         for board in tensorboards(trainer):
             board.flush()
-        checkpoint["event_sizes"] = {file.name: file.stat().st_size for file in _event_files(self.folder)}
+        checkpoint["event_sizes"] = {file.name: file.stat().st_size for file in event_files(self.folder)}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         from torch.utils.tensorboard.summary import hparams  # not on the way to `--help`
@@ -65,16 +67,17 @@ def tensorboards(trainer: pl.Trainer) -> "list[SummaryWriter]":
     return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
 
 
-def rewind_events(folder: Path, sizes: dict[str, int]) -> None:
+def rewind_events(files: list[Path], sizes: dict[str, int]) -> None:
     """Takes TensorBoard's files back to when a checkpoint was written: what came after it is logged once more."""
-    for file in _event_files(folder):
+    for file in files:
         if file.name in sizes:
             os.truncate(file, min(sizes[file.name], file.stat().st_size))
         else:
             file.unlink()
 
 
-def _event_files(folder: Path) -> list[Path]:
+def event_files(folder: Path) -> list[Path]:
+    """TensorBoard's files."""
     return list(folder.glob("events.out.tfevents.*"))
 
 

@@ -33,6 +33,11 @@ class Origin:
     path: Path
 
     @property
+    def step(self) -> int:
+        """The step that it was written behind."""
+        return int(self.checkpoint["global_step"])
+
+    @property
     def run(self) -> Path | None:
         """The run's folder; none for a checkpoint that was copied elsewhere."""
         return run_of(self.path).absolute() if self.path.parent.name == "checkpoints" else None

@@ -14,12 +14,25 @@ from pytorch_lightning.utilities import rank_zero_only
 from project.core.checkpoint import BEST, LAST, files_by_step
 from project.core.errors import ConfigError
 from project.core.files import link, write_text
-from project.core.records import rewind_events
+from project.core.records import event_files, rewind_events
 
 try:
     import fcntl
 except ImportError:  # Windows, where two trainings at once are not noticed
     fcntl = None  # type: ignore[assignment]
+
+# A loader's workers may outlive a process that was killed; the folder must be free all the same.
+_held: set[int] = set()
+
+
+def _close_held() -> None:
+    for opened in _held:
+        os.close(opened)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_held)
 
 _JOB = """#!/usr/bin/env bash
 # Runs {name} again, under the name {name}_rerun; further options may follow.
@@ -47,6 +60,7 @@ class RunFolder:
         self._shelved: Path | None = None
         self._made: list[Path] = []
         self._lock: int | None = None
+        self._events: list[Path] = []
 
     @rank_zero_only
     def refuse_if_taken(self, replace: bool) -> None:
@@ -57,13 +71,13 @@ class RunFolder:
             )
 
     @rank_zero_only
-    def claim(self, config: str, replace: bool, finetuned: str | None = None) -> None:
+    def claim(self, config: str, replace: bool, begins_with: tuple[str, ...] = ()) -> None:
         """Makes the folder, with config.yaml and job.sh in it; what was there goes to ROOT/.old/.
 
         Args:
             config: the whole configuration as yaml.
             replace: whether a run may be moved away.
-            finetuned: where the first weights come from.
+            begins_with: the option that says where the first weights come from, and its value.
 
         Raises:
             ConfigError: it holds a run that must not be replaced, or another process trains in it.
@@ -79,52 +93,58 @@ class RunFolder:
                 self.refuse_if_taken(replace)
                 self._shelve()
             self._make(self.path)
-            self._lock = _lock(self.path, wait=False)
+            self._hold()
         finally:
             os.close(root)
         write_text(self.path / "config.yaml", config)
-        self._write_job(finetuned)
+        self._write_job(begins_with)
 
     @rank_zero_only
-    def branch(self, checkpoint: Path) -> None:
-        """Begins the claimed folder with a checkpoint of another run."""
-        for name in (checkpoint.name, LAST):
-            link(checkpoint, self.path / "checkpoints" / name)
+    def enter(self) -> None:
+        """Takes the folder of a run that goes on; nothing in it changes before `go_on`.
+
+        Raises:
+            ConfigError: another process trains in it.
+        """
+        self._hold()
+        self._events = event_files(self.path / "event")
+
+    @rank_zero_only
+    def branch(self, checkpoint: Path, name: str) -> None:
+        """Begins the claimed folder with a checkpoint of another run, under a name of this one's."""
+        for target in (name, LAST):
+            link(checkpoint, self.path / "checkpoints" / target)
 
     @rank_zero_only
     def go_on(self, config: str, checkpoint: Path, step: int, event_sizes: dict[str, int]) -> None:
-        """Takes the folder back to when one of its checkpoints was written.
+        """Takes the entered folder back to when one of its checkpoints was written.
 
-        Checkpoints of later steps, damaged ones among them, and what TensorBoard shows of those go to RUN/.old/. Files
-        that were not finished are removed.
+        Checkpoints of later steps, damaged ones among them, go to RUN/.old/ with a copy of what TensorBoard showed.
+        Files that were not finished are removed.
 
         Args:
             config: the whole configuration as yaml, written beside the old one.
             checkpoint: what the run goes on from.
             step: its step.
             event_sizes: TensorBoard's files as they were.
-
-        Raises:
-            ConfigError: another process trains in it.
         """
-        self._lock = _lock(self.path, wait=False)
         numbers = [int(path.stem.removeprefix("config.resume")) for path in self.path.glob("config.resume*.yaml")]
         number = 1 + max(numbers, default=0)
         write_text(self.path / f"config.resume{number}.yaml", config)
-        folder, events = checkpoint.parent, self.path / "event"
+        folder = checkpoint.parent
         for unfinished in folder.glob(".*.ckpt.*"):
             unfinished.unlink()
         link(checkpoint, folder / LAST)
         later = [path for path, of in files_by_step(folder).items() if of > step]
         if later:
             shelf = self.path / ".old" / f"resume{number}"
-            shelf.mkdir(parents=True)
-            if events.is_dir():
-                shutil.copytree(events, shelf / "event")
+            (shelf / "event").mkdir(parents=True)
+            for file in self._events:
+                shutil.copy(file, shelf / "event")
             for path in [*later, folder / BEST]:
                 if path.exists() and not path.samefile(checkpoint):
                     path.rename(shelf / path.name)
-        rewind_events(events, event_sizes)
+        rewind_events(self._events, event_sizes)
 
     @rank_zero_only
     def discard(self) -> None:
@@ -142,7 +162,12 @@ class RunFolder:
         """Lets other processes have the folder."""
         if self._lock is not None:
             os.close(self._lock)
+            _held.discard(self._lock)
             self._lock = None
+
+    def _hold(self) -> None:
+        self._lock = _lock(self.path, wait=False)
+        _held.add(self._lock)
 
     def _holds_run(self) -> bool:
         return any((self.path / "checkpoints").glob("*.ckpt"))
@@ -158,7 +183,7 @@ class RunFolder:
         number = 1 + max((int(number) for number in numbers if number.isdigit()), default=0)
         self._shelved = self.path.rename(self._shelf / f"{self.path.name}.{number}")
 
-    def _write_job(self, finetuned: str | None) -> None:
+    def _write_job(self, begins_with: tuple[str, ...]) -> None:
         commit = _git("rev-parse", "HEAD").strip() or "unknown (not a git checkout)"
         difference = _difference()
         if difference:
@@ -169,7 +194,7 @@ class RunFolder:
             time=datetime.now().isoformat(" ", "seconds"),
             commit=commit,
             folder=shlex.quote(str(Path.cwd())),
-            options=f"--finetune {shlex.quote(finetuned)} " if finetuned else "",
+            options="".join(f"{shlex.quote(word)} " for word in begins_with),
         )
         write_text(self.path / "job.sh", text)
 

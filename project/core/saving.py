@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +35,16 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self.folder, self.settings, self.monitor, self.interruption = folder, settings, monitor, Interruption()
         self.scores: dict[str, float] = {}  # of the best, by the names of their files
         self._step = self._written = -1  # the last step done, and the last one that is in a file
-        self._wanted, self._exact = False, False
-        self._time = 0.0
+        self._wanted, self._exact, self._time = False, False, 0.0
+        self._logged_late = False  # what is monitored, behind the validation
+        self._state: Callable[[], dict[str, Any]] = dict
+        self._restored: dict[str, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"scores": dict(self.scores)}
+        return {"scores": dict(self.scores)} | self._state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.scores = dict(state_dict["scores"])
+        self._restored = state_dict
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -48,13 +52,17 @@ class Checkpoints(pl.callbacks.Checkpoint):
         checkpoint["resumable"] = self._exact
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._state = partial(_decided_by, trainer)
         self.interruption.listen()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._step = self._written = trainer.global_step
         self._time = time.monotonic()
-        # A run that went further before, and a branch of another run, do not have all files of the ranking.
-        self.scores = {name: score for name, score in self.scores.items() if (self.folder / name).exists()}
+        if self._restored:
+            _decide_by(trainer, self._restored)
+            # A run that went further before, and a branch of another run, do not have all files of the ranking.
+            scores: dict[str, float] = self._restored["scores"]
+            self.scores = {name: score for name, score in scores.items() if (self.folder / name).exists()}
         if self.scores:
             self._link(self.folder / next(iter(self.scores)), BEST)
         self.interruption.listen()  # again: Lightning took SIGTERM in the meantime
@@ -87,28 +95,31 @@ class Checkpoints(pl.callbacks.Checkpoint):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking:
             self._check_monitor(trainer)
-        elif not self._is_of_an_epoch(trainer):
-            self._judge(trainer)
+        elif self.monitor is not None and not self._judges_epochs(trainer):
+            if self.monitor in trainer.callback_metrics or self.monitor.startswith("val/"):
+                self._judge(trainer)
+            else:
+                self._logged_late = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        evaluations = (callback for callback in trainer.callbacks if isinstance(callback, PeriodicEvaluation))  # type: ignore[attr-defined]
-        stale = str(self.monitor).startswith("eval/") and not any(one.is_due(trainer) for one in evaluations)
-        if self._is_of_an_epoch(trainer) and not stale:
+        if self._judges_epochs(trainer):
             self._judge(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._written != trainer.global_step:
             self._write(trainer)
+            self._link(self.folder / self._file(trainer), LAST)
+            self._prune()
         if trainer.is_global_zero and (self.folder / LAST).exists() and not (self.folder / BEST).exists():
             link(self.folder / LAST, self.folder / BEST)
 
     def _is_due(self, trainer: pl.Trainer, before: int) -> bool:
         steps, epochs, done = self.settings.every_n_steps, self.settings.every_n_epochs, trainer.current_epoch + 1
-        if trainer.should_stop or 0 <= trainer.max_steps <= self._step:
+        stops = trainer.should_stop and trainer.fit_loop._can_stop_early
+        if stops or 0 <= trainer.max_steps <= self._step or (steps and self._step // steps > before // steps):
             return True
-        if steps and self._step // steps > before // steps:
-            return True
-        return trainer.is_last_batch and (done == trainer.max_epochs or (epochs > 0 and done % epochs == 0))
+        due = done == trainer.max_epochs or (epochs > 0 and done % epochs == 0) or self._judges_epochs(trainer)
+        return trainer.is_last_batch and due
 
     def _is_late(self) -> bool:
         return 0 < self.settings.save_time <= time.monotonic() - self._time
@@ -120,33 +131,42 @@ class Checkpoints(pl.callbacks.Checkpoint):
             if asked:
                 raise Interrupted(asked)
 
-    def _write(self, trainer: pl.Trainer) -> None:
-        path = self.folder / file_of_step(trainer.current_epoch, trainer.global_step)
-        trainer.save_checkpoint(path, weights_only=False)
-        self._written, self._wanted, self._time = trainer.global_step, False, time.monotonic()
-        self._link(path, LAST)
-        self._prune()
+    def _file(self, trainer: pl.Trainer) -> str:
+        """The name of what is written behind the last step; of an inexact one, a run does not go on from it."""
+        exact = file_of_step(trainer.current_epoch, self._step)
+        return exact if self._exact or self._written == self._step else exact.replace("step", "between_step")
 
-    def _is_of_an_epoch(self, trainer: pl.Trainer) -> bool:
-        """Whether what is monitored is known at the end of an epoch, and not behind a validation."""
-        part = str(self.monitor).partition("/")[0]
-        return part in ("train", "eval") or (part != "val" and not any(trainer.num_val_batches))
+    def _write(self, trainer: pl.Trainer) -> None:
+        path = self.folder / self._file(trainer)
+        trainer.save_checkpoint(path, weights_only=False)
+        if self._exact:
+            self._written, self._wanted, self._time = self._step, False, time.monotonic()
+            self._link(path, LAST)
+            self._prune()
+
+    def _judges_epochs(self, trainer: pl.Trainer) -> bool:
+        """Whether the end of this epoch, and not a validation, tells which is the best."""
+        if self.monitor is None:
+            return False
+        part = self.monitor.partition("/")[0]
+        if part == "eval":
+            evaluations = (callback for callback in trainer.callbacks if isinstance(callback, PeriodicEvaluation))  # type: ignore[attr-defined]
+            return any(evaluation.is_due(trainer) for evaluation in evaluations)
+        return part == "train" or (part != "val" and (self._logged_late or not any(trainer.num_val_batches)))
 
     def _judge(self, trainer: pl.Trainer) -> None:
         """Keeps what was written behind the last step, if it is one of the best."""
-        if self.monitor is None:
-            return
-        value = trainer.callback_metrics.get(self.monitor)
-        if value is None:
+        assert self.monitor is not None
+        if self.monitor not in trainer.callback_metrics:
             raise self._unknown([*trainer.callback_metrics])
+        value = trainer.strategy.broadcast(float(trainer.callback_metrics[self.monitor]))
         sign = 1 if self.settings.mode == "min" else -1
-        ranks = {name: sign * score for name, score in self.scores.items()}
-        name = file_of_step(trainer.current_epoch, trainer.global_step)
-        ranks[name] = sign * float(value)
+        name = self._file(trainer)
+        ranks = {name: sign * score for name, score in (self.scores | {name: value}).items()}
         kept = sorted((name for name in ranks if not math.isnan(ranks[name])), key=ranks.__getitem__)
         kept = kept[: self.settings.best]
         if name in kept:
-            if self._written != trainer.global_step:
+            if self._written != self._step:
                 self._write(trainer)
             self.scores = {name: sign * ranks[name] for name in kept}
             self._link(self.folder / kept[0], BEST)
@@ -170,8 +190,9 @@ class Checkpoints(pl.callbacks.Checkpoint):
     @rank_zero_only
     def _prune(self) -> None:
         """Removes what is neither one of the newest nor one of the best; the new one stands already."""
-        files = list(files_by_step(self.folder))
-        for path in files[self.settings.keep :] if self.settings.keep >= 0 else ():
+        newest = list(files_by_step(self.folder))
+        old = newest[self.settings.keep :] if self.settings.keep >= 0 else []
+        for path in [*old, *self.folder.glob("*_between_*.ckpt")]:
             if path.name not in self.scores:
                 path.unlink(missing_ok=True)
 
@@ -198,6 +219,18 @@ def monitored(settings: Checkpoint, evaluation: Evaluation, val_sets: list[str] 
     if monitor is not None and monitor.startswith("val/") and val_sets == []:
         return None  # there is no validation
     return monitor
+
+
+def _decided_by(trainer: pl.Trainer) -> dict[str, Any]:
+    """What others decide by at the end of an epoch: the values logged last, and whether the run is to stop."""
+    values = {name: value.detach().cpu() for name, value in trainer.callback_metrics.items()}
+    return {"values": values, "stops": trainer.should_stop}
+
+
+def _decide_by(trainer: pl.Trainer, state: dict[str, Any]) -> None:
+    device = trainer.strategy.root_device
+    trainer._logger_connector._callback_metrics |= {name: value.to(device) for name, value in state["values"].items()}
+    trainer.should_stop = trainer.should_stop or state["stops"]
 
 
 def _greatest(trainer: pl.Trainer, *values: int) -> list[int]:

@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.profilers import Profiler
 
 from project.core.arguments import Arguments
+from project.core.beginning import Beginning
 from project.core.checkpoint import WholeFiles, load_weights
 from project.core.config import Config
 from project.core.datamodule import DataModule
@@ -27,7 +28,7 @@ from project.core.progress_bar import Bar, EpochLines, on_terminal
 from project.core.randomness import StepSeeds, seed_run
 from project.core.records import Curves, Records
 from project.core.results import Results
-from project.core.resume import Origin, load_matching
+from project.core.resume import Origin
 from project.core.run_folder import RunFolder
 from project.core.saving import Checkpoints, monitored
 from project.core.settings import Settings
@@ -107,7 +108,9 @@ class Stages(LightningCLI):
         self.stack.enter_context(logging_to(settings.log_level))
         self.folder = RunFolder(settings.root, settings.name)
         if self.arguments.stage == "fit":
-            self._check_start(settings)
+            replace = self.arguments.replace or settings.replace
+            self.beginning = Beginning(self.folder, self.text, replace, self.arguments, self.origin)
+            self.beginning.check(tries=bool(settings.trainer.fast_dev_run))
 
     def after_instantiate_classes(self) -> None:
         if isinstance(self.datamodule, DataModule):
@@ -144,7 +147,7 @@ class Stages(LightningCLI):
         except (MisconfigurationException, ValueError, TypeError) as error:
             raise ConfigError(f"trainer: {error}") from error
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
-            trainer.strategy.checkpoint_io = WholeFiles()
+            trainer.strategy.checkpoint_io = self.beginning.files() if fits else WholeFiles({})
         trainer.fit_loop = FitLoop(trainer)
         return trainer
 
@@ -155,29 +158,20 @@ class Stages(LightningCLI):
             self._check_evaluation(model, datamodule)
         if settings.trainer.fast_dev_run:
             logger.info("trainer.fast_dev_run: nothing is saved")
-            self._finetune(model)
+            self.beginning.load(model)
             self.trainer.fit(model, datamodule)
             return
-        if self.origin is not None:
-            load_weights(
-                model, self.origin.checkpoint, self.origin.path
-            )  # refuses another net, before anything is written
-        self._enter_folder(settings)
+        self.beginning.enter(model, datamodule, self.trainer)
         self.stack.callback(self.folder.release)
         self.stack.enter_context(logging_to_file(self.folder.path / "log.txt"))
         logger.info(f"the run's folder is {self.folder.path}")
-        path = self.origin.path if self.origin else None
         try:
-            self._finetune(model)
-            self.trainer.fit(model, datamodule, ckpt_path=path, weights_only=True)
+            self.beginning.load(model)
+            self.trainer.fit(model, datamodule, ckpt_path=self.beginning.path, weights_only=True)
         except Exception as error:
-            if is_mistake(error) and self.trainer.global_step == 0:
+            if is_mistake(error) and self.trainer.global_step in (0, self.beginning.step):
                 self.folder.discard()
             raise
-
-    def _finetune(self, model: pl.LightningModule) -> None:
-        if "finetune" in self.arguments.options:
-            load_matching(model, Path(self.arguments.options["finetune"]))
 
     def validate(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
         """Losses and metrics of a checkpoint on the val sets."""
@@ -199,40 +193,12 @@ class Stages(LightningCLI):
         load_weights(model, self.trained.checkpoint, self.trained.path)
         logger.info(f"weights of {self.trained.path}")
 
-    def _check_start(self, settings: Any) -> None:
-        """Refuses to begin, or to go on, where a run would be lost."""
-        if settings.trainer.fast_dev_run:
-            if self.origin is not None:
-                raise ConfigError("--resume goes on with a run; trainer.fast_dev_run only tries the code")
-            return
-        finetuned = Path(self.arguments.options.get("finetune", "/")).absolute()
-        if self.folder.path in (finetuned, *finetuned.parents):
-            raise ConfigError(f"--finetune begins another run than {self.folder.path}: take another --name")
-        if not self._goes_on():
-            self.folder.refuse_if_taken(self._replaces(settings))
-
     def _check_evaluation(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
         if not (isinstance(model, SupervisedModule) and isinstance(datamodule, DataModule)):
             raise ConfigError(
                 "evaluation while training needs a SupervisedModule and a DataModule, or classes of these"
             )
         datamodule.check("eval", self.trainer)
-
-    def _goes_on(self) -> bool:
-        """Whether the run that is resumed lies in this very folder."""
-        return self.origin is not None and self.origin.run == self.folder.path
-
-    def _enter_folder(self, settings: Any) -> None:
-        if self.origin is not None and self._goes_on():
-            step, sizes = self.origin.checkpoint["global_step"], self.origin.checkpoint.get("event_sizes", {})
-            self.folder.go_on(self.text, self.origin.path, step, sizes)
-            return
-        self.folder.claim(self.text, self._replaces(settings), self.arguments.options.get("finetune"))
-        if self.origin is not None:
-            self.folder.branch(self.origin.path)
-
-    def _replaces(self, settings: Any) -> bool:
-        return self.arguments.replace or settings.replace
 
     def _loggers(self, given: Any) -> list[Logger] | bool:
         """What the yaml names, and TensorBoard beside it; none for `trainer.logger: false`."""
@@ -246,6 +212,7 @@ class Stages(LightningCLI):
     def _fit_callbacks(self, settings: Any, trainer: dict[str, Any]) -> list[Callback]:
         folder = self.folder.path
         callbacks: list[Callback] = [
+            *self.beginning.callbacks(),
             Records(self.text, folder / "event"),
             EpochLines("DEBUG" if on_terminal() else "INFO"),
         ]

@@ -27,20 +27,17 @@ class Stream(IterableDataset[Any]):
         self.collate: Callable[[Any], Any] = getattr(dataset, "collate", default_collate)
         self.stateful = hasattr(dataset, "state_dict") and hasattr(dataset, "load_state_dict")
         self.epoch, self.taken = 0, 0
-        self._begun = False
         self._state: State | None = None
 
     def start_at(self, epoch: int, state: State | None) -> None:
-        """What the next iteration begins with; workers that persist count the epochs after it themselves."""
-        self.epoch, self._begun, self._state = epoch, False, state
+        """What the next iteration begins with; without a state it is left to the dataset where that is."""
+        self.epoch, self._state = epoch, state
 
     def __iter__(self) -> Iterator[Any]:
-        self.epoch += self._begun
-        self._begun, self.taken = True, 0
+        self.taken = 0
         if self._state is not None:
             self.taken = self._state["taken"]
             self.dataset.load_state_dict(self._state["dataset"])
-            self._state = None
         info = get_worker_info()
         worker = info.id if info else 0
         samples = iter(self.dataset)
@@ -66,27 +63,41 @@ class Stream(IterableDataset[Any]):
 
 
 class StreamLoader(DataLoader[Any]):
-    """A loader of a stream. Its state is that behind the last batch trained on, however many were fetched ahead."""
+    """A loader of a stream, which goes on behind the last batch trained on, however many were fetched ahead.
+
+    That is so in a resumed run, and in the next epoch where the one before ended within the stream.
+
+    Args:
+        stream: the stream.
+        position: where training stands.
+        arguments: of torch's DataLoader; workers begin anew in each epoch, since they get the state when they begin.
+    """
 
     def __init__(self, stream: Stream, position: Position, **arguments: Any) -> None:
+        if arguments.get("num_workers"):
+            arguments["persistent_workers"] = False
         super().__init__(stream, collate_fn=stream.collate_with_state, **arguments)
         self.stream, self.position = stream, position
-        self._states: dict[int, State | None] = {}
-        self._resumed: State | None = None
+        self._states: dict[int, State | None] = {}  # by the batches that the run has behind it then
+        self._exhausted = False
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # DataLoader's own is wrapped
-        epoch, done = self.position()
-        self.stream.start_at(epoch, self._resumed)
-        self._resumed, self._states = None, {}
-        for number, (batch, state) in enumerate(super().__iter__(), start=done + 1):
-            done = self.position()[1]
-            self._states = {old: kept for old, kept in self._states.items() if old >= done} | {number: state}
+        position = self.position()
+        state = None if self._exhausted else self._states.get(position.total)
+        self.stream.start_at(position.epoch, state)
+        self._exhausted = False
+        self._states = {position.total: state}
+        for number, (batch, reached) in enumerate(super().__iter__(), start=position.total + 1):
+            done = self.position().total
+            self._states = {old: kept for old, kept in self._states.items() if old >= done} | {number: reached}
             yield batch
+        self._exhausted = True
 
     def state_dict(self) -> State:
         """The stream's state, empty where it has none."""
-        return self._states.get(self.position()[1]) or {}
+        return self._states.get(self.position().total) or {}
 
     def load_state_dict(self, state: State) -> None:
-        """Goes on from a state."""
-        self._resumed = state or None
+        """Goes on from a state, once training stands where it was saved."""
+        self._states = {self.position().total: state or None}
+        self._exhausted = False

@@ -20,6 +20,13 @@ class FitLoop(_FitLoop):
         super().__init__(trainer, old.min_epochs, old.max_epochs)
         self.epoch_loop = EpochLoop(trainer, old.min_steps, old.max_steps)
 
+    def run(self) -> None:
+        if self.is_resuming and self._data_fetcher is not None:
+            # Whoever asked for the length of the run had the loaders begin before it was known where the run stands.
+            self._data_fetcher.teardown()
+            self._combined_loader = None
+        super().run()
+
     @property
     def done(self) -> bool:
         return not self.epoch_loop.restarting and super().done
@@ -32,6 +39,10 @@ class EpochLoop(_TrainingEpochLoop):
     epoch's end. Here Checkpoints are written behind a batch, when all of it is logged and nothing of what follows has
     begun, and a resumed run takes up its work at that very place.
     """
+
+    @property
+    def done(self) -> bool:
+        return not self.restarting and super().done
 
     def reset(self) -> None:
         if not self.restarting:

@@ -71,7 +71,7 @@ def test_the_first_non_finite_value_stops_the_run(
     assert says in ran.err
     assert "Traceback" not in ran.err
     assert says in (tmp_path / "experiments/debug/tiny/log.txt").read_text()
-    saved = tmp_path / "experiments/debug/tiny/checkpoints/non_finite.ckpt"
+    saved = tmp_path / "experiments/debug/tiny/non_finite.ckpt"
     assert f"the weights before it are in {saved}" in ran.err
     assert torch.load(saved, weights_only=True)["global_step"] == int(says[5])
 
@@ -86,7 +86,7 @@ def test_where_the_operation_was_called(cli: Cli, tiny: Callable[..., str]) -> N
 def test_the_weights_before_it_are_loaded(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     config = tiny({"model": {"net": {"type": "tests.core.test_debugging.Root"}}})
     assert cli("fit", "--config", config, "--config", DEBUG).code == 1
-    weights = project.load(tmp_path / "experiments/debug/tiny").net.state_dict()
+    weights = project.load(tmp_path / "experiments/debug/tiny/non_finite.ckpt").net.state_dict()
     assert all(value.isfinite().all() for value in weights.values())
 
 
@@ -112,7 +112,7 @@ def test_a_healthy_run_is_not_changed(cli: Cli, tiny: Callable[..., str], tmp_pa
     plain, debugged = (project.load(tmp_path / "experiments" / name).state_dict() for name in ("tiny", "debug/tiny"))
     assert all(torch.equal(plain[name], debugged[name]) for name in plain)
     assert not torch.is_anomaly_enabled()
-    assert not (tmp_path / "experiments/debug/tiny/checkpoints/non_finite.ckpt").exists()
+    assert not (tmp_path / "experiments/debug/tiny/non_finite.ckpt").exists()
 
 
 def test_a_batch_that_is_not_finite_is_named(cli: Cli, tiny: Callable[..., str]) -> None:

@@ -10,6 +10,7 @@ import pytest
 import project.core.datamodule
 import project.core.fetch
 import project.core.randomness
+from project.core.order import Place
 from tests.conftest import Cli
 from tests.exactness import differing, outcome
 from tests.modules.test_gan import GAN
@@ -80,7 +81,7 @@ def test_from_every_single_step(workers: str, train: Train, resume: Resume) -> N
 
 # One at a time: a run is the same again only with all three. Without workers the fetch's seeds reach the step, too.
 SEEDS = {
-    "order": (project.core.datamodule.DataModule, "_position", lambda self: (0, 0)),
+    "order": (project.core.datamodule.DataModule, "_position", lambda self: Place()),
     "fetch": (project.core.fetch, "seed_all", lambda *parts: None),
     "step": (project.core.randomness, "seed_step", lambda *parts: None),
 }

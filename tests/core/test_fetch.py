@@ -7,7 +7,7 @@ from torch.utils.data import Dataset
 
 from project.core.errors import ConfigError
 from project.core.fetch import Fetch, build_loader, shorten
-from project.core.order import Request
+from project.core.order import Place, Request
 from project.datasets.digits import Digits
 from tests.core.random_rooms import Noisy, NoisyBatches
 from tests.core.rooms import BrokenDataset, Collated, Counted, Stream
@@ -93,7 +93,9 @@ def test_processes_get_their_rows(count: int, dataset: Any, training: bool) -> N
 @pytest.mark.parametrize("workers", [0, 2])
 def test_training_is_shuffled_anew_in_each_epoch(workers: int) -> None:
     position = [0, 0]
-    loader = build_loader(Counted(10), "data.train", 4, 0, True, position=lambda: (position[0], 0), num_workers=workers)
+    loader = build_loader(
+        Counted(10), "data.train", 4, 0, True, position=lambda: Place(position[0], 0), num_workers=workers
+    )
     batches = [batch["index"].tolist() for batch in loader]
     assert [len(batch) for batch in batches] == [4, 4]
     assert batches == [batch["index"].tolist() for batch in loader]

@@ -7,7 +7,7 @@ from math import factorial
 import numpy as np
 import pytest
 
-from project.core.order import Batches, Permutation
+from project.core.order import Batches, Permutation, Place
 from project.core.randomness import derive
 
 
@@ -49,7 +49,7 @@ def test_an_order_depends_on_seed_and_epoch_alone() -> None:
     first = indices(Batches(20, 4, seed=1, shuffle=True))
     assert indices(Batches(20, 4, seed=1, shuffle=True)) == first
     assert indices(Batches(20, 4, seed=2, shuffle=True)) != first
-    second = indices(Batches(20, 4, seed=1, shuffle=True, position=lambda: (1, 0)))
+    second = indices(Batches(20, 4, seed=1, shuffle=True, position=lambda: Place(1, 0)))
     assert second != first
     for epoch in (first, second):
         assert sorted(index for batch in epoch for index in batch) == list(range(20))
@@ -64,10 +64,10 @@ def test_training_drops_the_incomplete_batch_and_evaluation_keeps_it() -> None:
 @pytest.mark.parametrize("batch_size", [3, 5000])
 def test_it_begins_where_the_run_stands(batch_size: int) -> None:
     length = 12 * batch_size
-    whole = list(Batches(length, batch_size, seed=0, shuffle=True, position=lambda: (3, 0)))
+    whole = list(Batches(length, batch_size, seed=0, shuffle=True, position=lambda: Place(3, 0)))
     for done in (1, 7, 12):
         assert (
-            list(Batches(length, batch_size, seed=0, shuffle=True, position=lambda done=done: (3, done)))
+            list(Batches(length, batch_size, seed=0, shuffle=True, position=lambda done=done: Place(3, done)))
             == whole[done:]
         )  # type: ignore[misc]
 
@@ -85,10 +85,19 @@ def test_processes_share_the_same_batches(processes: int, shuffle: bool) -> None
 
 
 def test_an_order_of_the_datasets_own() -> None:
-    batches = Batches(4, 2, seed=3, shuffle=True, order=lambda seed, epoch: [seed, epoch, 0], position=lambda: (2, 0))
+    batches = Batches(
+        4, 2, seed=3, shuffle=True, order=lambda seed, epoch: [seed, epoch, 0], position=lambda: Place(2, 0)
+    )
     assert (indices(batches), len(batches)) == ([[3, 2]], 1)
     unshuffled = Batches(4, 2, seed=3, shuffle=False, order=lambda seed, epoch: [seed])
     assert indices(unshuffled) == [[0, 1], [2, 3]]
+
+
+def test_an_order_whose_length_depends_on_the_epoch() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        return list(range(8 // (1 + epoch)))
+
+    assert [len(indices(Batches(8, 2, 0, True, order, position=lambda e=e: Place(e)))) for e in (0, 1, 3)] == [4, 2, 1]  # type: ignore[misc]
 
 
 def test_a_hundred_million_samples_need_no_memory_and_no_wait() -> None:

@@ -1,4 +1,5 @@
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,12 +28,13 @@ def run(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> Path:
 
 def damage(path: Path, how: str) -> None:
     content = bytearray(path.read_bytes())
+    largest = max(zipfile.ZipFile(path).infolist(), key=lambda record: record.file_size)
     if how == "truncated":
         content = content[: len(content) // 2]
     elif how == "empty":
         content = bytearray()
     else:
-        content[len(content) // 2] ^= 1
+        content[largest.header_offset + 200 + largest.file_size // 2] ^= 1
     path.write_bytes(content)
 
 
