@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning import Callback
 from torch import Tensor, nn
 
+from project.core.module import SupervisedModule
 from project.models.base import Model
 from tests.core.rooms import Counted, Stream
 
@@ -47,6 +48,36 @@ class Dropped(Model):
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         return {"logits": self.layers(image)}
+
+
+class Drawing(SupervisedModule):
+    """Draws wherever Lightning lets it."""
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return batch | {"image": batch["image"] + torch.rand(1)}
+
+    def on_train_epoch_start(self) -> None:
+        self.log("drawn/train", torch.rand(1))
+
+    def on_validation_epoch_start(self) -> None:
+        super().on_validation_epoch_start()
+        self.log("drawn/val", torch.rand(1))
+
+    def on_train_epoch_end(self) -> None:
+        self.log("drawn/end", torch.rand(1))
+
+
+class StopAt(Callback):
+    """Asks for the end behind a step; at once where that was done before."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop |= self.step == 0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        trainer.should_stop |= trainer.global_step == self.step
 
 
 class Trace(Callback):

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import project.core.datamodule
 import project.core.fetch
 import project.core.randomness
 from project.core.order import Place
-from tests.conftest import Cli
+from tests.conftest import TINY, Cli
 from tests.exactness import differing, outcome
 from tests.modules.test_gan import GAN
 from tests.modules.test_mean_teacher import TEACHER
@@ -126,7 +127,47 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "batches fetched in one call": {"data": {"train": {"type": "tests.core.random_rooms.NoisyBatches", "length": 42}}},
     "two optimizers": {"model": GAN | {"clip": {"value": 0.1, "warmup_epochs": 1}}, "data": {"val": None}},
     "mean teacher": {"model": TEACHER | {"net": RANDOM["model"]["net"]}},
+    "a schedule over the whole run": {
+        "model": {"scheduler": {"type": "WarmupCosine", "warmup": 2}},
+        "data": {"num_workers": 1},
+    },
+    "what training logged decides": {
+        "model": {
+            "scheduler": {"type": "ReduceLROnPlateau", "monitor": "train/sum", "patience": 0},
+            "interval": "epoch",
+        },
+        "data": {"val": None},
+        "checkpoint": {"monitor": "train/sum"},
+        "trainer": {
+            "max_epochs": 6,
+            "callbacks": [{"type": "EarlyStopping", "monitor": "train/sum", "mode": "max", "patience": 1}],
+        },
+    },
+    "a validation before the end decides": {
+        "model": {"scheduler": {"type": "ReduceLROnPlateau", "monitor": "val/sum", "patience": 0}, "interval": "epoch"},
+        "trainer": {"val_check_interval": 2},
+    },
+    "a stop within an epoch": {"trainer": {"callbacks": [{"type": "tests.core.random_rooms.StopAt", "step": 7}]}},
+    "a stop that waits for an epoch": {
+        "trainer": {
+            "max_epochs": 5,
+            "min_epochs": 3,
+            "callbacks": [{"type": "tests.core.random_rooms.StopAt", "step": 3}],
+        }
+    },
+    "hooks that draw": {
+        "model": TINY["model"] | RANDOM["model"] | {"type": "tests.core.random_rooms.Drawing"},
+        "data": {"num_workers": 1},
+    },
     "frozen epochs": {"trainer": {"overfit_batches": 3}, "data": {"val": None}},
+    "part of a stateful stream": {
+        "data": {"train": {"type": "tests.core.random_rooms.NoisyStream", "length": 100}},
+        "trainer": {"limit_train_batches": 3},
+    },
+    "part of a stateful stream in a worker": {
+        "data": {"train": {"type": "tests.core.random_rooms.NoisyStream", "length": 100}, "num_workers": 1},
+        "trainer": {"limit_train_batches": 3},
+    },
     "stateful stream": {"data": {"train": {"type": "tests.core.random_rooms.NoisyStream", "length": 42}}},
     "stateful stream in a worker": {
         "data": {"train": {"type": "tests.core.random_rooms.NoisyStream", "length": 42}, "num_workers": 1}
@@ -147,6 +188,14 @@ def test_with_other_workers(train: Train, resume: Resume) -> None:
     for checkpoint, workers in zip(checkpoints(whole)[1::3], ("0", "1", "2"), strict=True):
         places = resume(whole, checkpoint, "--data.num_workers", workers)
         assert places == [], checkpoint.name
+
+
+def test_a_run_that_is_told_to_stop_at_once_ends(train: Train, resume: Resume, cli: Cli, tmp_path: Path) -> None:
+    whole = train()
+    stop = "[{type: tests.core.random_rooms.StopAt, step: 0}]"
+    assert resume(whole, checkpoints(whole)[2], "--trainer.callbacks", stop) != []
+    saved = torch.load(tmp_path / "experiments/tiny/checkpoints/last.ckpt", weights_only=True)
+    assert saved["global_step"] == 3
 
 
 def test_a_finished_run_stays_as_it_is(train: Train, resume: Resume) -> None:

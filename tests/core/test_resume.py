@@ -28,12 +28,12 @@ def run(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> Path:
 
 def damage(path: Path, how: str) -> None:
     content = bytearray(path.read_bytes())
-    largest = max(zipfile.ZipFile(path).infolist(), key=lambda record: record.file_size)
     if how == "truncated":
         content = content[: len(content) // 2]
     elif how == "empty":
         content = bytearray()
     else:
+        largest = max(zipfile.ZipFile(path).infolist(), key=lambda record: record.file_size)
         content[largest.header_offset + 200 + largest.file_size // 2] ^= 1
     path.write_bytes(content)
 
@@ -161,6 +161,36 @@ def test_another_name_is_a_branch(run: Path, cli: Cli, tmp_path: Path) -> None:
     assert (ran.code, ran.err.count("holds a run already")) == (2, 1)
 
 
+def test_a_branch_knows_the_best_of_where_it_began(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    """The net is ruined after the first epoch: the best stays the first, also in a branch of a copied checkpoint."""
+    optimizer = {"optimizer": {"type": "SGD", "lr": 1.0}, "scheduler": {"type": "ExponentialLR", "gamma": 1e9}}
+    trainer = {"max_epochs": 3, "limit_train_batches": 8}
+    monitor = {"monitor": "val/accuracy", "mode": "max"}
+    assert cli("fit", "--config", tiny({"model": optimizer, "trainer": trainer, "checkpoint": monitor})).code == 0
+    shutil.copy(tmp_path / "experiments/tiny/checkpoints/best.ckpt", tmp_path / "copied.ckpt")
+    ran = cli("fit", "--resume", "copied.ckpt", "--name", "branch")
+    assert ran.code == 0, ran.err
+    branch = tmp_path / "experiments/branch"
+    steps = [
+        torch.load(branch / f"checkpoints/{name}.ckpt", weights_only=True)["global_step"] for name in ("best", "last")
+    ]
+    assert steps == [8, 24]
+    assert f"--resume {tmp_path}/copied.ckpt " in (branch / "job.sh").read_text()
+
+
+def test_a_mistake_on_the_way_changes_nothing(run: Path, cli: Cli, tmp_path: Path) -> None:
+    """Too few samples for a batch is found when the loader is built."""
+    early = str(run / "checkpoints/epoch_0000_step_000003.ckpt")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "log.txt"}
+    for argv in ((early,), (str(run),), (early, "--name", "branch")):
+        ran = cli("fit", "--resume", *argv, "--data.batch_size", "5000")
+        assert (ran.code, ran.err.count("not one whole batch")) == (2, 1)
+        for path, content in before.items():
+            assert path.read_bytes() == content
+        assert not list(run.glob("config.resume*"))
+    assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["tiny"]
+
+
 def test_a_copied_checkpoint_does_not_overwrite_the_run(run: Path, cli: Cli, tmp_path: Path) -> None:
     shutil.copy(run / "checkpoints/epoch_0000_step_000003.ckpt", tmp_path / "copied.ckpt")
     ran = cli("fit", "--resume", "copied.ckpt")
@@ -246,5 +276,8 @@ def test_weights_of_a_bare_net(tmp_path: Path, run: Path) -> None:
     load_matching(module, tmp_path / "net.pt")
     assert all(torch.equal(value, source[name]) for name, value in weights(module).items())
     torch.save({"model": {"other": torch.zeros(1)}}, tmp_path / "other.pt")
+    (tmp_path / "text.pt").write_text("abc: def\n")
+    with pytest.raises(ConfigError, match="is damaged or no checkpoint"):
+        load_matching(module, tmp_path / "text.pt")
     with pytest.raises(ConfigError, match="none of its 1 tensors has a name and shape of this model"):
         load_matching(module, tmp_path / "other.pt")

@@ -1,17 +1,22 @@
 import errno
 import json
+import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from pytorch_lightning import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from project.core.checkpoint import WholeFiles, find_resumable
-from tests.conftest import Cli
+from project.core.module import SupervisedModule
+from tests.conftest import TINY, Cli
 
 
 def test_best_is_the_best_and_last_the_last(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
@@ -180,3 +185,90 @@ def test_what_is_monitored_is_looked_for(cli: Cli, tiny: Callable[..., str]) -> 
     ran = cli("fit", "--config", tiny(), "--checkpoint.monitor", "val/accuracyy")
     assert ran.code == 2
     assert "error: checkpoint.monitor: nothing is called 'val/accuracyy'; did you mean 'val/accuracy'?" in ran.err
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {
+            "evaluation": {"every_n_epochs": 1},
+            "checkpoint": {"monitor": "eval/sum", "every_n_epochs": 0, "keep": 1},
+            "data": {"val": None},
+        },
+        {
+            "checkpoint": {"keep": 2},
+            "trainer": {"limit_train_batches": 9, "accumulate_grad_batches": 4, "val_check_interval": 5},
+        },
+    ],
+    ids=["judged at an epoch's end", "judged while batches are accumulated"],
+)
+def test_what_no_run_goes_on_from_pushes_nothing_out(
+    settings: dict[str, Any], cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    trainer = {"max_epochs": 4, "callbacks": [{"type": "tests.core.random_rooms.Strike"} | STRIKE]}
+    config = tiny(settings | {"trainer": settings.get("trainer", {}) | trainer})
+    assert cli("fit", "--config", config).code == 1
+    assert find_resumable(tmp_path / "experiments/tiny")[1]["epoch"] >= 1
+    ran = cli("fit", "--config", config, "--resume", "auto")
+    assert ran.code == 0, ran.err
+    assert len(list((tmp_path / "experiments/tiny/checkpoints").glob("*between*"))) <= 1
+
+
+STRIKE = {"hook": "on_train_epoch_end", "count": 3, "what": "exception"}
+
+
+def test_what_could_not_be_read_again_is_not_written(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    callbacks = [{"type": "tests.core.test_saving.Numbers"}]
+    ran = cli("fit", "--config", tiny({"trainer": {"callbacks": callbacks}}))
+    assert ran.code == 2
+    assert "the checkpoint's callbacks.Numbers holds numpy" in ran.err
+    assert names(tmp_path) == []
+
+
+class Numbers(Callback):
+    """Keeps what is no plain data."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"x": np.float64(1.5)}
+
+
+def test_hyper_parameters_of_the_users_are_left_out(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    ran = cli("fit", "--config", tiny({"model": TINY["model"] | {"type": "tests.core.test_saving.Recorded"}}))
+    assert ran.code == 0, ran.err
+    assert "hyper_parameters" not in torch.load(tmp_path / "experiments/tiny/checkpoints/last.ckpt", weights_only=True)
+
+
+class Recorded(SupervisedModule):
+    """Records its own arguments, objects among them."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.save_hyperparameters()
+
+
+def test_a_file_system_that_cannot_sync_a_folder(
+    cli: Cli, tiny: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def refuse(opened: int) -> None:
+        if stat.S_ISDIR(os.fstat(opened).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(opened)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    assert cli("fit", "--config", tiny()).code == 0
+
+
+def test_a_value_logged_behind_the_validation(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    config = tiny({"model": TINY["model"] | {"type": "tests.core.test_saving.Late"}, "trainer": {"max_epochs": 3}})
+    ran = cli("fit", "--config", config, "--checkpoint.monitor", "late")
+    assert ran.code == 0, ran.err
+    assert torch.load(tmp_path / "experiments/tiny/checkpoints/best.ckpt", weights_only=True)["epoch"] == 1
+
+
+class Late(SupervisedModule):
+    """Logs at the end of an epoch: least in the second."""
+
+    def on_train_epoch_end(self) -> None:
+        self.log("late", float((self.current_epoch - 1) ** 2))
