@@ -180,6 +180,9 @@ def load_weights(module: torch.nn.Module, checkpoint: dict[str, Any], path: Path
     Raises:
         ConfigError: the checkpoint is of another net.
     """
+    floats = [value for value in checkpoint["state_dict"].values() if value.is_floating_point()]
+    if floats and all(value.dtype is torch.float64 for value in floats):
+        module.double()  # trained under 64-true, and rounded otherwise
     try:
         module.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:

@@ -23,10 +23,11 @@ EVERY: dict[str, Any] = RANDOM | {
         {},
         {"trainer": {"callbacks": [{"type": "EMAWeightAveraging", "decay": 0.9}]}},
         {"trainer": {"precision": "bf16-mixed"}},
+        {"trainer": {"precision": "64-true"}},
         {"data": {"eval": {"type": "tests.core.random_rooms.NoisyBatches", "length": 11}}},
         {"data": {"num_workers": 1}},
     ],
-    ids=["plain", "EMA", "bf16", "batches fetched in one call", "a worker"],
+    ids=["plain", "EMA", "bf16", "float64", "batches fetched in one call", "a worker"],
 )
 def test_the_figures_of_the_stage_test(
     over: dict[str, Any], cli: Cli, tiny: Callable[..., str], tmp_path: Path
