@@ -179,7 +179,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def test_from_within_an_epoch_and_from_its_end(variant: str, train: Train, resume: Resume) -> None:
     whole = train(VARIANTS[variant])
     found = checkpoints(whole)
-    for checkpoint in {found[1], found[len(found) // 2 - 1], found[-1]}:
+    for checkpoint in (found[1], found[len(found) // 2 - 1]):
         assert resume(whole, checkpoint) == [], checkpoint.name
 
 
