@@ -17,6 +17,7 @@ from project.core.arguments import Arguments
 from project.core.checkpoint import WholeFiles, file_of_step, load_weights
 from project.core.datamodule import DataModule
 from project.core.errors import ConfigError
+from project.core.records import rounding
 from project.core.resume import Origin, load_matching
 from project.core.run_folder import RunFolder
 
@@ -78,6 +79,11 @@ class Beginning:
         """
         if self.origin is not None:
             load_weights(model, self.origin.checkpoint, self.origin.path)
+            epoch, before = self.origin.checkpoint["epoch"], self.origin.checkpoint.get("rounding", {})
+            logger.info(f"goes on behind step {self.step}, in epoch {epoch}: {self.origin.path}")
+            for what, now in rounding().items():
+                if before.get(what, now) != now:
+                    logger.warning(f"the run had {before[what]} {what} and has {now}: its sums are rounded otherwise")
             self.origin.checkpoint = {}  # Lightning gets it from `files`, and lets it go
             _say_what_is_not_exact(datamodule, trainer)
         if self.goes_on:

@@ -19,6 +19,7 @@ from project.core.errors import ConfigError, Stopped, did_you_mean, listing
 from project.core.files import whole
 
 BEST, LAST = "best.ckpt", "last.ckpt"
+_UNSAFE = re.compile(r"(?<=GLOBAL )[\w.]+")
 _STEP = re.compile(r"epoch_\d+_step_(\d+)\.ckpt")
 
 
@@ -106,10 +107,13 @@ def read_plain(path: Path) -> Any:
         if zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip():  # torch itself does not look at the checksums
             raise ValueError("a checksum is wrong")
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0].partition("This file can still be loaded")[0].strip()
-        raise ConfigError(f"checkpoint {path} holds more than plain data and was not loaded\n{reason}") from error
     except Exception as error:  # whatever bytes that are no pickle lead to
+        unsafe = _UNSAFE.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if unsafe:
+            raise ConfigError(
+                f"checkpoint {path} holds more than plain data and was not loaded\n"
+                f"{unsafe[0]} is no tensor, number or text"
+            ) from error
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ConfigError(f"checkpoint {path} cannot be read: it is damaged or no checkpoint ({what})") from error
 

@@ -1,5 +1,6 @@
 """The LightningDataModule of the engine."""
 
+import atexit
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from project.core.errors import ConfigError, note_where
 from project.core.fetch import Batch, build_loader
-from project.core.interruption import leave_signals_to_the_main_process
+from project.core.interruption import end_workers, leave_signals_to_the_main_process
 from project.core.order import Place
 from project.core.randomness import batches_done
 from project.core.stream import StreamLoader
@@ -58,6 +59,8 @@ class DataModule(pl.LightningDataModule):
             raise ConfigError(f"data.batch_size is {batch_size}; it must be at least 1")
         if num_workers < 0:
             raise ConfigError(f"data.num_workers is {num_workers}; it must be at least 0")
+        if prefetch_factor is not None and prefetch_factor < 1:
+            raise ConfigError(f"data.prefetch_factor is {prefetch_factor}; it must be at least 1")
         self.sets: dict[str, Sets] = {
             "train": {"": train} if train else {},
             "val": val or {},
@@ -117,6 +120,8 @@ class DataModule(pl.LightningDataModule):
         if self.num_workers:
             workers |= {"prefetch_factor": self.prefetch_factor, "persistent_workers": self.persistent_workers}
             workers["worker_init_fn"] = leave_signals_to_the_main_process
+            atexit.unregister(end_workers)
+            atexit.register(end_workers)
         training = part == "train"
         share = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         position = self._position if training else Place

@@ -1,5 +1,6 @@
 """Signals that ask a training to end: it does so when nothing is lost by it."""
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -59,3 +60,10 @@ def leave_signals_to_the_main_process(worker: int) -> None:
     """For a loader's workers: what is sent to all processes of a run must not end those that it still needs."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def end_workers() -> None:
+    """At the exit of the main process: ends the workers that are left, which ignore Python's own way of doing so."""
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()

@@ -22,6 +22,7 @@ _SILENT = (
     "across ranks is zero",
     "isinstance(treespec, LeafSpec)",
     "`Trainer.fit` stopped",
+    "The `srun` command is available",
 )
 
 

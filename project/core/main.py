@@ -37,28 +37,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         stack.enter_context(signals_restored())
         try:
             _run(parse_arguments(sys.argv[1:] if argv is None else argv), stack)
-        except SystemExit as error:  # how Lightning ends a run that was told to stop
-            if isinstance(error, SIGTERMException):
-                return 128 + signal.SIGTERM
-            if isinstance(error.__context__, KeyboardInterrupt):
-                return 128 + signal.SIGINT
-            raise
-        except KeyboardInterrupt:
-            logger.warning("ended by Ctrl-C")
-            return 128 + signal.SIGINT
-        except Exception as error:
-            if is_mistake(error):
-                print("error:", mistake(error), file=sys.stderr)
-                return 2
-            if interrupted := find_in(error, Interrupted):
-                logger.warning(interrupted)
-                return interrupted.code
-            if stopped := find_in(error, Stopped) or _full_disk(error):
-                logger.error(stopped)
-            else:
-                logger.opt(exception=error).error(where_raised(error))
-            return 1
+        except BaseException as error:
+            return _told(error)
     return 0
+
+
+def _told(error: BaseException) -> int:
+    """Says why it ended, in the form that the person who caused it needs, and returns the exit code."""
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
+        logger.warning("ended by Ctrl-C")
+        return 128 + signal.SIGINT
+    if isinstance(error, SIGTERMException):
+        return 128 + signal.SIGTERM
+    if not isinstance(error, Exception):
+        raise error
+    if is_mistake(error):
+        print("error:", mistake(error), file=sys.stderr)
+        return 2
+    if interrupted := find_in(error, Interrupted):
+        logger.warning(interrupted)
+        return interrupted.code
+    if stopped := find_in(error, Stopped) or _full_disk(error):
+        logger.error(stopped)
+    else:
+        logger.opt(exception=error).error(where_raised(error))
+    return 1
 
 
 def _run(arguments: Arguments, stack: ExitStack) -> None:

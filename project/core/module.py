@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from project.core.datamodule import part_name
-from project.core.errors import ConfigError
+from project.core.errors import ConfigError, did_you_mean, listing
 from project.core.evaluation import Evaluation, Metrics, batch_size
 from project.core.optimization import Clip, Optimization, ParameterGroup, freeze
 from project.core.records import tensorboards
@@ -174,6 +174,16 @@ class SupervisedModule(BaseModule):
         output = self(batch)
         prediction: Tensors = self.call_predict({}, output) if self.call_predict else output
         return prediction
+
+    def check_logged(self, name: str, where: str) -> None:
+        """Raises ConfigError where a name such as val/accuracy is of no loss and no metric."""
+        names = [*self.weights, "sum", *self.metric_terms]
+        part, *rest = name.split("/")
+        if part in ("train", "val", "eval") and not set(rest) & set(names):
+            known = ["/".join((part, *rest[:-1], item)) for item in names]
+            raise ConfigError(
+                f"{where}: nothing is called '{name}'{did_you_mean(name, known)}\nknown: {listing(known)}"
+            )
 
     def per_sample(self, batch: Tensors, output: Tensors) -> Tensors:
         """The columns of samples.csv: each loss and metric that knows its value per sample, `(B,)`."""

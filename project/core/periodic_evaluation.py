@@ -36,7 +36,7 @@ class PeriodicEvaluation(Callback):
         if self.settings.at_start:
             values = self._evaluate(trainer, pl_module, f"step_{trainer.global_step:06d}")
             for logger in trainer.loggers:
-                logger.log_metrics(values, trainer.global_step)
+                logger.log_metrics(values, trainer.fit_loop.epoch_loop._batches_that_stepped)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.is_due(trainer):
@@ -56,6 +56,8 @@ class PeriodicEvaluation(Callback):
             numbers = itertools.count()
             for index, loader in enumerate(loaders):
                 for number, batch in enumerate(loader):
+                    for callback in trainer.checkpoint_callbacks:  # they may end the run here
+                        callback.on_test_batch_start(trainer, module, batch, number, index)
                     seed_step(trainer, self.seed, "eval", next(numbers))
                     batch = trainer.precision_plugin.convert_input(batch)
                     batch = module._on_before_batch_transfer(batch, dataloader_idx=index)

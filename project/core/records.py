@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 
@@ -41,6 +42,7 @@ class Records(Callback):
             checkpoint.pop(key, None)  # objects, often; the config has all of it
         for board in tensorboards(trainer):
             board.flush()
+        checkpoint["rounding"] = rounding()
         checkpoint["event_sizes"] = {file.name: file.stat().st_size for file in event_files(self.folder)}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -55,10 +57,17 @@ class Records(Callback):
 
 
 class Curves(TensorBoardLogger):
-    """TensorBoard without Lightning's `epoch`, which would have several points at one step."""
+    """TensorBoard without points that say the same again, as Lightning's do while batches are accumulated."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._last: dict[str, tuple[int | None, Any]] = {}
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        super().log_metrics({name: value for name, value in metrics.items() if name != "epoch"}, step)
+        points = {name: (step, value) for name, value in metrics.items() if name != "epoch"}
+        new = {name: point for name, point in points.items() if self._last.get(name) != point}
+        self._last |= new
+        super().log_metrics({name: value for name, (_, value) in new.items()}, step)
 
 
 def tensorboards(trainer: pl.Trainer) -> "list[SummaryWriter]":
@@ -74,6 +83,11 @@ def rewind_events(files: list[Path], sizes: dict[str, int]) -> None:
             os.truncate(file, min(sizes[file.name], file.stat().st_size))
         else:
             file.unlink()
+
+
+def rounding() -> dict[str, str | int]:
+    """What a machine's sums depend on."""
+    return {"torch": str(torch.__version__), "CPU threads": torch.get_num_threads()}
 
 
 def event_files(folder: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from project.core.yaml_files import Tree, merge_all, parse_yaml
 
 AUTO = "auto"
 _OF_THE_OPTIMIZER = ("model.optimizer", "model.scheduler")
+_ABSENT = "not there"
 _OF_THE_FOLDER = ("name", "root", "replace", "log_level")
 
 
@@ -53,12 +54,12 @@ class Origin:
         if self.run is not None and (Path(saved["root"]) / saved["name"]).absolute() != self.run:
             saved |= {"root": str(self.run.parent), "name": self.run.name}
         config = build_config(merge_all([saved, *overrides]))
-        changes = differences(before, config)
+        changes = differences(before, config, removed=True)
         for path in changes:
             if path.startswith("model.groups") or path in ("model.optimizer.type", "model.scheduler.type"):
                 raise ConfigError(f"{path} is not that of the run, whose state --resume takes; --finetune begins anew")
         if changes:
-            logger.warning(f"resumed with other settings: {_told(changes)}")
+            logger.warning(f"resumed with other settings: {'; '.join(changes.values())}")
         if any(path.startswith(_OF_THE_OPTIMIZER) for path in changes):
             logger.warning(
                 "the state of optimizer and scheduler is the checkpoint's, with the learning rate and all else in it; "
@@ -75,7 +76,8 @@ class Origin:
             logger.warning(f"the run goes on with its own config; the files given are not valid: {error}")
             return
         if changes:
-            logger.warning(f"the run goes on with its own config, not with that of the files: {_told(changes)}")
+            told = "; ".join(changes.values())
+            logger.warning(f"the run goes on with its own config, whatever the files say now: in them {told}")
 
 
 def find_origin(arguments: Arguments, files: list[Tree]) -> Origin | None:
@@ -90,26 +92,47 @@ def find_origin(arguments: Arguments, files: list[Tree]) -> Origin | None:
     if "finetune" in arguments.options or arguments.replace:
         other = "replace" if arguments.replace else "finetune"
         raise ConfigError(f"--resume goes on with a run and --{other} begins one: give one of them")
+    if not resume:
+        raise ConfigError("--resume takes a run's folder, a checkpoint, or auto")
     if resume == AUTO:
         tree = merge_all([*files, *arguments.overrides])
-        folder = Path(str(tree.get("root", ROOT))) / str(tree.get("name", ""))
+        if not tree.get("name"):
+            return None  # which is a mistake, told where the config is checked
+        folder = Path(str(tree.get("root", ROOT))) / str(tree["name"])
         if not any((folder / "checkpoints").glob("*.ckpt")):
             logger.info(f"there is nothing to resume in {folder}: the run begins")
             return None
     else:
         folder = Path(resume)
     path, checkpoint = find_resumable(folder)
-    return Origin(checkpoint, path)
+    return Origin(checkpoint, path.absolute() if path.parent == Path() else path)
 
 
-def differences(one: Config, two: Config) -> dict[str, tuple[Any, Any]]:
-    """The settings of `two` that `one` has not or has otherwise, by place: both values."""
-    known = {leaf.path: leaf.value for leaf in one.leaves}
-    return {
-        leaf.path: (known.get(leaf.path), leaf.value)
-        for leaf in two.leaves
-        if leaf.path not in _OF_THE_FOLDER and (leaf.path not in known or known[leaf.path] != leaf.value)
-    }
+def differences(one: Config, two: Config, removed: bool = False) -> dict[str, str]:
+    """The settings of `two` that `one` has not or has otherwise, by place, in words.
+
+    Args:
+        one: a configuration.
+        two: another.
+        removed: also those that `two` has not.
+    """
+    old, new = ({leaf.path: leaf.value for leaf in config.leaves} for config in (one, two))
+    told = {path: f"{path} is {new[path]!r}, was {_word(old, path)}" for path in new if _differs(path, new, old)}
+    gone = [path for path in old if removed and path not in new and not any(path.startswith(f"{top}.") for top in told)]
+    return told | {path: f"{path} is gone, was {old[path]!r}" for path in gone}
+
+
+def _differs(path: str, new: dict[str, Any], old: dict[str, Any]) -> bool:
+    if path in _OF_THE_FOLDER:
+        return False
+    return old[path] != new[path] if path in old else new[path] is not None or _word(old, path) != _ABSENT
+
+
+def _word(values: dict[str, Any], path: str) -> str:
+    """A setting's value, or whether anything stands there."""
+    if path in values:
+        return repr(values[path])
+    return "set" if any(other.startswith(f"{path}.") for other in values) else _ABSENT
 
 
 def load_matching(module: torch.nn.Module, path: Path) -> None:
@@ -140,7 +163,3 @@ def load_matching(module: torch.nn.Module, path: Path) -> None:
         logger.debug(f"begins anew: {name} {tuple(own[name].shape)}")
     for name in given.keys() - matching.keys():
         logger.debug(f"not used: {name} {tuple(given[name].shape)}")
-
-
-def _told(changes: dict[str, tuple[Any, Any]]) -> str:
-    return "; ".join(f"{path} is {new!r}, was {old!r}" for path, (old, new) in changes.items())

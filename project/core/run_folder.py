@@ -9,6 +9,7 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
+from loguru import logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from project.core.checkpoint import BEST, LAST, files_by_step
@@ -128,8 +129,8 @@ class RunFolder:
             step: its step.
             event_sizes: TensorBoard's files as they were.
         """
-        numbers = [int(path.stem.removeprefix("config.resume")) for path in self.path.glob("config.resume*.yaml")]
-        number = 1 + max(numbers, default=0)
+        earlier = [*self.path.glob("config.resume*.yaml"), *(self.path / ".old").glob("resume*")]
+        number = 1 + max((int(path.stem.rpartition("resume")[2]) for path in earlier), default=0)
         write_text(self.path / f"config.resume{number}.yaml", config)
         folder = checkpoint.parent
         for unfinished in folder.glob(".*.ckpt.*"):
@@ -182,6 +183,7 @@ class RunFolder:
         numbers = [path.name.rpartition(".")[2] for path in self._shelf.glob(f"{self.path.name}.*")]
         number = 1 + max((int(number) for number in numbers if number.isdigit()), default=0)
         self._shelved = self.path.rename(self._shelf / f"{self.path.name}.{number}")
+        logger.info(f"what was in {self.path} is in {self._shelved} now")
 
     def _write_job(self, begins_with: tuple[str, ...]) -> None:
         commit = _git("rev-parse", "HEAD").strip() or "unknown (not a git checkout)"

@@ -55,6 +55,9 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self._state = partial(_decided_by, trainer)
         self.interruption.listen()
 
+    def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.interruption.listen()  # again: Lightning took SIGTERM in the meantime
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._step = self._written = trainer.global_step
         self._time = time.monotonic()
@@ -65,7 +68,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
             self.scores = {name: score for name, score in scores.items() if (self.folder / name).exists()}
         if self.scores:
             self._link(self.folder / next(iter(self.scores)), BEST)
-        self.interruption.listen()  # again: Lightning took SIGTERM in the meantime
+        self.interruption.listen()
         self._end_if_asked(trainer)
 
     def after_batch(self, trainer: pl.Trainer, validates: bool) -> None:
@@ -90,6 +93,9 @@ class Checkpoints(pl.callbacks.Checkpoint):
             raise Interrupted(asked)
 
     def on_validation_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        self._end_if_asked(trainer)
+
+    def on_test_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         self._end_if_asked(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

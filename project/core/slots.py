@@ -4,6 +4,7 @@
 read off the annotations of constructors, so slots nest to any depth.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
@@ -15,11 +16,13 @@ from pytorch_lightning.cli import ReduceLROnPlateau
 
 from project.core.annotations import (
     ContainerOf,
+    Parameter,
     Parameters,
     alternatives,
     parameters_of,
     place_of,
     slot_field,
+    words,
 )
 from project.core.errors import ConfigError, did_you_mean, listing, normalize
 from project.core.yaml_files import DEFAULT_TYPES, Text, Tree, parse_yaml
@@ -95,6 +98,9 @@ class Slots:
     def arguments(self, values: Mapping[str, Any], parameters: Parameters, path: str) -> dict[str, Any]:
         """Expands a class's arguments, after their names were checked."""
         places = {key: join(path, key) for key in values}
+        for key, value in values.items():
+            if value is None and not _may_be_null(parameters[key]):
+                raise ConfigError(f"{places[key]} is null; it takes {words(parameters[key].annotation)}")
         return {
             key: self.expand(value, parameters[key].annotation, places[key], DEFAULT_TYPES.get(places[key]))
             for key, value in values.items()
@@ -218,6 +224,14 @@ def check_names(values: Any, parameters: Parameters, path: str, owner: str = "",
     missing = [name for name, parameter in parameters.items() if parameter.required and name not in values]
     if missing:
         raise ConfigError(f"{shown} needs {listing(missing)}\nknown: {listing(known)}")
+
+
+def _may_be_null(parameter: Parameter) -> bool:
+    """Whether an argument takes null, or its defaults stand for it."""
+    annotation = parameter.annotation
+    untyped = annotation is inspect.Parameter.empty or annotation is Any or place_of(annotation, {}) is not None
+    default_is_null = not parameter.required and parameter.default is None
+    return untyped or default_is_null or type(None) in alternatives(annotation)
 
 
 def _typed(value: Any, annotation: Any) -> Any:

@@ -230,6 +230,8 @@ class Stages(LightningCLI):
         if trainer["enable_checkpointing"] is not False and not trainer["fast_dev_run"]:
             sets = self.datamodule.set_names("val") if isinstance(self.datamodule, DataModule) else None
             monitor = monitored(settings.checkpoint, settings.evaluation, sets)
+            if monitor is not None and type(self.model) is SupervisedModule:
+                self.model.check_logged(monitor, "checkpoint.monitor")
             callbacks.append(Checkpoints(folder / "checkpoints", settings.checkpoint, monitor))
         return callbacks
 

@@ -1,5 +1,6 @@
 """A signal or an exception at any moment, and `--resume auto` after it: the run ends as if nothing had happened."""
 
+import inspect
 import os
 import shutil
 import signal
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
 
 from project.core.interruption import Interruption, leave_signals_to_the_main_process, signals_restored
 from tests.conftest import CONFIGS, Cli
+from tests.core.random_rooms import Dropped
 from tests.core.test_exact_resume import RANDOM
 from tests.exactness import differing, outcome
 
@@ -105,6 +108,54 @@ def test_workers_outlive_a_signal_to_all_processes() -> None:
         leave_signals_to_the_main_process(0)
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(("what", "code"), [("SIGTERM", 75), ("exception", 1)])
+def test_workers_of_a_validation_are_ended_with_it(
+    what: str, code: int, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    config = tiny(over("on_validation_batch_end", 1, what) | {"data": SETTINGS["data"] | {"num_workers": 1}})
+    command = [sys.executable, str(CONFIGS.parent / "cli.py"), "fit", "--config", config]
+    done = subprocess.run(command, cwd=tmp_path, timeout=60, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+
+
+def test_ctrl_c_before_the_training_is_told_in_one_line(cli: Cli, tiny: Callable[..., str]) -> None:
+    ran = cli("fit", "--config", tiny({"model": {"net": {"type": "tests.core.test_interruption.Interrupting"}}}))
+    assert ran.code == 130
+    assert "ended by Ctrl-C" in ran.err
+    assert "Traceback" not in ran.err
+
+
+class Interrupting(Dropped):
+    """Is interrupted while it is built."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_in_an_evaluation_ends_it(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    evaluation = {"evaluation": {"every_n_epochs": 1}, "data": SETTINGS["data"] | {"batch_size": 2}}
+    config = tiny(over("on_test_batch_end", 1, "SIGTERM") | evaluation)
+    whole = undisturbed(cli, config, tmp_path)
+    model = {"model": SETTINGS["model"] | {"net": {"type": "tests.core.test_interruption.Signalling"}}}
+    assert cli("fit", "--config", config, "--config", tiny({"base": []} | model, "model.yaml")).code == 75
+    run = tmp_path / "experiments/tiny"
+    assert not (run / "eval").exists()
+    assert cli("fit", "--config", config, "--resume", "auto").code == 0
+    assert differing(outcome(whole), outcome(run)) == []
+
+
+class Signalling(Dropped):
+    """Is told to end when it evaluates what is no validation."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        evaluates = not self.training and "_evaluate" in {frame.function for frame in inspect.stack()}
+        if evaluates and not Path("struck.txt").exists():
+            Path("struck.txt").touch()
+            signal.raise_signal(signal.SIGTERM)
+        return super().forward(image)
 
 
 @pytest.mark.slow

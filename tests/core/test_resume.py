@@ -92,8 +92,8 @@ def test_its_own_config_beats_the_files_and_the_command_line_beats_it(
     assert list(config["model"]["loss"]) == ["cross_entropy"]
     assert yaml.safe_load((run / "config.yaml").read_text())["trainer"]["max_epochs"] == 2
     messages = ran.err
-    assert "goes on with its own config, not with that of the files: model.net.hidden is 99, was 8" in messages
-    assert "model.loss.l1.type is 'L1', was None" in messages
+    assert "goes on with its own config, whatever the files say now: in them model.net.hidden is 99, was 8" in messages
+    assert "model.loss.l1.type is 'L1', was not there" in messages
     assert (
         "resumed with other settings: model.optimizer.lr is 0.5, was 0.01; trainer.max_epochs is 3, was 2" in messages
     )
@@ -127,7 +127,7 @@ def test_what_a_requeued_job_types_again_is_no_difference(run: Path, cli: Cli, t
     ran = cli("fit", "--config", tiny(STEPS), "--resume", "auto", "--model.optimizer.lr", "1e-2", "--model.net", "MLP")
     assert ran.code == 0, ran.err
     assert "other settings" not in ran.err
-    assert "not with that of the files" not in ran.err
+    assert "whatever the files say" not in ran.err
 
 
 def test_files_that_are_not_valid_any_more_do_not_stop_it(run: Path, cli: Cli, tiny: Callable[..., str]) -> None:
@@ -228,9 +228,13 @@ def test_differences() -> None:
     tree = {key: value for key, value in TINY.items() if key != "base"}
     net = {"net": {"type": "UNet", "in_channels": 1, "out_channels": 1}}
     one = build_config(tree)
-    assert differences(one, build_config(tree | {"seed": 1, "name": "other"})) == {"seed": (None, 1)}
-    changes = differences(one, build_config(tree | {"model": tree["model"] | net}))
-    assert changes["model.net.type"] == ("MLP", "UNet")
+    assert differences(one, build_config(tree | {"seed": 1, "name": "other"})) == {"seed": "seed is 1, was not there"}
+    two = build_config(tree | {"model": tree["model"] | net})
+    assert differences(one, two)["model.net.type"] == "model.net.type is 'UNet', was 'MLP'"
+    assert differences(one, two, removed=True)["model.net.hidden"] == "model.net.hidden is gone, was 8"
+    assert "model.net.hidden" not in differences(one, two)
+    nothing = build_config(tree | {"data": tree["data"] | {"val": None}})
+    assert differences(one, nothing, removed=True) == {"data.val": "data.val is None, was set"}
     assert differences(one, one) == {}
 
 

@@ -1,6 +1,8 @@
+import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,6 +134,23 @@ def test_two_trainings_cannot_write_one_folder(tmp_path: Path) -> None:
     first.release()
     second.claim("a: 2\n", replace=True)
     second.release()
+
+
+def test_a_worker_does_not_hold_the_folder(tmp_path: Path) -> None:
+    """One that outlives a process that was killed."""
+    folder = RunFolder(str(tmp_path), "x")
+    folder.claim("a: 1\n", replace=True)
+    context = multiprocessing.get_context("fork")
+    begun = context.Event()
+    worker = context.Process(target=lambda: (begun.set(), time.sleep(30)))
+    worker.start()
+    assert begun.wait(10)
+    folder.release()
+    second = RunFolder(str(tmp_path), "x")
+    second.claim("a: 2\n", replace=True)
+    second.release()
+    worker.kill()
+    worker.join()
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden"])
