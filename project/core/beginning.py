@@ -111,7 +111,7 @@ class Beginning:
 
         def begin(*_: Any) -> None:
             if self.goes_on:
-                self.folder.go_on(self.config, path, self.step, event_sizes)
+                self.folder.go_on(self.config, path, name, self.step, event_sizes)
             else:
                 self.folder.branch(path, name)
 

@@ -117,7 +117,7 @@ class RunFolder:
             link(checkpoint, self.path / "checkpoints" / target)
 
     @rank_zero_only
-    def go_on(self, config: str, checkpoint: Path, step: int, event_sizes: dict[str, int]) -> None:
+    def go_on(self, config: str, checkpoint: Path, name: str, step: int, event_sizes: dict[str, int]) -> None:
         """Takes the entered folder back to when one of its checkpoints was written.
 
         Checkpoints of later steps, damaged ones among them, go to RUN/.old/ with a copy of what TensorBoard showed.
@@ -126,6 +126,7 @@ class RunFolder:
         Args:
             config: the whole configuration as yaml, written beside the old one.
             checkpoint: what the run goes on from.
+            name: what a checkpoint of its step is called.
             step: its step.
             event_sizes: TensorBoard's files as they were.
         """
@@ -135,7 +136,8 @@ class RunFolder:
         folder = checkpoint.parent
         for unfinished in folder.glob(".*.ckpt.*"):
             unfinished.unlink()
-        link(checkpoint, folder / LAST)
+        for target in (name, LAST):
+            link(checkpoint, folder / target)
         later = [path for path, of in files_by_step(folder).items() if of > step]
         if later:
             shelf = self.path / ".old" / f"resume{number}"
