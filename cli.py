@@ -3,9 +3,13 @@
 import signal
 import sys
 
+from project.core.interruption import Interruption
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback of a Ctrl-C while torch is imported
+    interruption = Interruption()
+    interruption.listen(interactive=False)  # torch takes seconds to import: a job that is preempted then is not lost
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # and a Ctrl-C leaves no traceback
     from project.core.main import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(main())
+    sys.exit(main(interruption=interruption))

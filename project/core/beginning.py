@@ -39,7 +39,7 @@ class Beginning:
         self, folder: RunFolder, config: str, replace: bool, arguments: Arguments, origin: Origin | None
     ) -> None:
         self.folder, self.config, self.replace, self.origin = folder, config, replace, origin
-        self.finetuned = arguments.options.get("finetune")
+        self.finetuned = None if origin else arguments.options.get("finetune")
         self.step = int(origin.checkpoint["global_step"]) if origin else 0
 
     @property

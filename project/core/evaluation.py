@@ -86,24 +86,48 @@ class Evaluation(Metrics):
     def __init__(self, terms: Mapping[str, MetricTerm], device: torch.device) -> None:
         super().__init__(terms, device)
         self.device = device
+        for part in (part for metric in self.metrics.values() for part in metric.modules()):
+            if isinstance(part, Metric) and part.dist_sync_fn is None:
+                part.dist_sync_fn = _gather
         self.means: dict[str, Mean] = {}
 
     def add(self, batch: Tensors, output: Tensors, losses: Tensors) -> None:
         """Adds one batch; each loss counts as many times as the batch has samples."""
         size = batch_size(batch)
         for name, value in losses.items():
-            if name not in self.means:
-                self.means[name] = Mean().to(self.device)
-            self.means[name].update(value, size)
+            self._mean(name).update(value, size)
         self.update(batch, output)
 
     def compute(self) -> Tensors:
-        return {name: mean.compute() for name, mean in self.means.items()} | super().compute()
+        names = _of_all_processes([*self.means])
+        return {name: self._mean(name).compute() for name in names} | super().compute()
+
+    def _mean(self, name: str) -> Mean:
+        if name not in self.means:
+            self.means[name] = Mean().to(self.device)
+        return self.means[name]
 
     def reset(self) -> None:
         for mean in self.means.values():
             mean.reset()
         super().reset()
+
+
+def _gather(tensor: Tensor, group: Any = None) -> list[Tensor]:
+    """The tensors of all processes; torchmetrics' own mistakes those of a process that saw no samples."""
+    parts: list[Any] = [None] * torch.distributed.get_world_size(group)
+    torch.distributed.all_gather_object(parts, tensor.cpu(), group)
+    filled = [part for part in parts if part.numel()] or parts
+    return [part.to(tensor.device) for part in filled]
+
+
+def _of_all_processes(names: list[str]) -> list[str]:
+    """The names that any process has, in one order: one without samples has none, but computes along."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return names
+    parts: list[list[str]] = [[]] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, names)
+    return list(dict.fromkeys(name for part in parts for name in part))
 
 
 def scalars(name: str, value: Any) -> Tensors:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 PREEMPTED = 75  # sysexits.h: a temporary failure, try again
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
 
 
 class Interrupted(Exception):
@@ -25,16 +25,24 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """What SIGTERM or Ctrl-C asked for, 0 until then; a second Ctrl-C ends the process at once."""
+    """What SIGTERM, SIGUSR1 or Ctrl-C asked for, 0 until then; a second Ctrl-C ends the process at once.
+
+    Slurm sends one of the first two, as its administrators chose, before it takes the nodes away.
+    """
 
     def __init__(self) -> None:
         self.number = 0
 
-    def listen(self) -> None:
-        """Takes the signals, also from Lightning, which would end at a batch from which no run can go on."""
+    def listen(self, interactive: bool = True) -> None:
+        """Takes the signals, also from Lightning, which would end at a batch from which no run can go on.
+
+        Args:
+            interactive: Ctrl-C, too.
+        """
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
-                signal.signal(number, self._note)
+                if interactive or number != signal.SIGINT:
+                    signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.number:
@@ -42,6 +50,15 @@ class Interruption:
         self.number = number
         # Not by the log, which may be in the middle of a line.
         os.write(2, f"{signal.Signals(number).name}: the run ends when its next step is saved\n".encode())
+
+    def let_go(self) -> None:
+        """Leaves SIGTERM and SIGUSR1 to the system again; ends the process if one of them came before."""
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                if signal.getsignal(number) == self._note:
+                    signal.signal(number, signal.SIG_DFL)
+        if self.number:
+            signal.raise_signal(self.number)
 
 
 @contextmanager

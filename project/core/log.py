@@ -41,8 +41,8 @@ def logging_to(level: str) -> Iterator[None]:
     logger.remove()
     logger.add(
         _to_stderr,
-        level=level if _first_rank() else "ERROR",
-        format=_FORMAT,
+        level=level if on_first_rank() else "ERROR",
+        format=_FORMAT if on_first_rank() else f"[rank {_rank()}] {_FORMAT}",
         colorize=sys.stderr.isatty(),
         backtrace=False,
         diagnose=False,
@@ -65,7 +65,7 @@ def logging_to(level: str) -> Iterator[None]:
 @contextmanager
 def logging_to_file(path: Path) -> Iterator[None]:
     """Appends all messages of rank 0 to a file while it lasts."""
-    if not _first_rank():
+    if not on_first_rank():
         yield
         return
     sink = logger.add(path, level="DEBUG", format=_FILE_FORMAT, backtrace=False, diagnose=False)
@@ -75,8 +75,14 @@ def logging_to_file(path: Path) -> Iterator[None]:
         logger.remove(sink)
 
 
-def _first_rank() -> bool:
-    return getattr(rank_zero_only, "rank", 0) == 0
+def on_first_rank() -> bool:
+    """Whether this is the process that speaks for all."""
+    return _rank() == 0
+
+
+def _rank() -> int:
+    rank: int = getattr(rank_zero_only, "rank", 0)
+    return rank
 
 
 def _to_stderr(message: str) -> None:

@@ -1,12 +1,14 @@
 """The command line: from what was typed to an exit code."""
 
 import errno
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import torch
 from loguru import logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
@@ -15,28 +17,30 @@ from project.core.checkpoint import find_checkpoint, read_checkpoint, run_of
 from project.core.config import build_config
 from project.core.errors import ConfigError, Stopped, find_in, is_mistake, mistake, where_raised
 from project.core.help import slot_help, stage_help
-from project.core.interruption import Interrupted, signals_restored
-from project.core.log import logging_to
-from project.core.resume import find_origin
+from project.core.interruption import Interrupted, Interruption, signals_restored
+from project.core.log import logging_to, on_first_rank
+from project.core.resume import find_origin, name_task
 from project.core.stages import Stages, Trained
 from project.core.yaml_files import Tree, merge_all, parse_yaml, read_config
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, interruption: Interruption | None = None) -> int:
     """Runs one stage.
 
     Args:
         argv: what was typed behind `cli.py`; `sys.argv` unless given.
+        interruption: listens to signals already.
 
     Returns:
-        0 when done, 2 for a mistake in yaml or options, 1 for an exception in somebody's code, 75 when SIGTERM ended a
-        training that is saved, else 128 and the number of the signal that ended it.
+        0 when done, 2 for a mistake in yaml or options, 1 for an exception in somebody's code, 75 when SIGTERM or
+        SIGUSR1 ended a training of which nothing is lost, else 128 and the number of the signal that ended it.
     """
     with ExitStack() as stack:
         stack.enter_context(logging_to("INFO"))
         stack.enter_context(signals_restored())
         try:
-            _run(parse_arguments(sys.argv[1:] if argv is None else argv), stack)
+            arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
+            _run(arguments, interruption or Interruption(), stack)
         except BaseException as error:
             return _told(error)
     return 0
@@ -52,19 +56,22 @@ def _told(error: BaseException) -> int:
     if not isinstance(error, Exception):
         raise error
     if is_mistake(error):
-        print("error:", mistake(error), file=sys.stderr)
+        if on_first_rank() or torch.distributed.is_initialized():  # else every process would say the same
+            print("error:", mistake(error), file=sys.stderr)
         return 2
     if interrupted := find_in(error, Interrupted):
         logger.warning(interrupted)
         return interrupted.code
-    if stopped := find_in(error, Stopped) or _full_disk(error):
+    if stopped := find_in(error, Stopped) or _full_disk(error) or _lost_process(error):
         logger.error(stopped)
     else:
         logger.opt(exception=error).error(where_raised(error))
     return 1
 
 
-def _run(arguments: Arguments, stack: ExitStack) -> None:
+def _run(arguments: Arguments, interruption: Interruption, stack: ExitStack) -> None:
+    if arguments.stage != "fit":
+        interruption.let_go()
     if arguments.help:
         print(stage_help(arguments.stage))
         return
@@ -72,7 +79,9 @@ def _run(arguments: Arguments, stack: ExitStack) -> None:
     if arguments.slot_help is not None:
         print(slot_help(*arguments.slot_help, merge_all([*files, *arguments.overrides])))
         return
-    origin, trained = find_origin(arguments, files), _trained(arguments)
+    if arguments.stage == "fit":
+        name_task(arguments, files, os.environ)
+    origin, trained = find_origin(arguments, files, os.environ), _trained(arguments)
     if origin is not None:
         config = origin.config(arguments.overrides)
         if files:
@@ -80,7 +89,7 @@ def _run(arguments: Arguments, stack: ExitStack) -> None:
     else:
         saved = _config_of(trained) if trained else {}
         config = build_config(merge_all([saved, *files, *arguments.overrides]))
-    Stages(arguments, config, trained or origin, stack)
+    Stages(arguments, config, trained or origin, interruption, stack)
 
 
 def _trained(arguments: Arguments) -> Trained | None:
@@ -101,6 +110,12 @@ def _full_disk(error: Exception) -> Stopped | None:
     if full is None or full.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
     return Stopped(f"the disk is full; the checkpoints are as they were: {full}")
+
+
+def _lost_process(error: Exception) -> Stopped | None:
+    """What to say where another process of the run has ended, or is silent: its own message says why."""
+    lost = find_in(error, torch.distributed.DistError) or ("gloo" in str(error) and error)
+    return Stopped(f"another process of the run has ended or does not answer: {lost}") if lost else None
 
 
 def _config_of(trained: Trained) -> Tree:

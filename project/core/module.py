@@ -171,6 +171,8 @@ class SupervisedModule(BaseModule):
 
     def predict_step(self, batch: Tensors, batch_idx: int, dataloader_idx: int = 0) -> Tensors:
         """What the net's `predict` makes of its output; the output itself where it has none."""
+        if batch_size(batch) == 0:
+            return {}
         output = self(batch)
         prediction: Tensors = self.call_predict({}, output) if self.call_predict else output
         return prediction

@@ -71,6 +71,8 @@ class Results(Callback):
     ) -> None:
         if not isinstance(outputs, Mapping):
             raise ConfigError(f"predict_step returns a {type(outputs).__name__}; it must be a dict of named tensors")
+        if batch_size(batch) == 0:
+            return
         rows = self._add_rows(batch, dict(outputs), dataloader_idx)
         folder, name_of = self._set(trainer, "predict", dataloader_idx)
         for key, value in rows.items():

@@ -1,5 +1,6 @@
 """Going on with a run (`--resume`), and beginning from the weights of another (`--finetune`)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,17 @@ from torch import Tensor
 
 from project.core.arguments import Arguments
 from project.core.checkpoint import find_checkpoint, find_resumable, read_plain, run_of
+from project.core.cluster import restarts, task_name
 from project.core.config import Config, build_config
 from project.core.errors import ConfigError
+from project.core.run_folder import is_of_job
 from project.core.settings import ROOT
 from project.core.yaml_files import Tree, merge_all, parse_yaml
 
 AUTO = "auto"
 _OF_THE_OPTIMIZER = ("model.optimizer", "model.scheduler")
 _ABSENT = "not there"
-_OF_THE_FOLDER = ("name", "root", "replace", "log_level")
+_OF_THE_FOLDER = ("name", "root", "replace", "log_level", "timeout")
 
 
 @dataclass
@@ -80,13 +83,27 @@ class Origin:
             logger.warning(f"the run goes on with its own config, whatever the files say now: in them {told}")
 
 
-def find_origin(arguments: Arguments, files: list[Tree]) -> Origin | None:
+def name_task(arguments: Arguments, files: list[Tree], environment: Mapping[str, str]) -> None:
+    """Gives each task of Slurm's arrays a name, and so a folder, of its own."""
+    name = merge_all([*files, *arguments.overrides]).get("name")
+    if isinstance(name, str) and task_name(name, environment) != name:
+        arguments.overrides.append({"name": task_name(name, environment)})
+
+
+def find_origin(arguments: Arguments, files: list[Tree], environment: Mapping[str, str]) -> Origin | None:
     """The checkpoint that `--resume` means; none without it, and where `auto` finds no run yet.
+
+    A job that Slurm has started again goes on with what it began, whatever was typed.
 
     Raises:
         ConfigError: there is none, or an option that excludes it.
     """
     resume = arguments.options.get("resume")
+    if arguments.stage == "fit" and restarts(environment):
+        folder = _folder_of(arguments, files)
+        if folder is not None and is_of_job(folder, environment):
+            path, checkpoint = find_resumable(folder)
+            return Origin(checkpoint, path)
     if resume is None:
         return None
     if "finetune" in arguments.options or arguments.replace:
@@ -95,10 +112,9 @@ def find_origin(arguments: Arguments, files: list[Tree]) -> Origin | None:
     if not resume:
         raise ConfigError("--resume takes a run's folder, a checkpoint, or auto")
     if resume == AUTO:
-        tree = merge_all([*files, *arguments.overrides])
-        if not tree.get("name"):
-            return None  # which is a mistake, told where the config is checked
-        folder = Path(str(tree.get("root", ROOT))) / str(tree["name"])
+        folder = _folder_of(arguments, files)
+        if folder is None:
+            return None
         if not any((folder / "checkpoints").glob("*.ckpt")):
             logger.info(f"there is nothing to resume in {folder}: the run begins")
             return None
@@ -106,6 +122,12 @@ def find_origin(arguments: Arguments, files: list[Tree]) -> Origin | None:
         folder = Path(resume)
     path, checkpoint = find_resumable(folder)
     return Origin(checkpoint, path.absolute() if path.parent == Path() else path)
+
+
+def _folder_of(arguments: Arguments, files: list[Tree]) -> Path | None:
+    """The run's folder; none without a name, which is a mistake that is told where the config is checked."""
+    tree = merge_all([*files, *arguments.overrides])
+    return Path(str(tree.get("root", ROOT))) / str(tree["name"]) if tree.get("name") else None
 
 
 def differences(one: Config, two: Config, removed: bool = False) -> dict[str, str]:

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -35,13 +36,18 @@ def _close_held() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_close_held)
 
+_JOBS = "slurm.txt"  # the numbers of the jobs that trained in a folder
 _JOB = """#!/usr/bin/env bash
-# Runs {name} again, under the name {name}_rerun; further options may follow.
+# Runs {name} again, under the name {name}_rerun; further options may follow. May be given to sbatch, too.
 # Written {time}, commit {commit}
+#SBATCH --ntasks-per-node=1 --requeue --open-mode=append --signal=USR1@120
 set -e
 here=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)
+[ -f "$here/config.yaml" ] || here={run}  # sbatch runs a copy of this file
 cd {folder}
-python cli.py fit --config "$here/config.yaml" --name {name}_rerun {options}"$@"
+set -- --config "$here/config.yaml" --name {name}_rerun {options}"$@"
+if [ -n "${{SLURM_JOB_ID:-}}" ]; then exec bash scripts/slurm.sh "$@"; fi
+exec python cli.py fit "$@"
 """
 
 
@@ -99,6 +105,7 @@ class RunFolder:
             os.close(root)
         write_text(self.path / "config.yaml", config)
         self._write_job(begins_with)
+        _note_job(self.path, os.environ)
 
     @rank_zero_only
     def enter(self) -> None:
@@ -133,6 +140,7 @@ class RunFolder:
         earlier = [*self.path.glob("config.resume*.yaml"), *(self.path / ".old").glob("resume*")]
         number = 1 + max((int(path.stem.rpartition("resume")[2]) for path in earlier), default=0)
         write_text(self.path / f"config.resume{number}.yaml", config)
+        _note_job(self.path, os.environ)
         folder = checkpoint.parent
         for unfinished in folder.glob(".*.ckpt.*"):
             unfinished.unlink()
@@ -197,10 +205,25 @@ class RunFolder:
             name=shlex.quote(self.path.name),
             time=datetime.now().isoformat(" ", "seconds"),
             commit=commit,
+            run=shlex.quote(str(self.path)),
             folder=shlex.quote(str(Path.cwd())),
             options="".join(f"{shlex.quote(word)} " for word in begins_with),
         )
         write_text(self.path / "job.sh", text)
+
+
+def is_of_job(folder: Path, environment: Mapping[str, str]) -> bool:
+    """Whether this job of Slurm's has saved something there, before it was started again."""
+    jobs = folder / _JOBS
+    known = jobs.read_text(encoding="utf-8").split() if jobs.is_file() else []
+    return environment["SLURM_JOB_ID"] in known and any((folder / "checkpoints").glob("*.ckpt"))
+
+
+def _note_job(folder: Path, environment: Mapping[str, str]) -> None:
+    job, jobs = environment.get("SLURM_JOB_ID"), folder / _JOBS
+    if job is not None:
+        known = jobs.read_text(encoding="utf-8").split() if jobs.is_file() else []
+        write_text(jobs, "".join(f"{each}\n" for each in dict.fromkeys([*known, job])))
 
 
 def _lock(folder: Path, wait: bool) -> int:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.utilities import rank_zero_only
 
+from project.core.agreement import Agreement
 from project.core.checkpoint import BEST, LAST, file_of_step, files_by_step
 from project.core.errors import ConfigError, did_you_mean, listing
 from project.core.files import link
@@ -29,13 +29,15 @@ class Checkpoints(pl.callbacks.Checkpoint):
         folder: where the checkpoints go.
         settings: how often, and which one is the best.
         monitor: the value that says so; none where nothing is measured.
+        interruption: what signals asked for.
     """
 
-    def __init__(self, folder: Path, settings: Checkpoint, monitor: str | None) -> None:
-        self.folder, self.settings, self.monitor, self.interruption = folder, settings, monitor, Interruption()
+    def __init__(self, folder: Path, settings: Checkpoint, monitor: str | None, interruption: Interruption) -> None:
+        self.folder, self.settings, self.monitor, self.interruption = folder, settings, monitor, interruption
         self.scores: dict[str, float] = {}  # of the best, by the names of their files
         self._step = self._written = -1  # the last step done, and the last one that is in a file
         self._wanted, self._exact, self._time = False, False, 0.0
+        self._agreement = Agreement()
         self._logged_late = False  # what is monitored, behind the validation
         self._state: Callable[[], dict[str, Any]] = dict
         self._restored: dict[str, Any] = {}
@@ -82,7 +84,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
             Interrupted: a signal asked for the end.
         """
         before, self._step = self._step, trainer.global_step
-        asked, late = _greatest(trainer, self.interruption.number, self._is_late())
+        asked, late = self._agreement.greatest(trainer, self.interruption.number, self._is_late())
         self._wanted |= validates or bool(asked or late) or self._is_due(trainer, before)
         if self._step == before or not self._wanted:
             return  # while gradients are accumulated, nothing could go on from here
@@ -133,7 +135,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
     def _end_if_asked(self, trainer: pl.Trainer) -> None:
         """Ends the run between two steps, if what was done is in a file."""
         if self._written == self._step:
-            (asked,) = _greatest(trainer, self.interruption.number)
+            (asked,) = self._agreement.greatest(trainer, self.interruption.number)
             if asked:
                 raise Interrupted(asked)
 
@@ -237,12 +239,3 @@ def _decide_by(trainer: pl.Trainer, state: dict[str, Any]) -> None:
     device = trainer.strategy.root_device
     trainer._logger_connector._callback_metrics |= {name: value.to(device) for name, value in state["values"].items()}
     trainer.should_stop = trainer.should_stop or state["stops"]
-
-
-def _greatest(trainer: pl.Trainer, *values: int) -> list[int]:
-    """The greatest of each value over all processes: they must save, and end, at the same batch."""
-    if trainer.world_size == 1:
-        return list(values)
-    tensor = torch.tensor(values, device=trainer.strategy.root_device)
-    reduced: list[int] = trainer.strategy.reduce(tensor, reduce_op="max").tolist()
-    return reduced

@@ -92,6 +92,7 @@ class Settings:
         root: the folder of all runs.
         seed: of all random numbers.
         log_level: of the console; log.txt has all.
+        timeout: seconds after which processes of a run that wait for another give it up.
         replace: move a run of this name to ROOT/.old/, as the option --replace does.
         visual: draws the pictures to look at.
         progress: pictures while training.
@@ -103,6 +104,7 @@ class Settings:
     root: str = ROOT
     seed: int = 0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    timeout: float = 600.0
     replace: bool = False
     visual: VisualTerm | None = None
     progress: Progress = field(default_factory=Progress)

@@ -1,7 +1,9 @@
 """LightningCLI's stages, on the run's folder."""
 
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,16 @@ from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ProgressB
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.profilers import Profiler
+from pytorch_lightning.strategies import DDPStrategy
 
 from project.core.arguments import Arguments
 from project.core.beginning import Beginning
 from project.core.checkpoint import WholeFiles, load_weights
+from project.core.cluster import arrange
 from project.core.config import Config
 from project.core.datamodule import DataModule
 from project.core.errors import ConfigError, is_mistake
+from project.core.interruption import Interruption
 from project.core.log import logging_to, logging_to_file
 from project.core.module import SupervisedModule
 from project.core.periodic_evaluation import PeriodicEvaluation
@@ -59,13 +64,19 @@ class Stages(LightningCLI):
         arguments: what was typed.
         config: the configuration.
         trained: the checkpoint that validate, test and predict work on, or that fit goes on from.
+        interruption: listens to signals while it trains.
         stack: what must be closed at the end, after a last message was logged.
     """
 
     def __init__(
-        self, arguments: Arguments, config: Config, trained: Trained | Origin | None, stack: ExitStack
+        self,
+        arguments: Arguments,
+        config: Config,
+        trained: Trained | Origin | None,
+        interruption: Interruption,
+        stack: ExitStack,
     ) -> None:
-        self.arguments, self.given, self.stack = arguments, config, stack
+        self.arguments, self.given, self.interruption, self.stack = arguments, config, interruption, stack
         self.origin = trained if isinstance(trained, Origin) else None
         self.trained = trained if isinstance(trained, Trained) else None
         super().__init__(
@@ -115,11 +126,6 @@ class Stages(LightningCLI):
     def after_instantiate_classes(self) -> None:
         if isinstance(self.datamodule, DataModule):
             self.datamodule.check(_PARTS[self.arguments.stage], self.trainer)
-        if self.arguments.stage != "fit" and self.trainer.world_size > 1:
-            raise ConfigError(
-                f"{self.arguments.stage} runs on one device: each of {self.trainer.world_size} would write its own "
-                "samples only\nAdd --trainer.devices 1 --trainer.num_nodes 1"
-            )
 
     def instantiate_trainer(self, **_: Any) -> pl.Trainer:
         settings = self.config_init[self.arguments.stage]
@@ -135,6 +141,7 @@ class Stages(LightningCLI):
             callbacks.append(Bar())
         callbacks += self._fit_callbacks(settings, arguments) if fits else self._evaluation_callbacks(settings)
         arguments["callbacks"] = callbacks
+        arrange(arguments, os.environ, fits)
         if arguments["default_root_dir"] is None:
             arguments["default_root_dir"] = str(self.folder.path)
         if isinstance(self.datamodule, DataModule):
@@ -148,6 +155,8 @@ class Stages(LightningCLI):
             raise ConfigError(f"trainer: {error}") from error
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = self.beginning.files() if fits else WholeFiles({})
+        if isinstance(trainer.strategy, DDPStrategy):
+            trainer.strategy._timeout = timedelta(seconds=settings.timeout)  # half an hour, by default
         trainer.fit_loop = FitLoop(trainer)
         return trainer
 
@@ -232,7 +241,9 @@ class Stages(LightningCLI):
             monitor = monitored(settings.checkpoint, settings.evaluation, sets)
             if monitor is not None and type(self.model) is SupervisedModule:
                 self.model.check_logged(monitor, "checkpoint.monitor")
-            callbacks.append(Checkpoints(folder / "checkpoints", settings.checkpoint, monitor))
+            callbacks.append(Checkpoints(folder / "checkpoints", settings.checkpoint, monitor, self.interruption))
+        else:
+            self.interruption.let_go()
         return callbacks
 
     def _evaluation_callbacks(self, settings: Any) -> list[Callback]:

@@ -44,6 +44,9 @@ class EpochLoop(_TrainingEpochLoop):
     def done(self) -> bool:
         return not self.restarting and super().done
 
+    def _broadcast_sigterm_tensor(self) -> None:
+        """Lightning would have all processes wait for the first, at each batch; Checkpoints see to signals."""
+
     def reset(self) -> None:
         if not self.restarting:
             super().reset()

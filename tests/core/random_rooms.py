@@ -155,3 +155,17 @@ class KilledWhileWriting(Callback):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         torch.save = half
+
+
+class Failing(Callback):
+    """Fails in one process before a step, once: it raises, is killed, or stands still."""
+
+    def __init__(self, rank: int, step: int, how: str) -> None:
+        self.rank, self.step, self.how = rank, step, how
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        if (trainer.global_rank, trainer.global_step) == (self.rank, self.step) and not Path("struck.txt").exists():
+            Path("struck.txt").touch()
+            if self.how == "raises":
+                raise ZeroDivisionError("on purpose")
+            os.kill(os.getpid(), signal.SIGKILL if self.how == "killed" else signal.SIGSTOP)

@@ -1,5 +1,7 @@
 """One run on several processes."""
 
+import csv
+import itertools
 import json
 import subprocess
 import sys
@@ -11,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import CONFIGS, Cli
+from project.core.checkpoint import find_resumable
+from tests.conftest import CONFIGS, TINY, Cli
 from tests.core.test_exact_resume import RANDOM
 from tests.exactness import curves
 
@@ -22,13 +25,18 @@ TRACED = RANDOM | {
 }
 
 
-def fit(config: str, folder: Path, devices: int, *argv: str) -> None:
-    """Trains in processes of their own."""
-    command = [sys.executable, str(CONFIGS.parent / "cli.py"), "fit", "--config", config, *argv]
-    command += ["--trainer.devices", str(devices), "--root", str(folder / "experiments")]
+def fit(config: str, folder: Path, devices: int, *argv: str) -> str:
+    """Trains in processes of their own, and returns what they said."""
+    return run(folder, "fit", "--config", config, "--trainer.devices", str(devices), "--root", "experiments", *argv)
+
+
+def run(folder: Path, *argv: str) -> str:
+    """Calls the command line in a process of its own, and returns what it said."""
     folder.mkdir(exist_ok=True)
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    command = [sys.executable, str(CONFIGS.parent / "cli.py"), *argv]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
 
 
 def trace(folder: Path) -> list[list[int]]:
@@ -81,3 +89,114 @@ def test_stopped_on_two_processes_it_goes_on_with_one(tiny: Callable[..., str], 
     assert joined == trace(tmp_path / "one")
     epoch = [*chain(*joined[:7])]
     assert len(epoch) == len({*epoch}) == 42
+
+
+@pytest.mark.slow
+def test_an_evaluation_is_the_same_on_any_number_of_processes(
+    cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    """Also where the samples do not divide, and where a process gets none at all."""
+    lengths = {"some": 11, "one": 1, "all": 12}
+    sets = {name: {"type": "tests.core.random_rooms.NoisyBatches", "length": n} for name, n in lengths.items()}
+    sets |= {"type": None}
+    metric = {"auroc": {"type": "MulticlassAUROC", "num_classes": 10, "inputs": {"preds": "logits", "target": "label"}}}
+    data = TRACED["data"] | {"val": {"type": "tests.core.random_rooms.Noisy", "length": 20}, "eval": sets}
+    over = {"data": data, "model": RANDOM["model"] | {"metric": TINY["model"]["metric"] | metric}}
+    config = tiny(RANDOM | over)
+    assert cli("fit", "--config", config).code == 0
+    stages = {"test": lengths, "validate": {"": 20}, "predict": lengths}
+    for stage, devices in itertools.product(stages, (1, 2, 3)):
+        argv = ["--ckpt_path", "experiments/tiny", "--results_dir", f"{stage}{devices}", "--trainer.strategy", "ddp"]
+        shown = run(tmp_path, stage, *argv, "--trainer.devices", str(devices))
+        assert shown.count("results are in") == 1
+        assert shown.count("┏") == (stage != "predict")
+    for stage, parts in stages.items():
+        alone, *shared = (figures(tmp_path / f"{stage}{devices}", parts) for devices in (1, 2, 3))
+        for other in shared:
+            assert other.keys() == alone.keys()
+            for place, value in alone.items():
+                exact = "accuracy" in place or "index" in place
+                assert other[place] == (value if exact else pytest.approx(value, rel=1e-5, abs=1e-6)), place
+
+
+def figures(results: Path, parts: dict[str, int]) -> dict[str, Any]:
+    """The metrics, and the columns of the samples, of which there is one row each."""
+    found = json.loads((results / "metrics.json").read_text()) if (results / "metrics.json").exists() else {}
+    for part, length in parts.items():
+        rows = list(csv.DictReader((results / part / "samples.csv").open()))
+        assert [int(row["index"]) for row in rows] == list(range(length))
+        found |= {f"{part}.{name}": [float(row[name]) for row in rows] for name in rows[0]}
+    return {place: value for place, value in found.items() if value == value}  # no NaN
+
+
+@pytest.mark.slow
+def test_gradients_are_those_of_one_process(tiny: Callable[..., str], tmp_path: Path) -> None:
+    """SGD with a learning rate of 1 moves a weight by its gradient; also where batches are accumulated."""
+    net: dict[str, Any] = {
+        "net": {"type": "MLP", "in_features": 64, "num_classes": 10},
+        "clip": None,
+        "scheduler": None,
+    }
+    model = RANDOM["model"] | net | {"optimizer": {"type": "SGD", "lr": 1.0}}
+    trainer = TRACED["trainer"] | {"accumulate_grad_batches": 2, "max_steps": 2}
+    config = tiny(TRACED | {"model": model, "trainer": trainer})
+    weights = []
+    for devices in (1, 2, 3):
+        fit(config, tmp_path / str(devices), devices)
+        last = tmp_path / str(devices) / "experiments/tiny/checkpoints/last.ckpt"
+        weights.append(torch.load(last, weights_only=True)["state_dict"])
+    for other in weights[1:]:
+        for name, value in weights[0].items():
+            torch.testing.assert_close(other[name], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_one_process_speaks_for_all(tiny: Callable[..., str], tmp_path: Path) -> None:
+    config = tiny(TRACED | {"visual": "ClassificationGrid", "evaluation": {"every_n_epochs": 1}})
+    shown = fit(config, tmp_path / "two", 2)
+    folder = tmp_path / "two/experiments/tiny"
+    for text in ("the run's folder is", "epoch 0/1", "epoch 1/1"):
+        assert shown.count(text) == 1, text
+        assert (folder / "log.txt").read_text().count(text) == 1
+    assert [path.name for path in (tmp_path / "two/experiments").iterdir()] == ["tiny"]
+    assert len(list((folder / "event").glob("events*"))) == 1
+    assert len((folder / "eval/epoch_0001/samples.csv").read_text().splitlines()) == 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["raises", "killed", "frozen"])
+def test_a_process_that_fails_ends_the_run(how: str, tiny: Callable[..., str], tmp_path: Path) -> None:
+    """The first says its own word on top, a resumed run goes on."""
+    callback = {"type": "tests.core.random_rooms.Failing", "rank": 1, "step": 4, "how": how}
+    config = tiny(TRACED | {"timeout": 8, "trainer": TRACED["trainer"] | {"callbacks": [callback]}})
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(CONFIGS.parent / "cli.py"), "fit", "--config", config]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode != 0
+    errors = [
+        line
+        for line in done.stderr.splitlines()
+        if (" ERROR " in line and "raised in" in line) or "another process" in line
+    ]
+    if how == "raises":
+        assert "raised in on_train_batch_start" in errors[0]
+        assert "[rank 1]" in errors[0]
+    else:
+        assert "another process of the run has ended or does not answer" in errors[0]
+    assert find_resumable(tmp_path / "experiments/tiny")[1]["global_step"] == 4
+    assert run(tmp_path, "fit", "--config", config, "--resume", "auto", "--trainer.devices", "2")
+
+
+@pytest.mark.slow
+def test_torchrun(tiny: Callable[..., str], tmp_path: Path) -> None:
+    config = tiny(TRACED | {"trainer": TRACED["trainer"] | {"strategy": "auto"}})
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(CONFIGS.parent / "cli.py"), "fit", "--config", config]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert len(trace(tmp_path)) == 14
+    assert {len(step) for step in trace(tmp_path)} == {6}
+    wrong = subprocess.run(
+        [*command, "--trainer.devices", "3", "--name", "x"], cwd=tmp_path, capture_output=True, text=True, timeout=100
+    )
+    assert wrong.stderr.count("error: trainer.devices is 3, but LOCAL_WORLD_SIZE is 2") == 1

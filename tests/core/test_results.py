@@ -137,19 +137,6 @@ def test_a_metrics_picture(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -
     assert "confusion_matrix" not in json.loads((run / "eval/test/metrics.json").read_text())
 
 
-def test_results_are_of_one_device(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
-    assert cli("fit", "--config", tiny()).code == 0
-    ran = cli("predict", "--ckpt_path", "experiments/tiny", "--trainer.devices", "2")
-    assert (ran.code, ran.err.splitlines()[-2:]) == (
-        2,
-        [
-            "error: predict runs on one device: each of 2 would write its own samples only",
-            "Add --trainer.devices 1 --trainer.num_nodes 1",
-        ],
-    )
-    assert not (tmp_path / "experiments/tiny/eval").exists()
-
-
 def test_table_has_the_samples_names() -> None:
     text = table([{"index": torch.tensor([1, 0]), "a": torch.tensor([0.5, 1.5])}], lambda index: f"{index}, or so")
     assert text == 'index,name,a\n0,"0, or so",1.5\n1,"1, or so",0.5\n'

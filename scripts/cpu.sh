@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Trains on the CPU of this machine; further options may follow:
+#   bash scripts/cpu.sh --config configs/digits.yaml
+set -e
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+exec python cli.py fit "$@" --config configs/presets/cpu.yaml
