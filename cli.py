@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from project.core.interruption import Interruption
+from project.core.interruption import TERMINATIONS, Interruption
 
 if __name__ == "__main__":
     interruption = Interruption()
@@ -12,4 +12,7 @@ if __name__ == "__main__":
     from project.core.main import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(main(interruption=interruption))
+    code = main(interruption=interruption)
+    for number in TERMINATIONS:
+        signal.signal(number, signal.SIG_IGN)  # srun ends all tasks when the first one ends, and must see the same code
+    sys.exit(code)

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 PREEMPTED = 75  # sysexits.h: a temporary failure, try again
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
+TERMINATIONS = (signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
+_SIGNALS = (*TERMINATIONS, signal.SIGINT)
 
 
 class Interrupted(Exception):

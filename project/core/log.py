@@ -20,6 +20,7 @@ _SILENT = (
     "smaller than the logging interval",
     "does not have many workers",
     "across ranks is zero",
+    "when logging on epoch level in distributed setting",
     "isinstance(treespec, LeafSpec)",
     "`Trainer.fit` stopped",
     "The `srun` command is available",

@@ -3,6 +3,8 @@
 import os
 import random
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -169,3 +171,24 @@ class Failing(Callback):
             if self.how == "raises":
                 raise ZeroDivisionError("on purpose")
             os.kill(os.getpid(), signal.SIGKILL if self.how == "killed" else signal.SIGSTOP)
+
+
+class Slow(Callback):
+    """Takes its time in steps, in validation and in saving, and says where it is."""
+
+    def __init__(self, seconds: float = 0.1) -> None:
+        self.seconds = seconds
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self._say(trainer, "trained")
+
+    def on_validation_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        self._say(trainer, "validating")
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, *_: Any) -> None:
+        self._say(trainer, "saving")
+
+    def _say(self, trainer: pl.Trainer, doing: str) -> None:
+        if trainer.is_global_zero:
+            print(doing, "at step", trainer.global_step, file=sys.stderr, flush=True)
+        time.sleep(self.seconds)

@@ -1,0 +1,117 @@
+"""A Slurm cluster of two nodes on this machine, for the tests marked `slurm`."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import CONFIGS, TINY
+from tests.core.test_exact_resume import RANDOM
+
+SCRIPT = Path(__file__).parent / "cluster.sh"
+ROOT = CONFIGS.parent
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "PREEMPTED", "NODE_FAIL")
+TWO = ("--nodes=2",)
+SLOW = ("--config", "slow.yaml")  # twenty steps, four validations
+_SLOW: dict[str, Any] = RANDOM | {
+    "base": "base.yaml",
+    "timeout": 20,
+    "checkpoint": {"keep": 2, "every_n_steps": 3},
+    "trainer": RANDOM["trainer"]
+    | {"max_epochs": 4, "callbacks": [{"type": "tests.core.random_rooms.Slow", "seconds": 0.15}]},
+}
+
+
+class Slurm:
+    """The cluster, used from a folder that looks like the project's."""
+
+    def __init__(self, state: Path, folder: Path) -> None:
+        self.folder = folder
+        for name in ("cli.py", "configs", "scripts"):
+            (folder / name).symlink_to(ROOT / name)
+        (folder / "base.yaml").write_text(yaml.safe_dump(TINY, sort_keys=False))
+        (folder / "slow.yaml").write_text(yaml.safe_dump(_SLOW, sort_keys=False))
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self.environment = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
+        self.environment |= {"SLURM_CONF": str(state / "slurm.conf"), "PATH": path, "PYTHONPATH": str(ROOT)}
+        self.environment |= {"OMP_NUM_THREADS": "1"}  # two processes of one run share two processors
+
+    def call(self, *command: str) -> str:
+        """Runs one of Slurm's commands, and returns what it said."""
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def submit(self, *options: str, script: str = str(ROOT / "scripts/slurm.sh"), argv: tuple[str, ...] = ()) -> str:
+        """The job's number."""
+        (job,) = re.findall(r"\d+", self.call("sbatch", "--output=%j.out", *options, *filter(None, [script]), *argv))
+        return str(job)
+
+    def show(self, job: str) -> dict[str, str]:
+        """What Slurm says of a job."""
+        return dict(re.findall(r"(\w+)=(\S*)", self.call("scontrol", "show", "job", job)))
+
+    def wait(self, job: str, *states: str, restarts: int = 0, seconds: float = 90) -> dict[str, str]:
+        """Until a job, started so often again, is in one of the states."""
+        limit = time.monotonic() + seconds
+        while time.monotonic() < limit:
+            shown = self.show(job)
+            if shown["JobState"] in (states or ENDED) and int(shown["Restarts"]) >= restarts:
+                return shown
+            time.sleep(0.2)
+        raise AssertionError(f"job {job} is {shown} after {seconds} s\n{self.output(job)}")
+
+    def wait_for(self, job: str, text: str, seconds: float = 60) -> None:
+        """Until a job has said something."""
+        limit = time.monotonic() + seconds
+        while text not in self.output(job):
+            assert time.monotonic() < limit, f"job {job} does not say {text!r}\n{self.output(job)}"
+            time.sleep(0.1)
+
+    def output(self, job: str) -> str:
+        """What a job has said until now."""
+        file = self.folder / f"{job}.out"
+        return file.read_text() if file.exists() else ""
+
+
+@pytest.fixture(scope="session")
+def state() -> Iterator[Path]:
+    """The folder of a running cluster."""
+    if shutil.which("slurmctld", path=f"{os.environ['PATH']}:/usr/sbin") is None and (
+        os.geteuid() != 0 or shutil.which("apt-get") is None
+    ):
+        pytest.skip("there is no Slurm, and only root on Debian can install it")
+    folder = Path(tempfile.mkdtemp(prefix="slurm"))
+    folder.chmod(0o755)  # munge refuses a socket in a folder that others cannot enter
+    started = subprocess.run(["bash", SCRIPT, "up", folder], capture_output=True, text=True, check=False, timeout=300)
+    if started.returncode:
+        pytest.skip(f"Slurm does not start here: {(started.stderr.splitlines() or ['?'])[-1]}")
+    yield folder
+    subprocess.run(["bash", SCRIPT, "down", folder], check=False, timeout=60)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def slurm(state: Path, tmp_path: Path) -> Slurm:
+    return Slurm(state, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def whole(state: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run on two nodes that nothing disturbs."""
+    slurm = Slurm(state, tmp_path_factory.mktemp("whole"))
+    job = slurm.submit(*TWO, argv=SLOW)
+    assert slurm.wait(job)["JobState"] == "COMPLETED", slurm.output(job)
+    assert slurm.output(job).count("the run's folder is") == 1
+    return slurm.folder / "experiments/tiny"

@@ -1,0 +1,58 @@
+"""Signals at random moments, under load: nothing hangs, and nothing is lost."""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.exactness import differing, outcome
+from tests.slurm.conftest import SLOW, TWO, Slurm
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+
+@pytest.fixture
+def load() -> Iterator[None]:
+    """Two processes that leave little to the others."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    yield
+    for process in busy:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.usefixtures("load")
+@pytest.mark.parametrize("trial", range(24))
+def test_a_signal_at_a_random_moment(trial: int, slurm: Slurm, whole: Path) -> None:
+    draw = random.Random(trial)
+    number, after = draw.choice(["USR1", "TERM"]), draw.uniform(0, 30)
+    job = slurm.submit(*TWO, argv=SLOW)
+    slurm.wait(job, "RUNNING")
+    time.sleep(after)
+    alive = slurm.show(job)["JobState"] == "RUNNING"
+    doing = slurm.output(job).splitlines()[-1:]
+    slurm.call("scancel", f"--signal={number}", job)
+    start = time.monotonic()
+    if alive:
+        slurm.wait(job, "PENDING", "RUNNING", "COMPLETED", restarts=1)
+    requeued = time.monotonic() - start
+    shown = slurm.wait(job, seconds=200)
+    print(f"| {number} | {after:.1f} s | {doing} | requeued after {requeued:.1f} s | {shown['Restarts']} |")
+    assert shown["JobState"] == "COMPLETED", slurm.output(job)
+    assert shown["Restarts"] == "1"
+    assert differing(outcome(whole), outcome(slurm.folder / "experiments/tiny")) == []
+
+
+def test_the_time_limit(slurm: Slurm, whole: Path) -> None:
+    """Slurm looks once in a minute or so, and sends USR1 before the limit: the job goes on in the next one."""
+    slow = (slurm.folder / "slow.yaml").read_text().replace("seconds: 0.15", "seconds: 2.0")
+    (slurm.folder / "slow.yaml").write_text(slow)
+    job = slurm.submit(*TWO, "--time=1", "--signal=USR1@30", argv=SLOW)
+    shown = slurm.wait(job, "COMPLETED", "TIMEOUT", "FAILED", seconds=400)
+    assert shown["JobState"] == "COMPLETED", slurm.output(job)
+    assert int(shown["Restarts"]) >= 1
+    assert differing(outcome(whole), outcome(slurm.folder / "experiments/tiny")) == []
