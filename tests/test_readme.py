@@ -64,6 +64,7 @@ def test_every_command_is_run_here_or_by_ci() -> None:
         known = (
             "python cli.py ",
             "python scripts/compare",
+            "bash scripts/cpu.sh ",
             "pip install -c constraints.txt ",
             "tensorboard ",
             "pytest ",
@@ -87,6 +88,10 @@ def test_the_tour(copy: Path) -> None:
     snippet = next(text for kind, text in BLOCKS if kind == "python" and "project.load" in text)
     assert run(copy, "-c", snippet + "print(logits.shape)") == "torch.Size([1, 10])\n"
     check_tensorboard(copy)
+    (script,) = (line for line in COMMANDS if line.startswith("bash "))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(shlex.split(script), cwd=copy, env=os.environ | {"PATH": path}, check=True, capture_output=True)
+    assert (copy / "experiments/on_cpu/checkpoints/last.ckpt").exists()
     assert re.search(r"config  name: digits \| stopped\n(\d+) of \1 tensors equal, at steps 285 and 285\n", shown)
     assert (copy / "experiments/evaluated/eval/epoch_0003/samples.csv").exists()
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.strategies import Strategy
@@ -35,6 +36,19 @@ def arrange(trainer: dict[str, Any], environment: Mapping[str, str], trains: boo
         _set(trainer, int(local), int(nodes), "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "torchrun --nproc-per-node")
     elif "SLURM_JOB_ID" in environment:
         _fit_slurm(trainer, environment, trains)
+
+
+def check_batch_norm(trainer: pl.Trainer, synchronized: bool) -> None:
+    """Refuses batch statistics over several CPUs, which torch cannot gather.
+
+    Raises:
+        ConfigError: they are wanted.
+    """
+    if synchronized and trainer.world_size > 1 and trainer.strategy.root_device.type == "cpu":
+        raise ConfigError(
+            "trainer.sync_batchnorm needs GPUs: torch's SyncBatchNorm does not work on "
+            f"{trainer.world_size} CPU processes; leave it false"
+        )
 
 
 def _fit_slurm(trainer: dict[str, Any], environment: Mapping[str, str], trains: bool) -> None:

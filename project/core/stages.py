@@ -20,7 +20,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from project.core.arguments import Arguments
 from project.core.beginning import Beginning
 from project.core.checkpoint import WholeFiles, load_weights
-from project.core.cluster import arrange
+from project.core.cluster import arrange, check_batch_norm
 from project.core.config import Config
 from project.core.datamodule import DataModule
 from project.core.errors import ConfigError, is_mistake
@@ -153,6 +153,7 @@ class Stages(LightningCLI):
             trainer = pl.Trainer(**arguments)
         except (MisconfigurationException, ValueError, TypeError) as error:
             raise ConfigError(f"trainer: {error}") from error
+        check_batch_norm(trainer, arguments["sync_batchnorm"])
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = self.beginning.files() if fits else WholeFiles({})
         if isinstance(trainer.strategy, DDPStrategy):

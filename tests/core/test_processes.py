@@ -130,6 +130,23 @@ def figures(results: Path, parts: dict[str, int]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+def test_the_buffers_of_the_first_process_are_saved_and_evaluated(tiny: Callable[..., str], tmp_path: Path) -> None:
+    """The net has batch norm, whose statistics differ from process to process until the end of an epoch."""
+    over = {"evaluation": {"every_n_epochs": 2}, "visual": None}
+    fit(tiny(TRACED | over), tmp_path / "two", 2)
+    folder = tmp_path / "two/experiments/tiny"
+    while_training = {name: points[-1][1] for name, points in curves(folder).items()}
+    periodic = json.loads((folder / "eval/epoch_0001/metrics.json").read_text())
+    for stage, part in (("validate", "val"), ("test", "eval")):
+        run(tmp_path / "two", stage, "--ckpt_path", str(folder / "checkpoints/last.ckpt"), "--results_dir", stage)
+        alone = json.loads((tmp_path / "two" / stage / "metrics.json").read_text())
+        assert alone.keys() == periodic.keys() == {"cross_entropy", "sum", "accuracy"}
+        for name, value in alone.items():
+            assert while_training[f"{part}/{name}"] == pytest.approx(value, rel=1e-6), name
+    assert periodic == pytest.approx(alone, rel=1e-6)
+
+
+@pytest.mark.slow
 def test_gradients_are_those_of_one_process(tiny: Callable[..., str], tmp_path: Path) -> None:
     """SGD with a learning rate of 1 moves a weight by its gradient; also where batches are accumulated."""
     net: dict[str, Any] = {

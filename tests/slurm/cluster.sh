@@ -8,7 +8,7 @@
 # MASTER_ADDR=127.0.0.1 must be set. Processors and memory are counters only. The jobs of the partition `urgent` preempt
 # those of `main`.
 set -euo pipefail
-action=$1 dir=$2 nodes=2 port=${SLURM_TEST_PORT:-17810}
+action=$1 dir=$2 nodes=2
 export PATH=$PATH:/usr/sbin:/sbin SLURM_CONF=$dir/slurm.conf
 
 install() {
@@ -21,8 +21,17 @@ install() {
     DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 install "${missing[@]}"
 }
 
+free_port() {  # the first of some that nobody listens on, so that two clusters may run side by side
+    local port i
+    for ((port = 17000 + RANDOM % 10000; ; port += 10)); do
+        for ((i = 0; i <= nodes; i++)); do ! (: <"/dev/tcp/127.0.0.1/$((port + i))") 2>/dev/null || continue 2; done
+        echo "$port" && return
+    done
+}
+
 configure() {
-    local i
+    local i port
+    port=$(free_port)
     (umask 022 && mkdir -p "$dir"/{munge,ctld,log,run})  # munged refuses folders that others may write to
     (umask 077 && head -c 1024 /dev/urandom >"$dir/munge/key")
     { grep -vE '\snode[0-9]+$' /etc/hosts || true; for ((i = 1; i <= nodes; i++)); do echo "127.0.1.$i node$i"; done; } >"$dir/hosts"

@@ -45,12 +45,12 @@ class Slurm:
         self.environment |= {"SLURM_CONF": str(state / "slurm.conf"), "PATH": path, "PYTHONPATH": str(ROOT)}
         self.environment |= {"OMP_NUM_THREADS": "1"}  # two processes of one run share two processors
 
-    def call(self, *command: str) -> str:
-        """Runs one of Slurm's commands, and returns what it said."""
+    def call(self, *command: str, seconds: float = 60) -> str:
+        """Runs a command, and returns what it said."""
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=60
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=seconds
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def submit(self, *options: str, script: str = str(ROOT / "scripts/slurm.sh"), argv: tuple[str, ...] = ()) -> str:

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.exactness import differing, outcome
-from tests.slurm.conftest import SLOW, TWO, Slurm
+from tests.slurm.conftest import ENDED, SLOW, TWO, Slurm
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 
 @pytest.fixture
 def load() -> Iterator[None]:
-    """Two processes that leave little to the others."""
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    """More processes than this machine can run at once."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
     yield
     for process in busy:
         process.kill()
@@ -29,21 +29,19 @@ def load() -> Iterator[None]:
 @pytest.mark.parametrize("trial", range(24))
 def test_a_signal_at_a_random_moment(trial: int, slurm: Slurm, whole: Path) -> None:
     draw = random.Random(trial)
-    number, after = draw.choice(["USR1", "TERM"]), draw.uniform(0, 30)
+    number, moment = draw.choice(["USR1", "TERM"]), draw.uniform(0, 12)
     job = slurm.submit(*TWO, argv=SLOW)
     slurm.wait(job, "RUNNING")
-    time.sleep(after)
-    alive = slurm.show(job)["JobState"] == "RUNNING"
-    doing = slurm.output(job).splitlines()[-1:]
+    time.sleep(moment)
+    said = (slurm.output(job).splitlines() or ["nothing yet"])[-1]
     slurm.call("scancel", f"--signal={number}", job)
-    start = time.monotonic()
-    if alive:
-        slurm.wait(job, "PENDING", "RUNNING", "COMPLETED", restarts=1)
-    requeued = time.monotonic() - start
+    sent = time.monotonic()
+    slurm.wait(job, "PENDING", *ENDED)
+    print(f"trial {number} after {moment:.1f} s ({said}): ended or requeued after {time.monotonic() - sent:.1f} s")
     shown = slurm.wait(job, seconds=200)
-    print(f"| {number} | {after:.1f} s | {doing} | requeued after {requeued:.1f} s | {shown['Restarts']} |")
+    print(shown["JobState"], shown["ExitCode"], "restarts:", shown["Restarts"])
     assert shown["JobState"] == "COMPLETED", slurm.output(job)
-    assert shown["Restarts"] == "1"
+    assert shown["Restarts"] == "1" or "at step 20" in said or "epoch 3/3" in said, slurm.output(job)
     assert differing(outcome(whole), outcome(slurm.folder / "experiments/tiny")) == []
 
 
