@@ -84,29 +84,6 @@ def kill(job: str, rank: int) -> bool:
     return False
 
 
-def test_tasks_of_an_array_and_the_stage_test(slurm: Slurm, tiny: Callable[..., str]) -> None:
-    job = slurm.submit("--array=1-2", argv=("--config", tiny(), "--seed", "5"))
-    for task in (1, 2):
-        assert slurm.wait(f"{job}_{task}")["JobState"] == "COMPLETED"
-    assert sorted(path.name for path in (slurm.folder / "experiments").iterdir()) == ["tiny_1", "tiny_2"]
-    call = "srun python cli.py test --ckpt_path experiments/tiny_1"
-    test = slurm.submit("--nodes=2", "--ntasks-per-node=1", f"--wrap={call}", script="")
-    assert slurm.wait(test)["JobState"] == "COMPLETED", slurm.output(test)
-    assert slurm.output(test).count("experiments/tiny_1/checkpoints/best.ckpt") == 1
-    rows = (slurm.folder / "experiments/tiny_1/eval/test/samples.csv").read_text().splitlines()
-    assert len(rows) == 1 + 261
-
-
-def test_job_sh_can_be_submitted(slurm: Slurm, tiny: Callable[..., str]) -> None:
-    first = slurm.submit(argv=("--config", tiny()))
-    assert slurm.wait(first)["JobState"] == "COMPLETED", slurm.output(first)
-    second = slurm.submit(script="experiments/tiny/job.sh")
-    assert slurm.wait(second)["JobState"] == "COMPLETED", slurm.output(second)
-    folder = slurm.folder / "experiments"
-    weights = [outcome(folder / name) for name in ("tiny", "tiny_rerun")]
-    assert not [place for place in differing(*weights) if place.startswith(".state_dict")]
-
-
 @pytest.mark.parametrize(
     ("options", "argv", "says"),
     [

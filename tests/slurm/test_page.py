@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 
+from tests.exactness import differing, outcome
 from tests.slurm.conftest import ROOT, Slurm
 
 pytestmark = pytest.mark.slurm
@@ -25,6 +26,8 @@ def test_the_page(slurm: Slurm) -> None:
     experiments = slurm.folder / "experiments"
     runs = ["processes", "torchrun", "digits", "digits_rerun", "seed_1", "seed_2"]
     assert sorted(path.name for path in experiments.iterdir()) == sorted([*runs, "check_slurm"])
+    differences = differing(*(outcome(experiments / name) for name in ("digits", "digits_rerun")))
+    assert not [place for place in differences if place.startswith(".state_dict")]
     for task in (1, 2):
         assert f"\nseed: {task}\n" in (experiments / f"seed_{task}/config.yaml").read_text()
     assert len((experiments / "digits/eval/test/samples.csv").read_text().splitlines()) == 1 + 261
