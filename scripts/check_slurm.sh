@@ -2,45 +2,49 @@
 # Shows on your own cluster, in about five minutes, that a preempted job goes on and ends with the same bits. Options of
 # sbatch may follow, as you will use them:
 #   bash scripts/check_slurm.sh --nodes=2 --partition=main
-# Three small jobs train the digits: one is left alone, one gets USR1, one is cancelled. Each may take LIMIT seconds.
+# Three small jobs train the digits: one is left alone, one gets USR1, one is cancelled. LIMIT=900 is the seconds they have.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 folder=experiments/check_slurm/$(date +%Y-%m-%d_%H-%M-%S)
 mkdir -p "$folder"
-limit=$((SECONDS + ${LIMIT:-900}))
+declare -A job state restarts sent
+trap 'scancel "${job[@]}" 2>/dev/null' EXIT
+
+for name in whole preempted cancelled; do
+    job[$name]=$(sbatch --parsable --output="$folder/$name.out" "$@" scripts/slurm.sh --config configs/digits.yaml \
+        --root "$folder" --name $name --trainer.max_epochs 40 --trainer.deterministic warn | cut -d';' -f1)
+    [ -n "${job[$name]}" ] || exit 1
+    state[$name]=PENDING restarts[$name]=0
+done
+
+look() {  # at a job, of which Slurm forgets some minutes after its end
+    local shown
+    shown=$(scontrol show job "${job[$1]}" 2>/dev/null) || return
+    state[$1]=$(sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p' <<<"$shown")
+    restarts[$1]=$(sed -n 's/.*Restarts=\([0-9]*\).*/\1/p' <<<"$shown")
+}
+send() {  # a signal, once, to a job that trains
+    if [ -z "${sent[$1]:-}" ] && grep -qs "epoch 3/" "$folder/$1.out"; then sent[$1]=1 && scancel "${@:2}" "${job[$1]}"; fi
+}
+while [[ "${state[*]}" =~ PENDING|CONFIGURING|RUNNING|COMPLETING|REQUEUED|SUSPENDED ]] && [ $SECONDS -lt "${LIMIT:-900}" ]; do
+    send preempted --signal=USR1
+    send cancelled
+    sleep 0.5
+    for name in "${!job[@]}"; do look "$name"; done
+done
+
 failed=0
-
-submit() {  # NAME, sbatch's options: the job's number
-    local name=$1
-    sbatch --parsable --output="$folder/$name.out" "${@:2}" scripts/slurm.sh --config configs/digits.yaml \
-        --root "$folder" --name "$name" --trainer.max_epochs 40 --trainer.deterministic warn | cut -d';' -f1
-}
-
-field() { scontrol show job "$1" | tr ' ' '\n' | sed -n "s/^$2=//p"; }  # of a job
-
-until_true() {  # a command, tried until it succeeds or the time is up
-    until "$@"; do [ $SECONDS -lt $limit ] && sleep 0.5 || return 1; done
-}
-
-trains() { grep -qs "epoch 3/" "$folder/$1.out" || has_ended "$2"; }
-has_ended() { [[ $(field "$1" JobState) =~ COMPLETED|FAILED|CANCELLED|TIMEOUT|PREEMPTED|NODE_FAIL|OUT_OF_MEMORY ]]; }
-restarted() { [ "$(field "$1" Restarts)" -ge 1 ]; }
-ends_as() { until_true has_ended "$1" && [ "$(field "$1" JobState)" = "$2" ]; }
-
-report() {  # what is checked, in which job's output to look, a command
+report() {  # what is checked, of which job, a command
     local said
-    if said=$("${@:3}" 2>&1); then echo "ok      $1"; else echo "FAILED  $1 (see $folder/$2.out) $said"; failed=1; fi
+    if said=$("${@:3}" 2>&1); then echo "ok      $1"; return; fi
+    echo "FAILED  $1 (job ${job[$2]} is ${state[$2]}, see $folder/$2.out) $said"
+    failed=1
 }
-
-whole=$(submit whole "$@") && preempted=$(submit preempted "$@") && cancelled=$(submit cancelled "$@")
-[ -n "${cancelled:-}" ] || exit 1
-until_true trains preempted "$preempted" && scancel --signal=USR1 "$preempted"
-until_true trains cancelled "$cancelled" && scancel "$cancelled"
-report "a job trains to its end" whole ends_as "$whole" COMPLETED
-report "a job that got USR1 is requeued" preempted until_true restarted "$preempted"
-report "it trains to its end" preempted ends_as "$preempted" COMPLETED
+report "a job trains to its end" whole test "${state[whole]}" = COMPLETED
+report "a job that got USR1 is requeued" preempted test "${restarts[preempted]}" -ge 1
+report "it trains to its end" preempted test "${state[preempted]}" = COMPLETED
 report "with the same bits, where the processors are of one kind" preempted \
     python scripts/compare_runs.py "$folder/whole" "$folder/preempted"
-report "a job that is cancelled ends" cancelled ends_as "$cancelled" CANCELLED
+report "a job that is cancelled ends" cancelled test "${state[cancelled]}" = CANCELLED
 report "with its last step saved" cancelled test -f "$folder/cancelled/checkpoints/last.ckpt"
 exit $failed

@@ -8,15 +8,22 @@
 #SBATCH --signal=USR1@120
 # Two minutes before the time limit the processes get USR1 (so no `B:`), save, and end with 75.
 set -u
-[ -z "${SLURM_ARRAY_TASK_ID:-}" ] || set -- "${@//%a/$SLURM_ARRAY_TASK_ID}"  # as in the file names that sbatch knows
-if scontrol show job "$SLURM_JOB_ID" 2>/dev/null | grep -q "Requeue=0"; then
-    echo "error: job $SLURM_JOB_ID (SLURM_JOB_ID) was submitted with --no-requeue, so it could not go on after preemption" >&2
+job=$SLURM_JOB_ID restarts=${SLURM_RESTART_COUNT:-0} limit=${MAX_RESTARTS:-100}
+if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
+    job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID  # the bare number of one of the tasks is that of the whole array
+    set -- "${@//%a/$SLURM_ARRAY_TASK_ID}"
+fi
+if scontrol show job "$job" 2>/dev/null | grep -q "Requeue=0"; then
+    echo "error: job $job (SLURM_JOB_ID) was submitted with --no-requeue, so it could not go on after preemption" >&2
     exit 2
 fi
-srun --kill-on-bad-exit=1 ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} \
-    python cli.py fit "$@" --config configs/presets/slurm.yaml
+if [ "$restarts" -gt "$limit" ]; then
+    echo "error: job $job was started again more than $limit times (MAX_RESTARTS)" >&2
+    exit 1
+fi
+srun --kill-on-bad-exit=1 ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} python cli.py fit "$@"
 code=$?
-if [ "$code" -eq 75 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt "${MAX_RESTARTS:-100}" ]; then
-    scontrol requeue "$SLURM_JOB_ID" && sleep 60  # Slurm ends this script
+if [ "$code" -eq 75 ] && [ "$restarts" -lt "$limit" ]; then
+    scontrol requeue "$job" && sleep 60  # Slurm ends this script
 fi
 exit "$code"

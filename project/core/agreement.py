@@ -1,5 +1,6 @@
 """What the processes of a run agree on between two steps."""
 
+import sys
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,3 +24,12 @@ class Agreement:
         torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX, group=self._group)
         greatest: list[int] = tensor.tolist()
         return greatest
+
+
+def wait_for_others() -> None:
+    """Lets the processes of a run that was interrupted end together: the first to end has the others killed at once."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        try:
+            torch.distributed.barrier()
+        except RuntimeError as error:
+            print(f"another process did not end with this one: {error}", file=sys.stderr)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.strategies import Strategy
 
@@ -52,21 +53,21 @@ def check_batch_norm(trainer: pl.Trainer, synchronized: bool) -> None:
 
 
 def _fit_slurm(trainer: dict[str, Any], environment: Mapping[str, str], trains: bool) -> None:
-    tasks = int(environment.get("SLURM_NTASKS", "1"))
-    if "SLURM_STEP_ID" not in environment:
-        if tasks > 1:
-            raise ConfigError(
-                f"SLURM_NTASKS is {tasks}, but python was not started by srun (there is no SLURM_STEP_ID): "
-                "say `srun python cli.py ...`"
-            )
-        if "SLURM_NTASKS" not in environment:
-            return  # a shell on a node: as on any machine
-    name = environment.get("SLURM_JOB_NAME", "")
+    tasks, nodes = int(environment.get("SLURM_NTASKS", "1")), int(environment.get("SLURM_NNODES", "1"))
+    name, in_step = environment.get("SLURM_JOB_NAME", ""), "SLURM_STEP_ID" in environment
+    if not in_step and (tasks > 1 or (trains and nodes > 1)):
+        variable = f"SLURM_NTASKS is {tasks}" if tasks > 1 else f"SLURM_NNODES is {nodes}"
+        raise ConfigError(
+            f"{variable}, but python was not started by srun (there is no SLURM_STEP_ID): say `srun python cli.py ...`"
+        )
+    if tasks == 1 and (not in_step or name in _INTERACTIVE):  # a shell on a node, or a script: as on any machine
+        _add_environment(trainer, LightningEnvironment())
+        return
     if tasks > 1 and name in _INTERACTIVE:
         raise ConfigError(
             f"SLURM_JOB_NAME is {name}, which stands for a shell, but SLURM_NTASKS is {tasks}: give another --job-name"
         )
-    nodes, local = int(environment.get("SLURM_NNODES", "1")), environment.get("SLURM_NTASKS_PER_NODE")
+    local = environment.get("SLURM_NTASKS_PER_NODE")
     if tasks > 1 and local is None:
         raise ConfigError(
             f"SLURM_NTASKS is {tasks}, but SLURM_NTASKS_PER_NODE is not set: "
@@ -80,11 +81,15 @@ def _fit_slurm(trainer: dict[str, Any], environment: Mapping[str, str], trains: 
     if tasks == 1:
         nodes, local = 1, "1"
     _set(trainer, int(local or 1), nodes, "SLURM_NTASKS_PER_NODE", "SLURM_NNODES", "sbatch --ntasks-per-node")
+    # Lightning's own requeueing saves in a signal's handler, which may wait for another process for ever.
+    _add_environment(trainer, SLURMEnvironment(auto_requeue=False) if tasks > 1 else LightningEnvironment())
+
+
+def _add_environment(trainer: dict[str, Any], environment: ClusterEnvironment) -> None:
     plugins = trainer["plugins"] or []
     plugins = [*plugins] if isinstance(plugins, list) else [plugins]
     if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
-        # Lightning's own requeueing saves in a signal's handler, which may wait for another process for ever.
-        plugins.append(SLURMEnvironment(auto_requeue=False))
+        plugins.append(environment)
     trainer["plugins"] = plugins
 
 
@@ -97,7 +102,8 @@ def _set(trainer: dict[str, Any], local: int, nodes: int, of_local: str, of_node
         )
     if trainer["num_nodes"] not in (1, nodes):
         raise ConfigError(f"trainer.num_nodes is {trainer['num_nodes']}, but {of_nodes} is {nodes}: leave it 1")
-    trainer["devices"] = trainer["devices"] if isinstance(trainer["devices"], list) else local
+    if not (isinstance(trainer["devices"], list) or "," in str(trainer["devices"])):
+        trainer["devices"] = local
     trainer["num_nodes"] = nodes
     if local * nodes > 1 and trainer["strategy"] == "auto":
         trainer["strategy"] = "ddp"
@@ -109,7 +115,12 @@ def _count(devices: Any) -> int | None:
         return None
     if isinstance(devices, list):
         return len(devices)
-    return len(str(devices).split(",")) if "," in str(devices) else int(devices)
+    names = [name for name in str(devices).split(",") if name.strip()]
+    if not all(name.strip().isdigit() for name in names):
+        raise ConfigError(
+            f"trainer.devices is {devices!r}; it must be auto, how many there are, or a list of their numbers"
+        )
+    return len(names) if "," in str(devices) else int(names[0])
 
 
 def restarts(environment: Mapping[str, str]) -> int:
@@ -120,4 +131,4 @@ def restarts(environment: Mapping[str, str]) -> int:
 def task_name(name: str, environment: Mapping[str, str]) -> str:
     """The run's name: each task of an array has its own."""
     task = environment.get("SLURM_ARRAY_TASK_ID")
-    return name if task is None or name.endswith(f"_{task}") else f"{name}_{task}"
+    return name if task is None else f"{name}_{task}"

@@ -105,7 +105,7 @@ def _written(value: Any) -> Any:
 
 def _fills(tree: Tree) -> dict[type, Tree]:
     """What the engine gives to classes that have an argument for it; the text of a config leaves it out."""
-    data = tree["data"] if isinstance(tree["data"], dict) else {}
+    data = tree["data"] if isinstance(tree.get("data"), dict) else {}
     return {
         Dataset: {"data_dir": data.get("data_dir", DATA_DIR)},
         pl.LightningDataModule: {"seed": tree.get("seed", 0)},

@@ -1,12 +1,13 @@
 """Losses and metrics over a whole set."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities.data import dim_zero_cat
 
 from project.core.errors import ConfigError, noting_where
 from project.core.wiring import MetricTerm, Tensors, Wire, as_picture
@@ -47,6 +48,13 @@ class Metrics:
             Wire(self.metrics[name], "update", f"model.metric.{name}", term.inputs) for name, term in terms.items()
         ]
         self.pictured: Tensors = {}
+        for part in self.parts():
+            part.sync_on_compute = False
+
+    def parts(self) -> Iterator[Metric]:
+        """All metrics of torchmetrics, those within others, too."""
+        for metric in self.metrics.values():
+            yield from (part for part in metric.modules() if isinstance(part, Metric))
 
     def update(self, batch: Tensors, output: Tensors) -> None:
         """Adds one batch."""
@@ -81,14 +89,20 @@ class Metrics:
 
 
 class Evaluation(Metrics):
-    """The losses' means and the metrics over one set."""
+    """The losses' means and the metrics over one set, of all processes.
+
+    Raises:
+        ConfigError: there are several processes, and a metric cannot be gathered from them.
+    """
 
     def __init__(self, terms: Mapping[str, MetricTerm], device: torch.device) -> None:
         super().__init__(terms, device)
         self.device = device
-        for part in (part for metric in self.metrics.values() for part in metric.modules()):
-            if isinstance(part, Metric) and part.dist_sync_fn is None:
+        for part in self.parts():
+            part.sync_on_compute = True
+            if part.dist_sync_fn is None:
                 part.dist_sync_fn = _gather
+            _refuse_uneven_lists(part)
         self.means: dict[str, Mean] = {}
 
     def add(self, batch: Tensors, output: Tensors, losses: Tensors) -> None:
@@ -111,6 +125,19 @@ class Evaluation(Metrics):
         for mean in self.means.values():
             mean.reset()
         super().reset()
+
+
+def _refuse_uneven_lists(metric: Metric) -> None:
+    """torchmetrics gathers lists element by element, which needs as many on each process."""
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if not several or torch.distributed.get_world_size() == 1 or type(metric)._sync_dist is not Metric._sync_dist:
+        return
+    for name, default in metric._defaults.items():
+        if isinstance(default, list) and metric._reductions[name] is not dim_zero_cat:
+            raise ConfigError(
+                f"the state '{name}' of {type(metric).__name__} is a list that is not concatenated "
+                "(dist_reduce_fx is not 'cat'), which several processes cannot share: evaluate on one"
+            )
 
 
 def _gather(tensor: Tensor, group: Any = None) -> list[Tensor]:

@@ -117,6 +117,11 @@ def build_loader(
         ConfigError: there are no samples, or not one whole batch of them.
     """
     if isinstance(dataset, IterableDataset):
+        if share[1] > 1 and not training:
+            raise ConfigError(
+                f"{where} ({type(dataset).__name__}) is iterable: each of {share[1]} processes would read all of it; "
+                "evaluate on one, or give it a length and samples by number"
+            )
         stream = Stream(dataset, where, seed, share[0])
         return StreamLoader(stream, position, batch_size=batch_size // share[1], drop_last=training, **workers)
     fetch = Fetch(dataset, where, seed, training)

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -72,6 +73,18 @@ def signals_restored() -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def outlives(seconds: float) -> bool:
+    """Waits; whether neither a signal nor the end of the process that began this one came in the meantime."""
+    came: list[int] = []
+    parent, end = os.getppid(), time.monotonic() + seconds
+    with signals_restored():
+        for number in TERMINATIONS:
+            signal.signal(number, lambda number, _: came.append(number))
+        while time.monotonic() < end and not came and os.getppid() == parent:
+            time.sleep(0.05)
+    return not came and os.getppid() == parent
 
 
 def leave_signals_to_the_main_process(worker: int) -> None:

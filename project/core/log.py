@@ -20,7 +20,6 @@ _SILENT = (
     "smaller than the logging interval",
     "does not have many workers",
     "across ranks is zero",
-    "when logging on epoch level in distributed setting",
     "isinstance(treespec, LeafSpec)",
     "`Trainer.fit` stopped",
     "The `srun` command is available",
@@ -43,7 +42,7 @@ def logging_to(level: str) -> Iterator[None]:
     logger.add(
         _to_stderr,
         level=level if on_first_rank() else "ERROR",
-        format=_FORMAT if on_first_rank() else f"[rank {_rank()}] {_FORMAT}",
+        format=_FORMAT if on_first_rank() else f"[rank {rank()}] {_FORMAT}",
         colorize=sys.stderr.isatty(),
         backtrace=False,
         diagnose=False,
@@ -78,12 +77,13 @@ def logging_to_file(path: Path) -> Iterator[None]:
 
 def on_first_rank() -> bool:
     """Whether this is the process that speaks for all."""
-    return _rank() == 0
+    return rank() == 0
 
 
-def _rank() -> int:
-    rank: int = getattr(rank_zero_only, "rank", 0)
-    return rank
+def rank() -> int:
+    """The number of this process in the run."""
+    number: int = getattr(rank_zero_only, "rank", 0)
+    return number
 
 
 def _to_stderr(message: str) -> None:

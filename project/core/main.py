@@ -12,16 +12,19 @@ import torch
 from loguru import logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from project.core.agreement import wait_for_others
 from project.core.arguments import Arguments, parse_arguments
 from project.core.checkpoint import find_checkpoint, read_checkpoint, run_of
 from project.core.config import build_config
 from project.core.errors import ConfigError, Stopped, find_in, is_mistake, mistake, where_raised
 from project.core.help import slot_help, stage_help
-from project.core.interruption import Interrupted, Interruption, signals_restored
-from project.core.log import logging_to, on_first_rank
+from project.core.interruption import Interrupted, Interruption, outlives, signals_restored
+from project.core.log import logging_to, on_first_rank, rank
 from project.core.resume import find_origin, name_task
 from project.core.stages import Stages, Trained
 from project.core.yaml_files import Tree, merge_all, parse_yaml, read_config
+
+_SECONDS = 3.0  # that other processes have to tell of a mistake which all of them find
 
 
 def main(argv: Sequence[str] | None = None, interruption: Interruption | None = None) -> int:
@@ -35,6 +38,7 @@ def main(argv: Sequence[str] | None = None, interruption: Interruption | None = 
         0 when done, 2 for a mistake in yaml or options, 1 for an exception in somebody's code, 75 when SIGTERM or
         SIGUSR1 ended a training of which nothing is lost, else 128 and the number of the signal that ended it.
     """
+    code, interrupted = 0, False
     with ExitStack() as stack:
         stack.enter_context(logging_to("INFO"))
         stack.enter_context(signals_restored())
@@ -42,8 +46,10 @@ def main(argv: Sequence[str] | None = None, interruption: Interruption | None = 
             arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
             _run(arguments, interruption or Interruption(), stack)
         except BaseException as error:
-            return _told(error)
-    return 0
+            code, interrupted = _told(error), find_in(error, Interrupted) is not None
+    if interrupted:
+        wait_for_others()
+    return code
 
 
 def _told(error: BaseException) -> int:
@@ -56,8 +62,10 @@ def _told(error: BaseException) -> int:
     if not isinstance(error, Exception):
         raise error
     if is_mistake(error):
-        if on_first_rank() or torch.distributed.is_initialized():  # else every process would say the same
+        if on_first_rank():
             print("error:", mistake(error), file=sys.stderr)
+        elif outlives(_SECONDS):  # the first process, and with it this one, would have ended by the same mistake
+            print(f"[rank {rank()}] error:", mistake(error), file=sys.stderr)
         return 2
     if interrupted := find_in(error, Interrupted):
         logger.warning(interrupted)
@@ -84,7 +92,7 @@ def _run(arguments: Arguments, interruption: Interruption, stack: ExitStack) -> 
     origin, trained = find_origin(arguments, files, os.environ), _trained(arguments)
     if origin is not None:
         config = origin.config(arguments.overrides)
-        if files:
+        if any("name" in file for file in files):  # not of presets alone
             origin.warn_of(files, arguments.overrides)
     else:
         saved = _config_of(trained) if trained else {}
@@ -114,7 +122,9 @@ def _full_disk(error: Exception) -> Stopped | None:
 
 def _lost_process(error: Exception) -> Stopped | None:
     """What to say where another process of the run has ended, or is silent: its own message says why."""
-    lost = find_in(error, torch.distributed.DistError) or ("gloo" in str(error) and error)
+    lost = find_in(error, torch.distributed.DistError) or ("third_party/gloo" in str(error) and error)
+    if "EADDRINUSE" in str(lost):
+        return Stopped(f"the port at which the processes meet is taken; set MASTER_PORT to another: {lost}")
     return Stopped(f"another process of the run has ended or does not answer: {lost}") if lost else None
 
 

@@ -1,6 +1,7 @@
 """The LightningModules of the engine: the base of all, and the supervised one that most yaml files use."""
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -94,6 +95,8 @@ class SupervisedModule(BaseModule):
 
     def setup(self, stage: str) -> None:
         """Freezes parameters, and compiles the net in place: names and weights stay as they are."""
+        # What is logged is of all processes already: evaluation.py gathers it.
+        warnings.filterwarnings("ignore", ".*sync_dist=True.*")
         freeze(self, self.optimization.groups)
         if self.compile_net:
             self.net.compile()

@@ -86,7 +86,7 @@ class Origin:
 def name_task(arguments: Arguments, files: list[Tree], environment: Mapping[str, str]) -> None:
     """Gives each task of Slurm's arrays a name, and so a folder, of its own."""
     name = merge_all([*files, *arguments.overrides]).get("name")
-    if isinstance(name, str) and task_name(name, environment) != name:
+    if arguments.options.get("resume", AUTO) == AUTO and isinstance(name, str) and task_name(name, environment) != name:
         arguments.overrides.append({"name": task_name(name, environment)})
 
 
@@ -100,10 +100,11 @@ def find_origin(arguments: Arguments, files: list[Tree], environment: Mapping[st
     """
     resume = arguments.options.get("resume")
     if arguments.stage == "fit" and restarts(environment):
-        folder = _folder_of(arguments, files)
-        if folder is not None and is_of_job(folder, environment):
-            path, checkpoint = find_resumable(folder)
-            return Origin(checkpoint, path)
+        given = Path(resume) if resume else None  # a run's folder, or a checkpoint in one
+        for folder in (_folder_of(arguments, files), given, given and run_of(given)):
+            if folder is not None and is_of_job(folder, environment):
+                path, checkpoint = find_resumable(folder)
+                return Origin(checkpoint, path)
     if resume is None:
         return None
     if "finetune" in arguments.options or arguments.replace:

@@ -46,7 +46,8 @@ here=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)
 [ -f "$here/config.yaml" ] || here={run}  # sbatch runs a copy of this file
 cd {folder}
 set -- --config "$here/config.yaml" --name {name}_rerun {options}"$@"
-if [ -n "${{SLURM_JOB_ID:-}}" ]; then exec bash scripts/slurm.sh "$@"; fi
+# In a job, but not in one of its steps or in a shell on a node.
+if [ -n "${{SLURM_PROCID:-}}" ] && [ -z "${{SLURM_STEP_ID:-}}" ]; then exec bash scripts/slurm.sh "$@"; fi
 exec python cli.py fit "$@"
 """
 

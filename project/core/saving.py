@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from project.core.agreement import Agreement
 from project.core.checkpoint import BEST, LAST, file_of_step, files_by_step
-from project.core.errors import ConfigError, did_you_mean, listing
+from project.core.errors import ConfigError, Stopped, did_you_mean, listing
 from project.core.files import link
 from project.core.interruption import Interrupted, Interruption
 from project.core.periodic_evaluation import PeriodicEvaluation
@@ -56,21 +56,21 @@ class Checkpoints(pl.callbacks.Checkpoint):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._state = partial(_decided_by, trainer)
         self.interruption.listen()
-
-    def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.interruption.listen()  # again: Lightning took SIGTERM in the meantime
+        # Lightning's own handlers wait for other processes, which may be busy, and would take the signals from here on.
+        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._step = self._written = trainer.global_step
         self._time = time.monotonic()
+        self._check_beginning(trainer)
         if self._restored:
             _decide_by(trainer, self._restored)
             # A run that went further before, and a branch of another run, do not have all files of the ranking.
             scores: dict[str, float] = self._restored["scores"]
-            self.scores = {name: score for name, score in scores.items() if (self.folder / name).exists()}
+            there = {name: score for name, score in scores.items() if (self.folder / name).exists()}
+            self.scores = trainer.strategy.broadcast(there)
         if self.scores:
             self._link(self.folder / next(iter(self.scores)), BEST)
-        self.interruption.listen()
         self._end_if_asked(trainer)
 
     def after_batch(self, trainer: pl.Trainer, validates: bool) -> None:
@@ -120,6 +120,14 @@ class Checkpoints(pl.callbacks.Checkpoint):
             self._prune()
         if trainer.is_global_zero and (self.folder / LAST).exists() and not (self.folder / BEST).exists():
             link(self.folder / LAST, self.folder / BEST)
+
+    def _check_beginning(self, trainer: pl.Trainer) -> None:
+        latest, earliest = self._agreement.greatest(trainer, self._step, -self._step)
+        if latest != -earliest:
+            raise Stopped(
+                f"some processes begin at step {latest}, others at {-earliest}: "
+                "the run's folder must be the same on all nodes"
+            )
 
     def _is_due(self, trainer: pl.Trainer, before: int) -> bool:
         steps, epochs, done = self.settings.every_n_steps, self.settings.every_n_epochs, trainer.current_epoch + 1

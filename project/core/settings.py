@@ -110,3 +110,7 @@ class Settings:
     progress: Progress = field(default_factory=Progress)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     evaluation: Evaluation = field(default_factory=Evaluation)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout < 1e9:
+            raise ConfigError(f"timeout is {self.timeout}; it must be a number of seconds above 0")

@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning import Callback
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from project.core.module import SupervisedModule
 from project.models.base import Model
@@ -171,6 +172,40 @@ class Failing(Callback):
             if self.how == "raises":
                 raise ZeroDivisionError("on purpose")
             os.kill(os.getpid(), signal.SIGKILL if self.how == "killed" else signal.SIGSTOP)
+
+
+class StruckWhileBuilt(Noisy):
+    """The second process gets SIGTERM while it builds the set, which takes the others longer."""
+
+    def __init__(self, length: int = 10) -> None:
+        super().__init__(length)
+        if os.environ.get("LOCAL_RANK") == "1":
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+
+
+class Listed(Metric):
+    """Keeps a tensor for each sample, which is gathered one by one."""
+
+    found: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("found", [], dist_reduce_fx=None)
+
+    def update(self, logits: Tensor) -> None:
+        self.found += list(logits.amax(1))
+
+    def compute(self) -> Tensor:
+        return torch.stack(self.found).mean()
+
+
+class Lingering(Callback):
+    """The first process has something to do when the run was interrupted."""
+
+    def on_exception(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.is_global_zero:
+            time.sleep(7)
 
 
 class Slow(Callback):

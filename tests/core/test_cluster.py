@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
 from project.core.cluster import arrange, restarts, task_name
@@ -42,16 +43,39 @@ def test_one_task_and_none() -> None:
     arguments = trainer()
     arrange(arguments, STEP | {"SLURM_NTASKS": "1", "SLURM_NNODES": "1", "SLURM_NTASKS_PER_NODE": "1"}, trains=True)
     assert (arguments["devices"], arguments["num_nodes"], arguments["strategy"]) == (1, 1, "auto")
-    for environment in ({}, {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "bash"}):
-        arguments = trainer()
-        arrange(arguments, environment, trains=True)
-        assert arguments == trainer()
-
-
-def test_one_process_in_a_step_of_a_larger_job_evaluates() -> None:
     arguments = trainer()
-    arrange(arguments, STEP | {"SLURM_NTASKS": "1"}, trains=False)
-    assert (arguments["devices"], arguments["num_nodes"]) == (1, 1)
+    arrange(arguments, {}, trains=True)
+    assert arguments == trainer()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "interactive"},  # salloc
+        {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "interactive", "SLURM_NTASKS": "1"},  # salloc -n1
+        STEP | {"SLURM_JOB_NAME": "bash", "SLURM_NTASKS": "1", "SLURM_NNODES": "1"},  # srun --pty bash
+        {
+            "SLURM_JOB_ID": "7",
+            "SLURM_JOB_NAME": "wrap",
+            "SLURM_NTASKS": "1",
+            "SLURM_PROCID": "0",
+        },  # a script without srun
+    ],
+)
+def test_in_a_shell_on_a_node_it_is_as_on_any_machine(environment: dict[str, str]) -> None:
+    arguments = trainer(devices=2)
+    arrange(arguments, environment, trains=True)
+    assert [type(plugin) for plugin in arguments.pop("plugins")] == [LightningEnvironment]
+    assert arguments == {"devices": 2, "num_nodes": 1, "strategy": "auto"}
+
+
+@pytest.mark.parametrize(
+    ("devices", "becomes"), [("auto", 4), (4, 4), ("-1", 4), ("0,1,2,3", "0,1,2,3"), ([4, 5, 6, 7], [4, 5, 6, 7])]
+)
+def test_devices_by_their_numbers_stay(devices: Any, becomes: Any) -> None:
+    arguments = trainer(devices=devices)
+    arrange(arguments, STEP, trains=True)
+    assert arguments["devices"] == becomes
 
 
 def test_torchrun_says_how_many_also_within_slurm() -> None:
@@ -70,6 +94,9 @@ def test_torchrun_says_how_many_also_within_slurm() -> None:
         ({"devices": 1}, STEP, r"trainer.devices is 1, but SLURM_NTASKS_PER_NODE is 4: leave it auto"),
         ({"devices": "0,1"}, STEP, r"trainer.devices is 0,1, but SLURM_NTASKS_PER_NODE is 4"),
         ({"devices": [0]}, STEP, r"trainer.devices is \[0\], but SLURM_NTASKS_PER_NODE is 4"),
+        ({"devices": "1,"}, STEP, r"trainer.devices is 1,, but SLURM_NTASKS_PER_NODE is 4"),
+        ({"devices": "gpu"}, STEP, r"trainer.devices is 'gpu'; it must be auto, how many there are, or a list"),
+        ({}, {"SLURM_JOB_ID": "7", "SLURM_NNODES": "2"}, r"SLURM_NNODES is 2, but python was not started by srun"),
         ({"num_nodes": 3}, STEP, r"trainer.num_nodes is 3, but SLURM_NNODES is 2: leave it 1"),
         (
             {"devices": 2},
@@ -102,8 +129,10 @@ def test_a_mistake_is_told_once(
     assert (ran.code, ran.err.count("error: SLURM_NTASKS is 8, but python was not started by srun")) == (2, 1)
     assert not (tmp_path / "experiments").exists()
     monkeypatch.setattr("project.core.main.on_first_rank", lambda: False)
-    ran = cli("fit", "--config", tiny())
-    assert (ran.code, ran.err.count("error:")) == (2, 0)
+    for alone in (False, True):  # the first process has not told of it
+        monkeypatch.setattr("project.core.main.outlives", lambda seconds, alone=alone: alone)
+        ran = cli("fit", "--config", tiny())
+        assert (ran.code, ran.err.count("[rank 0] error: SLURM_NTASKS is 8")) == (2, alone)
 
 
 def test_a_restarted_job_goes_on_with_what_it_began(
@@ -133,10 +162,25 @@ def test_tasks_of_an_array_have_folders_of_their_own(
 ) -> None:
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     assert cli("fit", "--config", tiny()).code == 0
-    assert cli("fit", "--config", tiny(), "--name", "own_3").code == 0
-    assert sorted(path.name for path in (tmp_path / "experiments").iterdir()) == ["own_3", "tiny_3"]
     assert cli("fit", "--config", tiny(), "--resume", "auto").code == 0
     assert (tmp_path / "experiments/tiny_3/config.resume1.yaml").exists()
+    assert cli("fit", "--config", tiny(), "--resume", "experiments/tiny_3").code == 0
+    assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["tiny_3"]
+
+
+@pytest.mark.parametrize("resume", ["experiments/tiny", "experiments/tiny/checkpoints/epoch_0000_step_000001.ckpt"])
+def test_a_restarted_job_that_resumed_a_run_goes_on_where_it_stands(
+    resume: str, cli: Cli, tiny: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at the checkpoint that was typed, from which it would never come to an end."""
+    assert cli("fit", "--config", tiny({"checkpoint": {"every_n_steps": 1}})).code == 0
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    argv = ("fit", "--resume", resume, "--trainer.max_epochs")
+    assert cli(*argv, "2").code == 0
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    ran = cli(*argv, "3")
+    assert ran.code == 0, ran.err
+    assert "goes on behind step 4" in ran.err
 
 
 def test_names_and_restarts() -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from project.core.checkpoint import find_resumable
+from project.core.yaml_files import merge_all
 from tests.conftest import CONFIGS, TINY, Cli
 from tests.core.test_exact_resume import RANDOM
 from tests.exactness import curves
@@ -202,6 +203,43 @@ def test_a_process_that_fails_ends_the_run(how: str, tiny: Callable[..., str], t
         assert "another process of the run has ended or does not answer" in errors[0]
     assert find_resumable(tmp_path / "experiments/tiny")[1]["global_step"] == 4
     assert run(tmp_path, "fit", "--config", config, "--resume", "auto", "--trainer.devices", "2")
+
+
+@pytest.mark.slow
+def test_a_signal_while_data_is_built_and_a_process_that_ends_late(tiny: Callable[..., str], tmp_path: Path) -> None:
+    """No process waits for others in a signal's handler, nor is one killed because others ended before it."""
+    over = {"data": TRACED["data"] | {"train": {"type": "tests.core.random_rooms.StruckWhileBuilt", "length": 42}}}
+    config = tiny(TRACED | over | {"trainer": TRACED["trainer"] | {"callbacks": ["tests.core.random_rooms.Lingering"]}})
+    command = [sys.executable, str(CONFIGS.parent / "cli.py"), "fit", "--config", config, "--trainer.devices", "2"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 75, done.stderr
+    assert done.stderr.count("ended by SIGTERM") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("over", "says"),
+    [
+        (
+            {"data": {"eval": {"type": "tests.core.random_rooms.NoisyStream"}}},
+            "error: data.eval (NoisyStream) is iterable: each of 2 processes would read all of it",
+        ),
+        (
+            {"model": {"metric": {"listed": {"type": "tests.core.random_rooms.Listed"}}}},
+            "error: the state 'found' of Listed is a list that is not concatenated",
+        ),
+    ],
+)
+def test_what_several_processes_cannot_evaluate(
+    over: dict[str, Any], says: str, cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    config = tiny(merge_all([RANDOM, {"trainer": {"max_epochs": 1}}, over]))
+    assert cli("fit", "--config", config).code == 0
+    argv = ["test", "--ckpt_path", "experiments/tiny", "--trainer.devices", "2"]
+    command = [sys.executable, str(CONFIGS.parent / "cli.py"), *argv]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr.count("error: ")) == (2, 1), done.stderr
+    assert says in done.stderr
 
 
 @pytest.mark.slow

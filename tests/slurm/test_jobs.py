@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from project.core.checkpoint import find_resumable
+from tests.conftest import Cli
 from tests.exactness import differing, outcome
 from tests.slurm.conftest import SLOW, TWO, Slurm
 
@@ -113,7 +114,11 @@ def test_mistakes(
     ("options", "python", "says"),
     [
         (("--nodes=2", "--ntasks-per-node=1"), "python", "SLURM_NTASKS is 2, but python was not started by srun"),
-        (("--ntasks=2",), "srun python", "SLURM_NTASKS is 2, but SLURM_NTASKS_PER_NODE is not set"),
+        (
+            ("--ntasks=2",),
+            "srun --kill-on-bad-exit=1 python",
+            "SLURM_NTASKS is 2, but SLURM_NTASKS_PER_NODE is not set",
+        ),
     ],
 )
 def test_mistakes_of_own_scripts(
@@ -121,8 +126,8 @@ def test_mistakes_of_own_scripts(
 ) -> None:
     job = slurm.submit(*options, f"--wrap={python} cli.py fit --config {tiny()}", script="")
     assert slurm.wait(job)["ExitCode"] == "2:0"
-    assert slurm.output(job).count("error: ") - slurm.output(job).count("srun: error: ") == 1
-    assert says in slurm.output(job)
+    (line,) = (line for line in slurm.output(job).splitlines() if line.startswith("error: "))
+    assert says in line
 
 
 def test_a_limit_of_restarts(slurm: Slurm) -> None:
@@ -132,3 +137,28 @@ def test_a_limit_of_restarts(slurm: Slurm) -> None:
     slurm.call("scancel", "--signal=USR1", job)
     shown = slurm.wait(job)
     assert (shown["JobState"], shown["ExitCode"], shown["Restarts"]) == ("FAILED", "75:0", "0")
+    slurm.call("scontrol", "requeue", job)  # as Slurm itself does
+    shown = slurm.wait(job, "FAILED", restarts=1)
+    assert (shown["ExitCode"], shown["Restarts"]) == ("1:0", "1")
+    assert "was started again more than 0 times" in slurm.output(job)
+
+
+def test_one_task_of_an_array_is_preempted(slurm: Slurm) -> None:
+    """The one whose number is that of the array."""
+    job = slurm.submit("--array=1-2", argv=SLOW)
+    numbers = {slurm.wait(f"{job}_{task}", "RUNNING")["JobId"]: task for task in (1, 2)}
+    assert job in numbers
+    first, other = numbers.pop(job), *numbers.values()
+    slurm.wait_for(job, "trained at step 3")
+    slurm.call("scancel", "--signal=USR1", f"{job}_{first}")
+    assert slurm.wait(f"{job}_{first}", restarts=1)["JobState"] == "COMPLETED", slurm.output(job)
+    shown = slurm.wait(f"{job}_{other}")
+    assert (shown["JobState"], shown["Restarts"]) == ("COMPLETED", "0")
+    assert sorted(path.name for path in (slurm.folder / "experiments").iterdir()) == ["tiny_1", "tiny_2"]
+
+
+def test_one_task_of_a_larger_job_evaluates(slurm: Slurm, cli: Cli, tiny: Callable[..., str]) -> None:
+    assert cli("fit", "--config", tiny()).code == 0
+    call = "--wrap=srun -N1 -n1 python cli.py test --ckpt_path experiments/tiny"
+    job = slurm.submit("--nodes=2", "--ntasks-per-node=2", call, script="")
+    assert slurm.wait(job)["JobState"] == "COMPLETED", slurm.output(job)
