@@ -95,6 +95,8 @@ def leave_signals_to_the_main_process(worker: int) -> None:
 
 def end_workers() -> None:
     """At the exit of the main process: ends the workers that are left, which ignore Python's own way of doing so."""
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would raise at the end of a worker
     for process in multiprocessing.active_children():
         if process.daemon:
             process.kill()
