@@ -21,7 +21,10 @@ if [ "$restarts" -gt "$limit" ]; then
     echo "error: job $job was started again more than $limit times (MAX_RESTARTS)" >&2
     exit 1
 fi
-srun --kill-on-bad-exit=1 ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} python cli.py fit "$@"
+hold=(env --block-signal=USR1,TERM)  # until Python listens: signals wait for it
+"${hold[@]}" true 2>/dev/null || hold=()  # coreutils before 8.31
+srun --kill-on-bad-exit=1 ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} \
+    "${hold[@]}" python cli.py fit "$@"
 code=$?
 if [ "$code" -eq 75 ] && [ "$restarts" -lt "$limit" ]; then
     scontrol requeue "$job" && sleep 60  # Slurm ends this script

@@ -45,6 +45,8 @@ class Interruption:
             for number in _SIGNALS:
                 if interactive or number != signal.SIGINT:
                     signal.signal(number, self._note)
+            if hasattr(signal, "pthread_sigmask"):  # scripts/slurm.sh holds them back until here
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINATIONS)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.number:

@@ -97,6 +97,16 @@ def test_a_second_ctrl_c_ends_at_once() -> None:
             signal.raise_signal(signal.SIGINT)
 
 
+def test_signals_that_were_held_back_are_heard() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    with signals_restored():
+        signal.raise_signal(signal.SIGUSR1)
+        interruption = Interruption()
+        interruption.listen()
+        assert interruption.number == signal.SIGUSR1
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def test_handlers_are_put_back(cli: Cli, tiny: Callable[..., str]) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     assert cli("fit", "--config", tiny()).code == 0
