@@ -52,7 +52,7 @@ class Records(Callback):
         hyper_parameters = flatten(parse_yaml(self.config, "the config"))
         # Not by way of the logger: it would draw one more point into each curve.
         for board in tensorboards(trainer):
-            for summary in hparams(hyper_parameters, values):  # type: ignore[no-untyped-call]
+            for summary in hparams(hyper_parameters, values):
                 board.file_writer.add_summary(summary)  # type: ignore[attr-defined]
 
 

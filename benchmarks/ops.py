@@ -1,0 +1,91 @@
+"""What the operations gain over torch's own: medians in milliseconds, and how many times as long the others take.
+
+python -m benchmarks.ops --threads 1 --rounds 7
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+import ops
+from ops.ssim import reference
+
+SHAPES = ((1, 3, 512, 512), (8, 3, 256, 256))
+SETTINGS = (11, 1.5, 0.01**2, 0.03**2, 0)
+
+
+def in_torch(x: Tensor, y: Tensor) -> Tensor:
+    """The same in torch's own operations, which torch differentiates."""
+    return reference(x, y, *SETTINGS)[0]
+
+
+def of_torchmetrics(x: Tensor, y: Tensor) -> Tensor:
+    return structural_similarity_index_measure(x, y, data_range=1.0)
+
+
+def alternating(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Medians in milliseconds; all are called in turn, so that a change of the machine's speed hits all."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for i in range(rounds + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if i:  # the first round builds and compiles
+                times[name].append(time.perf_counter() - start)
+    return {name: 1000 * statistics.median(each) for name, each in times.items()}
+
+
+def ssim(shape: tuple[int, ...], rounds: int) -> None:
+    x, y = torch.rand(shape), torch.rand(shape)
+    functions = {
+        "ops": ops.ssim,
+        "torch": in_torch,
+        "compiled": torch.compile(in_torch),
+        "torchmetrics": of_torchmetrics,
+    }
+    leaf = x.clone().requires_grad_()
+
+    def both(function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        leaf.grad = None
+        function(leaf, y).mean().backward()
+
+    for name, medians in {
+        "forward": alternating({key: lambda f=f: f(x, y) for key, f in functions.items()}, rounds),
+        "forward and backward": alternating({key: lambda f=f: both(f) for key, f in functions.items()}, rounds),
+    }.items():
+        times = "   ".join(f"{key} {value:.2f} ({value / medians['ops']:.1f}x)" for key, value in medians.items())
+        print(f"ssim {shape}, {name}: {times}")
+
+
+def add(side: int, rounds: int) -> None:
+    x, y = torch.rand(side, side), torch.rand(side, side)
+    medians = alternating({"ops": lambda: ops.add_matrix(x, y), "torch": lambda: torch.add(x, y)}, rounds)
+    print(
+        f"add_matrix ({side}, {side}): {medians['ops']:.3f}, {medians['torch'] / medians['ops']:.2f} of torch's speed"
+    )
+
+
+def error() -> None:
+    """The largest difference from float64, on noise and on nearly flat pictures."""
+    for name, spread in (("noise", 1.0), ("nearly flat", 1e-3)):
+        x = 0.5 + spread * (torch.rand(2, 3, 128, 128) - 0.5)
+        y = x + 0.1 * spread * torch.randn_like(x)
+        print(f"error on {name}: {(ops.ssim(x, y) - ops.ssim(x.double(), y.double())).abs().max():.1e}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    for shape in SHAPES:
+        ssim(shape, options.rounds)
+    for side in (512, 4096):
+        add(side, 10 * options.rounds)
+    error()

@@ -1,0 +1,41 @@
+"""How an operation is known to torch: its schema, what stands in for its kernels, and when these are built."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.library import Library, register_fake
+
+from . import _build
+
+NAMESPACE = _build.NAMESPACE
+LIBRARY = Library(NAMESPACE, "FRAGMENT")
+DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {}  # for `ExportedProgram.run_decompositions`
+
+
+def define(schema: str, reference: Callable[..., Any], fake: Callable[..., Any]) -> Any:
+    """Tells torch of an operation, and returns it.
+
+    The kernels in csrc/ are built and loaded when it is first called. Where a device has none, `reference` works.
+
+    Args:
+        schema: `name(Tensor x, ...) -> Tensor`.
+        reference: the same in torch's own operations.
+        fake: the shapes of the results.
+    """
+    name = schema.partition("(")[0]
+    qualified = f"{NAMESPACE}::{name}"
+    LIBRARY.define(schema, tags=[torch.Tag.pt2_compliant_tag])
+    operation = getattr(getattr(torch.ops, NAMESPACE), name).default
+
+    def without_kernel(*args: Any) -> Any:
+        device = next(value.device.type.upper() for value in args if isinstance(value, torch.Tensor))
+        _build.load(device)
+        if torch._C._dispatch_has_kernel_for_dispatch_key(qualified, device):
+            return operation(*args)  # now it has one
+        return reference(*args)
+
+    LIBRARY.impl(name, without_kernel, "CompositeExplicitAutograd")
+    register_fake(qualified, fake, lib=LIBRARY)
+    DECOMPOSITIONS[operation] = reference
+    return operation

@@ -1,0 +1,36 @@
+// What the operations share: checks whose errors reach Python, and loops that are compiled for several processors.
+#pragma once
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+#include <torch/headeronly/util/Exception.h>
+
+#include <cstdint>
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+// The function is compiled several times, and the loader takes the version that this processor runs fastest.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__)
+#define FOR_ALL_PROCESSORS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define FOR_ALL_PROCESSORS
+#endif
+// What such a function calls must be compiled into it.
+#if defined(__GNUC__)
+#define INLINE inline __attribute__((always_inline))
+#define INLINE_LAMBDA __attribute__((always_inline))
+#define RESTRICT __restrict__
+#else
+#define INLINE inline
+#define INLINE_LAMBDA
+#define RESTRICT __restrict
+#endif
+// For functions that a CUDA kernel calls, too.
+#ifdef __CUDACC__
+#define HOST_DEVICE __host__ __device__ __forceinline__
+#else
+#define HOST_DEVICE INLINE
+#endif

@@ -1,0 +1,249 @@
+// SSIM on the CPU. A sweep goes down the rows of a plane, kWidth columns at a time: each row of four maps is blurred to
+// the right and put into a ring of as many rows as the window has, and the rows of the ring are summed up downwards.
+#include "../ssim.h"
+
+#include <torch/headeronly/core/Dispatch_v2.h>
+
+#include <algorithm>
+#include <tuple>
+
+namespace {
+
+constexpr int kWidth = 128;  // columns of a sweep: a constant, for loops without remainders
+
+template <class T>
+using Row = T[kMaps][kWidth + kLargest];
+
+// The blurred rows of four maps that one window sees.
+template <int kSize, class T>
+struct Ring {
+  const Settings<T>& settings;
+  T rows[kSize ? kSize : kLargest][kMaps][kWidth];
+
+  INLINE int size() const { return kSize ? kSize : settings.size; }
+
+  // Blurs a row to the right and keeps it, in the place of the one that the window leaves.
+  INLINE void push(int64_t number, const Row<T>& row) {
+    auto& kept = rows[number % size()];
+    for (int map = 0; map < kMaps; ++map) {
+      for (int i = 0; i < kWidth; ++i) {
+        T sum = 0;
+#pragma GCC unroll 33
+        for (int k = 0; k < size(); ++k) sum += settings.window[k] * row[map][i + k];
+        kept[map][i] = sum;
+      }
+    }
+  }
+
+  // Sums up the window's rows, of which the last is `number`. Their order in memory is that of the sum, so that the result
+  // does not depend on where the sweep began.
+  INLINE void blur(int64_t number, T (&blurred)[kMaps][kWidth]) const {
+    const T* weights = settings.window + size() - 1 - number % size();
+    for (int map = 0; map < kMaps; ++map) {
+      for (int i = 0; i < kWidth; ++i) {
+        T sum = 0;
+#pragma GCC unroll 33
+        for (int k = 0; k < size(); ++k) sum += weights[k] * rows[k][map][i];
+        blurred[map][i] = sum;
+      }
+    }
+  }
+};
+
+// Pictures (planes, height, width), maps (planes, rows, columns), and `saved`, four maps behind each other.
+template <class T>
+struct Pictures {
+  const T *x, *y;
+  int64_t height, width, rows, columns;
+  Centre<T> centre;
+};
+
+template <int kSize, class T>
+INLINE void forward_rows(
+    const Settings<T>& settings, const Pictures<T>& in, int64_t first, int64_t last, T* map, T* const* saved) {
+  Ring<kSize, T> ring{settings, {}};
+  const int reach = ring.size() - 1;
+  const Centre<T> centre = in.centre;  // copies, which no store in a loop can change
+  const T c1 = settings.c1, c2 = settings.c2;
+  Row<T> row = {};
+  T blurred[kMaps][kWidth];
+  for (int64_t left = 0; left < in.columns; left += kWidth) {
+    const int64_t count = std::min<int64_t>(kWidth, in.columns - left);
+    for (int64_t number = first; number < last + reach; ++number) {
+      const T* RESTRICT x = in.x + number * in.width + left;
+      const T* RESTRICT y = in.y + number * in.width + left;
+      for (int64_t i = 0; i < count + reach; ++i) {
+        const T cx = x[i] - centre.x, cy = y[i] - centre.y, s = cx + cy, d = cx - cy;
+        row[0][i] = s, row[1][i] = d, row[2][i] = s * s, row[3][i] = d * d;
+      }
+      ring.push(number, row);
+      if (number < first + reach) continue;
+      ring.blur(number, blurred);
+      const int64_t place = (number - reach) * in.columns + left;
+      T* RESTRICT out = map + place;
+      const auto at = [&blurred, centre, c1, c2](int64_t i) INLINE_LAMBDA {
+        return Similarity<T>(blurred[0][i], blurred[1][i], blurred[2][i], blurred[3][i], centre, c1, c2);
+      };
+      if (saved) {
+        T *RESTRICT ps = saved[0] + place, *RESTRICT pd = saved[1] + place;
+        T *RESTRICT rs = saved[2] + place, *RESTRICT rd = saved[3] + place;
+        for (int64_t i = 0; i < count; ++i) out[i] = at(i).derivatives(ps[i], pd[i], rs[i], rd[i]);
+      } else {
+        for (int64_t i = 0; i < count; ++i) out[i] = at(i).value();
+      }
+    }
+  }
+}
+
+template <int kSize, class T>
+INLINE void backward_rows(
+    const Settings<T>& settings, const Pictures<T>& in, int64_t first, int64_t last, const T* grad, int64_t grad_step,
+    const T* const* saved, T* grad_x, T* grad_y) {
+  Ring<kSize, T> ring{settings, {}};
+  const int reach = ring.size() - 1;
+  const Centre<T> centre = in.centre;
+  T blurred[kMaps][kWidth];
+  for (int64_t left = 0; left < in.width; left += kWidth) {
+    const int64_t count = std::min<int64_t>(kWidth, in.width - left);
+    // The columns of the maps that these columns of the pictures had a part in; around them, the maps are zero.
+    const int64_t begin = std::max<int64_t>(0, left - reach), end = std::min(in.columns, left + count);
+    const int64_t shift = begin - (left - reach);
+    Row<T> row = {}, zeros = {};
+    for (int64_t number = first - reach; number < last; ++number) {
+      const bool inside = 0 <= number && number < in.rows;
+      if (inside) {
+        const int64_t place = number * in.columns + begin;
+        const T* RESTRICT g = grad + place * grad_step;
+        const T one = *g;
+        for (int map = 0; map < kMaps; ++map) {
+          const T* RESTRICT from = saved[map] + place;
+          T* RESTRICT to = row[map] + shift;
+          if (grad_step) {
+            for (int64_t i = 0; i < end - begin; ++i) to[i] = g[i] * from[i];
+          } else {
+            for (int64_t i = 0; i < end - begin; ++i) to[i] = one * from[i];
+          }
+        }
+      }
+      ring.push(number + reach, inside ? row : zeros);
+      if (number < first) continue;
+      ring.blur(number + reach, blurred);
+      const int64_t place = number * in.width + left;
+      const T *RESTRICT x = in.x + place, *RESTRICT y = in.y + place;
+      const auto write = [&blurred, centre, x, y, count](T* RESTRICT to, T sign) INLINE_LAMBDA {
+        for (int64_t i = 0; i < count; ++i) {
+          const T cx = x[i] - centre.x, cy = y[i] - centre.y;
+          to[i] = blurred[2][i] + 2 * (cx + cy) * blurred[0][i] + sign * (blurred[3][i] + 2 * (cx - cy) * blurred[1][i]);
+        }
+      };
+      if (grad_x) write(grad_x + place, 1);
+      if (grad_y) write(grad_y + place, -1);
+    }
+  }
+}
+
+#define FOR_TYPE(T)                                                                                                    \
+  FOR_ALL_PROCESSORS void forward_strip(                                                                               \
+      const Settings<T>& settings, const Pictures<T>& in, int64_t first, int64_t last, T* map, T* const* saved) {      \
+    if (settings.size == kUsual) forward_rows<kUsual>(settings, in, first, last, map, saved);                          \
+    else forward_rows<0>(settings, in, first, last, map, saved);                                                       \
+  }                                                                                                                    \
+  FOR_ALL_PROCESSORS void backward_strip(                                                                              \
+      const Settings<T>& settings, const Pictures<T>& in, int64_t first, int64_t last, const T* grad, int64_t step,    \
+      const T* const* saved, T* grad_x, T* grad_y) {                                                                   \
+    if (settings.size == kUsual) backward_rows<kUsual>(settings, in, first, last, grad, step, saved, grad_x, grad_y);  \
+    else backward_rows<0>(settings, in, first, last, grad, step, saved, grad_x, grad_y);                               \
+  }
+FOR_TYPE(float)
+FOR_TYPE(double)
+
+// Calls `work(plane, first row, last row)` on all threads: a plane each, or strips of planes where those are few.
+template <class Work>
+void for_strips(int64_t planes, int64_t rows, const Work& work) {
+  if (planes == 0) return;
+  const int64_t threads = torch::stable::get_num_threads();
+  const int64_t strips = planes >= threads ? 1 : std::min((rows + 63) / 64, (threads + planes - 1) / planes);
+  torch::stable::parallel_for(0, planes * strips, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      work(i / strips, i % strips * rows / strips, (i % strips + 1) * rows / strips);
+    }
+  });
+}
+
+template <class T>
+Pictures<T> plane_of(const Tensor& x, const Tensor& y, int64_t plane, int64_t size) {
+  const int64_t height = x.size(2), width = x.size(3), start = plane * height * width;
+  const T *px = x.const_data_ptr<T>() + start, *py = y.const_data_ptr<T>() + start;
+  return {px, py, height, width, height - size + 1, width - size + 1, {px, py, height, width}};
+}
+
+template <class T>
+void forward(const Tensor& x, const Tensor& y, const Settings<T>& settings, Tensor& map, Tensor& saved) {
+  const int64_t planes = x.size(0) * x.size(1);
+  T *out = map.mutable_data_ptr<T>(), *kept = saved.numel() ? saved.mutable_data_ptr<T>() : nullptr;
+  for_strips(planes, map.size(2), [&](int64_t plane, int64_t first, int64_t last) {
+    const auto in = plane_of<T>(x, y, plane, settings.size);
+    T* maps[kMaps];
+    for (int i = 0; kept && i < kMaps; ++i) maps[i] = kept + (i * planes + plane) * in.rows * in.columns;
+    forward_strip(settings, in, first, last, out + plane * in.rows * in.columns, kept ? maps : nullptr);
+  });
+}
+
+template <class T>
+void backward(
+    const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& saved, const Settings<T>& settings,
+    Tensor& grad_x, Tensor& grad_y) {
+  const int64_t planes = x.size(0) * x.size(1), step = grad.numel() > 0 && grad.stride(3) != 0;
+  const T *g = grad.const_data_ptr<T>(), *kept = saved.const_data_ptr<T>();
+  T* gx = grad_x.numel() ? grad_x.mutable_data_ptr<T>() : nullptr;
+  T* gy = grad_y.numel() ? grad_y.mutable_data_ptr<T>() : nullptr;
+  for_strips(planes, x.size(2), [&](int64_t plane, int64_t first, int64_t last) {
+    const auto in = plane_of<T>(x, y, plane, settings.size);
+    const T* maps[kMaps];
+    for (int i = 0; i < kMaps; ++i) maps[i] = kept + (i * planes + plane) * in.rows * in.columns;
+    const int64_t start = plane * in.height * in.width;
+    backward_strip(settings, in, first, last, g + plane * in.rows * in.columns * step, step, maps,
+                   gx ? gx + start : nullptr, gy ? gy + start : nullptr);
+  });
+}
+
+std::tuple<Tensor, Tensor> ssim(
+    const Tensor& x_given, const Tensor& y_given, int64_t size, double sigma, double c1, double c2, int64_t save) {
+  check(x_given, y_given, size, sigma);
+  const Tensor x = torch::stable::contiguous(x_given), y = torch::stable::contiguous(y_given);
+  const int64_t rows = x.size(2) - size + 1, columns = x.size(3) - size + 1;
+  Tensor map = torch::stable::new_empty(x, {x.size(0), x.size(1), rows, columns});
+  Tensor saved = torch::stable::new_empty(x, {save ? kMaps : 0, x.size(0), x.size(1), rows, columns});
+  THO_DISPATCH_V2(x.scalar_type(), "ssim", AT_WRAP([&] {
+    forward<scalar_t>(x, y, {size, sigma, c1, c2}, map, saved);
+  }), AT_EXPAND(AT_FLOATING_TYPES));
+  return {map, saved};
+}
+
+std::tuple<Tensor, Tensor> ssim_backward(
+    const Tensor& grad_given, const Tensor& x_given, const Tensor& y_given, const Tensor& saved_given, int64_t size,
+    double sigma, double c1, double c2, int64_t save) {
+  check(x_given, y_given, size, sigma);
+  check(x_given, grad_given, saved_given, size);
+  const Tensor saved = torch::stable::contiguous(saved_given);
+  const Tensor x = torch::stable::contiguous(x_given), y = torch::stable::contiguous(y_given);
+  // The gradient of a mean is one number everywhere: it is read from one place.
+  bool constant = grad_given.numel() > 0;
+  for (int i = 0; i < 4; ++i) constant = constant && (grad_given.stride(i) == 0 || grad_given.size(i) == 1);
+  constant = constant && grad_given.stride(3) == 0;
+  const Tensor grad = constant ? grad_given : torch::stable::contiguous(grad_given);
+  const int64_t zero[] = {0};
+  const torch::headeronly::IntHeaderOnlyArrayRef none(zero, 1);
+  Tensor grad_x = torch::stable::new_empty(x, save & 1 ? x.sizes() : none);
+  Tensor grad_y = torch::stable::new_empty(x, save & 2 ? x.sizes() : none);
+  THO_DISPATCH_V2(x.scalar_type(), "ssim_backward", AT_WRAP([&] {
+    backward<scalar_t>(grad, x, y, saved, {size, sigma, c1, c2}, grad_x, grad_y);
+  }), AT_EXPAND(AT_FLOATING_TYPES));
+  return {grad_x, grad_y};
+}
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(OPS_NS, CPU, m) {
+  m.impl("ssim", TORCH_BOX(&ssim));
+  m.impl("ssim_backward", TORCH_BOX(&ssim_backward));
+}
