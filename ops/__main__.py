@@ -15,14 +15,28 @@ def info() -> str:
         lines.append(f"compiler   {_build.compiler()}")
     except RuntimeError as error:
         lines.append(f"compiler   none: {error}")
-    cuda = _build.has_cuda()
+    lines.append(f"CPU        {_state(cuda=False)}")
+    lines.append(
+        f"CUDA       {_state(cuda=True) if _build.has_cuda() else 'no: no GPU that torch can use, or no nvcc'}"
+    )
+    return "\n".join(lines)
+
+
+def _state(cuda: bool) -> str:
     try:
         file = _build.file_of(cuda)
     except RuntimeError as error:
-        return "\n".join([*lines, f"built      no: {error}; torch's own operations take over"])
-    lines.append(f"devices    {'CPU, CUDA' if cuda else 'CPU (no GPU that torch can use, or no nvcc)'}")
-    state = "yes" if file.exists() else "no, but at the first use, or by `bash scripts/install_ops.sh`"
-    return "\n".join([*lines, f"built      {state}", f"file       {file}"])
+        return f"no: {error}; torch's own operations take over"
+    if file.exists():
+        return f"built: {file}"
+    return "not yet built: at the first use, or by `bash scripts/install_ops.sh`"
+
+
+def publish(file: Path, target: Path) -> None:
+    """Copies a file, which replaces one that a process may have loaded."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(file, unfinished := target.with_suffix(".unfinished"))
+    unfinished.replace(target)
 
 
 def main(argv: list[str]) -> int:
@@ -32,16 +46,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--cuda", action="store_true", help="fail where it cannot be built for CUDA")
     parser.add_argument("--out", type=Path, help="a folder that gets a copy of what was built")
     arguments = parser.parse_args(argv)
-    if arguments.command == "build":
-        try:
-            file, _ = _build.build(arguments.cuda or _build.has_cuda())
-        except (RuntimeError, OSError) as error:
-            print("error:", error, file=sys.stderr)
-            return 1
-        if arguments.out is not None:
-            arguments.out.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, arguments.out / f"{_build.NAMESPACE}.so")
-    print(info())
+    try:
+        if arguments.command == "build":
+            for cuda in (False, True) if arguments.cuda or _build.has_cuda() else (False,):
+                file, _ = _build.build(cuda)
+                if arguments.out is not None:
+                    publish(file, arguments.out / f"{_build.NAMESPACE}{'_cuda' if cuda else ''}.so")
+        print(info())
+    except (RuntimeError, OSError, ValueError) as error:
+        print("error:", error, file=sys.stderr)
+        return 1
     return 0
 
 

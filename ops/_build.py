@@ -45,13 +45,13 @@ def load(device: str) -> None:
         return
     try:
         _load_for(device)
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, ValueError) as error:
         if mode() == "native":
             raise
         if _speaks():
             warnings.warn(
-                f"ops: the kernels for {device} are not there, torch's own operations take over, which are slower: "
-                f"{_first_line(error)} (`python -m ops info` says more, `bash scripts/install_ops.sh` builds them)",
+                f"ops: {platform.node()} has no kernels for {device}; torch's own operations take over, slower: "
+                f"{_gist(error)} (`bash scripts/install_ops.sh` builds them, or says all)",
                 stacklevel=2,
             )
 
@@ -59,7 +59,7 @@ def load(device: str) -> None:
 def _load_for(device: str) -> None:
     if device == "CUDA" and not has_cuda():
         raise RuntimeError("there is no CUDA compiler (nvcc)")
-    _load_once(has_cuda())
+    _load_once(device == "CUDA")
 
 
 @functools.cache
@@ -75,7 +75,7 @@ def build(cuda: bool) -> tuple[Path, bool]:
     It is built in a folder of its own and moved to its place when it is whole, by one process at a time.
 
     Args:
-        cuda: for CUDA as well.
+        cuda: the kernels for CUDA, not those for the CPU.
 
     Raises:
         RuntimeError: there is no compiler, or it fails; with its output.
@@ -99,7 +99,8 @@ def build(cuda: bool) -> tuple[Path, bool]:
                 with_cuda=cuda,
                 is_python_module=False,
             )
-            (Path(folder) / f"{NAMESPACE}.so").replace(target)
+            (built,) = Path(folder).glob("*.so")  # a second one in a process gets another name
+            built.replace(target)
     return target, True
 
 
@@ -138,21 +139,23 @@ def compiler() -> str:
     name = os.environ.get("CXX", "c++")
     if shutil.which(name) is None:
         raise RuntimeError(f"there is no C++ compiler ({name})")
-    return subprocess.run([name, "--version"], capture_output=True, text=True, check=True).stdout.partition("\n")[0]
+    asked = subprocess.run([name, "--version"], capture_output=True, text=True, check=False)
+    if asked.returncode:
+        raise RuntimeError(f"the C++ compiler ({name}) does not even tell its version")
+    return asked.stdout.partition("\n")[0]
 
 
 def has_cuda() -> bool:
     """Whether there is a GPU that torch can use, and a compiler for it."""
     if not torch.cuda.is_available() or torch.version.cuda is None:
         return False
-    from torch.utils import cpp_extension
+    from torch.utils.cpp_extension import CUDA_HOME
 
-    return cpp_extension.CUDA_HOME is not None
+    return CUDA_HOME is not None and (Path(CUDA_HOME) / "bin/nvcc").exists()
 
 
 def _sources(cuda: bool) -> list[Path]:
-    kinds = {"cpu": "*.cpp"} | ({"cuda": "*.cu"} if cuda else {})
-    return [path for folder, kind in kinds.items() for path in sorted((SOURCES / folder).glob(kind))]
+    return sorted((SOURCES / "cuda").glob("*.cu") if cuda else (SOURCES / "cpu").glob("*.cpp"))
 
 
 @contextmanager
@@ -167,9 +170,11 @@ def _programs_of_this_python() -> Iterator[None]:
 
 
 def _speaks() -> bool:
-    """Whether this is the process that speaks for all."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    """Whether this is the process that speaks for all of its machine."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "SLURM_LOCALID"))
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _gist(error: BaseException) -> str:
+    """The compiler's first complaint, or the first line of what is wrong."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return next((line.strip() for line in lines if "error:" in line), lines[0])

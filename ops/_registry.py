@@ -29,7 +29,10 @@ def define(schema: str, reference: Callable[..., Any], fake: Callable[..., Any])
     operation = getattr(getattr(torch.ops, NAMESPACE), name).default
 
     def without_kernel(*args: Any) -> Any:
-        device = next(value.device.type.upper() for value in args if isinstance(value, torch.Tensor))
+        tensors = [value for value in args if isinstance(value, torch.Tensor)]
+        if any(value.layout is not torch.strided for value in tensors):
+            raise NotImplementedError(f"{name} takes dense tensors, not {tensors[0].layout}")
+        device = tensors[0].device.type.upper()
         _build.load(device)
         if torch._C._dispatch_has_kernel_for_dispatch_key(qualified, device):
             return operation(*args)  # now it has one

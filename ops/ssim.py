@@ -53,6 +53,8 @@ def _window(x: Tensor, size: int, sigma: float) -> Tensor:
 def _blur(maps: Tensor, weights: Tensor) -> Tensor:
     """Each of the maps `(B, M, H, W)`, by rows and then by columns."""
     groups = maps.shape[1]
+    if groups == 0:
+        return maps[..., len(weights) - 1 :, len(weights) - 1 :]
     across = conv2d(maps, weights.view(1, 1, 1, -1).expand(groups, 1, 1, -1), groups=groups)
     return conv2d(across, weights.view(1, 1, -1, 1).expand(groups, 1, -1, 1), groups=groups)
 
@@ -93,6 +95,8 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Pair) -> None:
 def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     x, y, saved = ctx.saved_tensors
     save = ctx.settings[-1]
+    if any(wanted and not save & 1 << place for place, wanted in enumerate(ctx.needs_input_grad[:2])):
+        raise RuntimeError("ssim was called, or exported, without by-products for these gradients")
     by_x, by_y = _BACKWARD(grad, x, y, saved, *ctx.settings)
     return by_x if save & 1 else None, by_y if save & 2 else None, *[None] * len(ctx.settings)
 

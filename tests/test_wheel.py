@@ -17,11 +17,12 @@ def test_the_wheel_holds_code_data_and_yaml(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     packaged = {
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "project").rglob("*")
+        for package in ("project", "ops")
+        for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert {name for name in names if name.startswith("project/")} == packaged
-    assert {"project/py.typed", "project/datasets/digits.npz", "project/datasets/digits.md"} <= packaged
+    assert {name for name in names if name.startswith(("project/", "ops/"))} == packaged
+    assert {"project/py.typed", "project/datasets/digits.npz", "ops/csrc/cpu/ssim.cpp", "ops/py.typed"} <= packaged
     yaml = {path.name for path in (ROOT / "configs").rglob("*.yaml")}
     assert {Path(name).name for name in names if name.endswith(".yaml")} == yaml >= {"default.yaml", "digits.yaml"}
     assert not [name for name in names if name.startswith("tests/")]

@@ -13,7 +13,7 @@ using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
 // The function is compiled several times, and the loader takes the version that this processor runs fastest.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__)
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12
 #define FOR_ALL_PROCESSORS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define FOR_ALL_PROCESSORS

@@ -1,5 +1,6 @@
 """Structural similarity as a loss, on the operation in ops/."""
 
+import torch
 from torch import Tensor
 
 from ops import ssim
@@ -27,4 +28,6 @@ class SSIM(Loss):
 
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
         """`(B,)`, the mean over each sample's windows."""
+        if prediction.dtype is not torch.float64:
+            prediction = prediction.float()  # in half precision, 1 less nearly 1 would be 0
         return 1 - ssim(prediction, target, self.data_range, self.size, self.sigma).flatten(1).mean(1)

@@ -15,6 +15,14 @@ def test_values() -> None:
     torch.testing.assert_close(SSIM()(target, target), torch.tensor(0.0), rtol=0, atol=1e-6)
 
 
+def test_half_precision_does_not_round_what_is_nearly_0() -> None:
+    target = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0)).bfloat16()
+    prediction = (target.float() * 0.99).bfloat16()
+    expected = SSIM()(prediction.float(), target.float())
+    assert 0 < expected < 1e-2
+    torch.testing.assert_close(SSIM()(prediction, target), expected)
+
+
 def test_a_step_against_the_gradient_makes_pictures_more_alike() -> None:
     target = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     prediction = (0.5 * target + 0.2).requires_grad_()

@@ -146,7 +146,7 @@ def test_program_for_the_emulator(program: str, right: bool, tmp_path: Path) -> 
 def test_command(command: str, copy: Path) -> None:
     measures = "benchmarks" in command
     printed = run(copy, "bash", "-euc", f"{command} --rounds 1" if measures else command)
-    assert ("forward and backward" if measures else "built      yes") in printed or command.endswith("info")
+    assert ("forward and backward" if measures else "CPU        built: ") in printed or command.endswith("info")
     assert ("--out build" in command) == (copy / f"build/{_build.NAMESPACE}.so").is_file()
 
 

@@ -115,6 +115,29 @@ def test_any_strides(arrange: Callable[[Tensor], Tensor]) -> None:
     assert torch.equal(ops.ssim(one, y), ops.ssim(one.contiguous(), y))
 
 
+def test_gradients_of_any_strides() -> None:
+    """A last dimension of one number may have any stride, also none."""
+    x, y = (each.requires_grad_() for each in pictures(1, 1, 20, 11))
+    grad = torch.rand(10, dtype=torch.float64)
+    (expected,) = torch.autograd.grad(ops.ssim(x, y), x, grad.view(1, 1, 10, 1))
+    for strides in ((0, 0, 1, 0), (10, 10, 1, 1), (0, 0, 1, 7)):
+        (found,) = torch.autograd.grad(ops.ssim(x, y), x, grad.as_strided((1, 1, 10, 1), strides))
+        assert torch.equal(found, expected)
+
+
+def test_gradients_that_nothing_was_kept_for_are_refused() -> None:
+    x, y = (each.requires_grad_() for each in pictures(1, 1, 12, 12))
+    value, _ = FORWARD(x, y, 11, 1.5, *C, 1)
+    with pytest.raises(RuntimeError, match="without by-products for these gradients"):
+        value.sum().backward()
+
+
+def test_sparse_tensors_are_refused() -> None:
+    x = torch.eye(3).to_sparse()
+    with pytest.raises(NotImplementedError, match="dense tensors"):
+        ops.add_matrix(x, x)
+
+
 def test_threads_and_strips_do_not_change_a_bit() -> None:
     x, y = pictures(1, 1, 300, 200, dtype=torch.float32)
     before, results = torch.get_num_threads(), []

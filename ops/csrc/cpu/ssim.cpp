@@ -191,9 +191,9 @@ void forward(const Tensor& x, const Tensor& y, const Settings<T>& settings, Tens
 
 template <class T>
 void backward(
-    const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& saved, const Settings<T>& settings,
-    Tensor& grad_x, Tensor& grad_y) {
-  const int64_t planes = x.size(0) * x.size(1), step = grad.numel() > 0 && grad.stride(3) != 0;
+    const Tensor& grad, int64_t step, const Tensor& x, const Tensor& y, const Tensor& saved,
+    const Settings<T>& settings, Tensor& grad_x, Tensor& grad_y) {
+  const int64_t planes = x.size(0) * x.size(1);
   const T *g = grad.const_data_ptr<T>(), *kept = saved.const_data_ptr<T>();
   T* gx = grad_x.numel() ? grad_x.mutable_data_ptr<T>() : nullptr;
   T* gy = grad_y.numel() ? grad_y.mutable_data_ptr<T>() : nullptr;
@@ -230,14 +230,13 @@ std::tuple<Tensor, Tensor> ssim_backward(
   // The gradient of a mean is one number everywhere: it is read from one place.
   bool constant = grad_given.numel() > 0;
   for (int i = 0; i < 4; ++i) constant = constant && (grad_given.stride(i) == 0 || grad_given.size(i) == 1);
-  constant = constant && grad_given.stride(3) == 0;
   const Tensor grad = constant ? grad_given : torch::stable::contiguous(grad_given);
   const int64_t zero[] = {0};
   const torch::headeronly::IntHeaderOnlyArrayRef none(zero, 1);
   Tensor grad_x = torch::stable::new_empty(x, save & 1 ? x.sizes() : none);
   Tensor grad_y = torch::stable::new_empty(x, save & 2 ? x.sizes() : none);
   THO_DISPATCH_V2(x.scalar_type(), "ssim_backward", AT_WRAP([&] {
-    backward<scalar_t>(grad, x, y, saved, {size, sigma, c1, c2}, grad_x, grad_y);
+    backward<scalar_t>(grad, constant ? 0 : 1, x, y, saved, {size, sigma, c1, c2}, grad_x, grad_y);
   }), AT_EXPAND(AT_FLOATING_TYPES));
   return {grad_x, grad_y};
 }
