@@ -79,6 +79,14 @@ class Slurm:
             assert time.monotonic() < limit, f"job {job} does not say {text!r}\n{self.output(job)}"
             time.sleep(0.1)
 
+    def interrupt(self, job: str, number: str, seconds: float = 60) -> None:
+        """Signals until the job is no longer running: while Slurm starts the tasks, a signal reaches nobody."""
+        limit = time.monotonic() + seconds
+        while self.show(job)["JobState"] == "RUNNING":
+            assert time.monotonic() < limit, f"job {job} goes on\n{self.output(job)}"
+            subprocess.run(["scancel", f"--signal={number}", job], env=self.environment, stderr=subprocess.DEVNULL)
+            time.sleep(0.1)
+
     def output(self, job: str) -> str:
         """What a job has said until now."""
         file = self.folder / f"{job}.out"

@@ -21,7 +21,7 @@ def test_a_job_that_is_preempted_goes_on(slurm: Slurm, whole: Path) -> None:
     slurm.wait_for(job, "trained at step 3")
     slurm.call("scancel", "--signal=USR1", job)
     slurm.wait(job, "RUNNING", restarts=1)
-    slurm.call("scancel", "--signal=USR1", job)
+    slurm.interrupt(job, "USR1")
     assert slurm.wait(job, restarts=2)["JobState"] == "COMPLETED", slurm.output(job)
     run = slurm.folder / "experiments/tiny"
     assert differing(outcome(whole), outcome(run)) == []

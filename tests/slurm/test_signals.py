@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.exactness import differing, outcome
-from tests.slurm.conftest import ENDED, SLOW, TWO, Slurm
+from tests.slurm.conftest import SLOW, TWO, Slurm
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -34,9 +34,8 @@ def test_a_signal_at_a_random_moment(trial: int, slurm: Slurm, whole: Path) -> N
     slurm.wait(job, "RUNNING")
     time.sleep(moment)
     said = (slurm.output(job).splitlines() or ["nothing yet"])[-1]
-    slurm.call("scancel", f"--signal={number}", job)
     sent = time.monotonic()
-    slurm.wait(job, "PENDING", *ENDED)
+    slurm.interrupt(job, number)
     print(f"trial {number} after {moment:.1f} s ({said}): ended or requeued after {time.monotonic() - sent:.1f} s")
     shown = slurm.wait(job, seconds=200)
     print(shown["JobState"], shown["ExitCode"], "restarts:", shown["Restarts"])
