@@ -44,7 +44,11 @@ def load(device: str) -> None:
     if mode() == "reference":
         return
     try:
-        _load_for(device)
+        if device == "CUDA" and not has_cuda():
+            raise RuntimeError("there is no CUDA compiler (nvcc)")
+        file, loaded = build(cuda=device == "CUDA")
+        if not loaded:
+            torch.ops.load_library(file)
     except (RuntimeError, OSError, ValueError) as error:
         if mode() == "native":
             raise
@@ -54,19 +58,6 @@ def load(device: str) -> None:
                 f"{_gist(error)} (`bash scripts/install_ops.sh` builds them, or says all)",
                 stacklevel=2,
             )
-
-
-def _load_for(device: str) -> None:
-    if device == "CUDA" and not has_cuda():
-        raise RuntimeError("there is no CUDA compiler (nvcc)")
-    _load_once(device == "CUDA")
-
-
-@functools.cache
-def _load_once(cuda: bool) -> None:
-    file, loaded = build(cuda)
-    if not loaded:
-        torch.ops.load_library(file)
 
 
 def build(cuda: bool) -> tuple[Path, bool]:
