@@ -70,6 +70,7 @@ def test_four_at_once_and_a_kill_while_it_is_built(tmp_path: Path) -> None:
     assert (tmp_path / "out" / f"{_build.NAMESPACE}.so").read_bytes() == file.read_bytes()
 
 
+@pytest.mark.slow
 def test_without_a_compiler(tmp_path: Path) -> None:
     """One warning that says why, or an error where the native kernels are asked for."""
     out, err = finish(start(tmp_path, CXX="no-such-compiler"))
