@@ -19,7 +19,8 @@ from filelock import FileLock
 NAMESPACE = "project_ops"  # of torch.ops; each project has its own
 SOURCES = Path(__file__).parent / "csrc"
 _ABI = "0x020a000000000000"  # of torch 2.10: what is built runs with that and all later ones
-_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", f"-DTORCH_TARGET_VERSION={_ABI}", f"-DOPS_NS={NAMESPACE}"]
+_CUDA_FLAGS = ["-O3", f"-DTORCH_TARGET_VERSION={_ABI}", f"-DOPS_NS={NAMESPACE}"]
+_FLAGS = [*_CUDA_FLAGS, "-fno-math-errno", "-fno-trapping-math"]
 MODES = ("auto", "native", "reference")
 
 
@@ -85,7 +86,7 @@ def build(cuda: bool) -> tuple[Path, bool]:
                 NAMESPACE,
                 [str(path) for path in _sources(cuda)],
                 extra_cflags=_FLAGS,
-                extra_cuda_cflags=_FLAGS[:1] + _FLAGS[3:],
+                extra_cuda_cflags=_CUDA_FLAGS,
                 build_directory=folder,
                 with_cuda=cuda,
                 is_python_module=False,

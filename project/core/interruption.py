@@ -36,7 +36,7 @@ class Interruption:
         self.number = 0
 
     def listen(self, interactive: bool = True) -> None:
-        """Takes the signals, also from Lightning, which would end at a batch from which no run can go on.
+        """Takes the signals, and those that were held back until now.
 
         Args:
             interactive: Ctrl-C, too.
