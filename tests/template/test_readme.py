@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 FENCE = r"^```(\w*)\n(.*?)^```$"
 BLOCKS = re.findall(FENCE, README, re.M | re.S)
