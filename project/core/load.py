@@ -1,8 +1,10 @@
 """A trained module from a checkpoint alone."""
 
+import sys
 from pathlib import Path
 
 import pytorch_lightning as pl
+from loguru import logger
 from pytorch_lightning.cli import LightningArgumentParser
 
 from project.core.checkpoint import find_checkpoint, load_weights, read_checkpoint
@@ -20,4 +22,13 @@ def load_module(run: Path) -> pl.LightningModule:
     namespace = config.parse(parser, {"model": config.values["model"]})
     module: pl.LightningModule = parser.instantiate(namespace).model
     load_weights(module, checkpoint, path)
+    _warn_of_foreign_operations()
     return module.eval()
+
+
+def _warn_of_foreign_operations() -> None:
+    """Each project has an `ops`: of several that are installed, the first on Python's path is taken."""
+    package, ops = __name__.partition(".")[0], sys.modules.get("ops")
+    namespace = getattr(getattr(ops, "_build", None), "NAMESPACE", f"{package}_ops")
+    if namespace != f"{package}_ops":
+        logger.warning(f"`ops` is that of another project ({namespace}): start Python in the folder of {package}")

@@ -1,7 +1,7 @@
 """From the yaml's short form to the one that jsonargparse types and builds, and back.
 
-`{type: UNet, width: 16}` becomes `{class_path: project.models.unet.UNet, init_args: {width: 16}}`. What is a slot is
-read off the annotations of constructors, so slots nest to any depth.
+`{type: UNet, width: 16}` becomes `{class_path: project.models.unet.UNet, init_args: {width: 16}}`.
+What is a slot is read off the annotations of constructors, so slots nest to any depth.
 """
 
 import inspect
