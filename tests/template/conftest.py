@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent.parent
 START = "scripts/start_new_proj.py"
 
 
-def run(folder: Path, *command: str, code: int = 0, **variables: str) -> str:
+def run(folder: Path, *command: str | Path, code: int = 0, **variables: str) -> str:
     """What a command prints to its output; its errors, too, where it is to fail."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = os.environ | {"PYTHONPATH": str(folder), "PATH": path} | variables

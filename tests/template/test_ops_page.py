@@ -11,8 +11,8 @@ import pytest
 
 from ops import _build
 from ops.__main__ import main
+from tests.template.conftest import ROOT, run
 
-ROOT = Path(__file__).parent.parent.parent
 GUIDE = (ROOT / "docs/ops.md").read_text()
 FENCES = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.M | re.S)
 ADD_AN_OP = re.findall(
@@ -50,15 +50,6 @@ opcheck(operation, (x, y))
 built = torch._C._dispatch_has_kernel_for_dispatch_key(operation.name(), "CPU")
 assert built == (sys.argv[1] == "native"), built
 """
-
-
-def run(folder: Path, *command: str | Path, **variables: str) -> str:
-    """What a command prints, in a folder with a copy of ops/."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    environment = os.environ | {"PYTHONPATH": str(folder), "PATH": path} | variables
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture

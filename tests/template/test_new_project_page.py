@@ -1,0 +1,112 @@
+"""The README's first hour and docs/new_project.md: whoever follows them gets what they promise."""
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.template.conftest import ROOT, commit, git, run, start
+
+FENCE = r"^```(\w*)\n(.*?)^```$"
+HOUR = (ROOT / "README.md").read_text().partition("\n## Your first hour\n")[2].partition("\n## ")[0]
+PAGE = (ROOT / "docs/new_project.md").read_text()
+INSTALL = "pip install -c constraints.txt -e '.[dev]'"  # CI does
+MINE = "LinearNet or Entropy or Confidence or Halves or RandomGain or FramedRow"
+
+
+class Reader:
+    """Does what a page says, in order.
+
+    Args:
+        folder: where the reader is; `cd` changes it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def follow(self, text: str) -> str:
+        """Runs the commands and writes the files of a text, and returns what was printed."""
+        printed = ""
+        for kind, block in re.findall(FENCE, text, re.M | re.S):
+            if name := re.match(r"# (\S+\.(?:py|yaml))\n", block):
+                assert not (self.folder / name[1]).exists()
+                (self.folder / name[1]).write_text(block)
+            for line in block.splitlines() if kind == "bash" else ():
+                printed += self.call(line)
+        return printed
+
+    def call(self, line: str) -> str:
+        """Runs a line of a shell."""
+        if line == INSTALL:
+            return ""
+        if line.startswith("cd "):
+            self.folder = (self.folder / line.removeprefix("cd ")).resolve()
+            return ""
+        if line.startswith("git add"):
+            git(self.folder, "config", "user.name", "Somebody")
+            git(self.folder, "config", "user.email", "somebody@example.org")
+        if line == "pytest tests/contract":
+            line += f" -v -k '({MINE}) and not CrossEntropy'"
+        return run(self.folder, "bash", "-euc", line)
+
+
+def test_the_first_hour(copy: Path) -> None:
+    begin, _, rest = HOUR.partition("### Keep it up to date")
+    reader = Reader(copy)
+    shown = reader.follow(begin)
+    child = copy.parent / "Brighter"
+    assert reader.folder == child
+    for name in MINE.split(" or "):
+        assert re.search(rf"{name}\S* PASSED", shown), shown
+    results = child / "experiments/halves/eval/test"
+    metrics = json.loads((results / "metrics.json").read_text())
+    assert metrics.keys() == {"cross_entropy", "entropy", "sum", "accuracy", "confidence"}
+    (promised,) = re.findall(r"at least (\d+) %", begin)
+    assert metrics["accuracy"] >= int(promised) / 100
+    assert (results / "samples.csv").read_text().startswith("index,cross_entropy,entropy,accuracy\n")
+    assert Image.open(results / "visual.png").size == (16 * 10, 10)
+    assert git(child, "log", "-1", "--format=%s") == "Which half is brighter?"
+    assert git(child, "diff", "--name-status", "template").splitlines() == [
+        f"A\t{name}" for name in sorted(re.findall(r"^# (\S+\.(?:py|yaml))$", begin, re.M))
+    ]
+    assert "nothing is new\n" in (shown := reader.follow(rest))
+    assert "Already up to date." in shown
+
+
+def test_the_page(copy: Path, tmp_path: Path) -> None:
+    """The same first commands as in the README, and one way to see what was edited."""
+    commands = [line for kind, text in re.findall(FENCE, PAGE, re.M | re.S) for line in text.splitlines()]
+    first = [line for kind, text in re.findall(FENCE, HOUR, re.M | re.S) for line in text.splitlines()][:3]
+    assert commands[:3] == first
+    child = start(copy, tmp_path, "Brighter")
+    with (child / "Brighter/core/load.py").open("a") as file:
+        file.write("# edited\n")
+    shown = {line: run(child, *shlex.split(line)) for line in commands if line.startswith("git diff ")}
+    assert len(shown) == 2
+    assert all("Brighter/core/load.py" in text for text in shown.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mine", [False, True], ids=["empty rooms", "an own class in each"])
+def test_without_the_examples(copy: Path, tmp_path: Path, mine: bool) -> None:
+    child = start(copy, tmp_path, "Brighter")
+    block = re.findall(FENCE, PAGE.partition("\n## Delete the examples\n")[2], re.M | re.S)[0][1]
+    run(child, "bash", "-euc", block)
+    rooms = ("models", "losses", "metrics", "datasets", "transforms", "visuals")
+    left = {path.relative_to(child).as_posix() for room in rooms for path in (child / "Brighter" / room).rglob("*.*")}
+    assert {Path(name).name for name in left} == {"__init__.py", "base.py"}
+    assert sorted(path.name for path in (child / "configs").glob("*.yaml")) == ["default.yaml"]
+    if mine:
+        reader = Reader(child)
+        for part in re.findall(r"^```python\n# .*?^```$", HOUR, re.M | re.S):
+            reader.follow(part)
+    commit(child, "No examples")
+    shown = run(child, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert re.search(r"\d\d\d passed", shown), shown
+    for tool in ("ruff check .", "ruff format --check .", f"mypy --cache-dir {tmp_path / 'mypy'}"):
+        run(child, sys.executable, "-m", *tool.split())
+    assert git(child, "status", "--porcelain") == ""
