@@ -8,6 +8,7 @@ docs/new_project.md says what is renamed, and how an update works.
 """
 
 import argparse
+import shlex
 import shutil
 import signal
 import sys
@@ -15,12 +16,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from new_project.git import Git, Mistake
-from new_project.names import advice, check_name
+from new_project.names import camel_case, check_name
 from new_project.record import Record
-from new_project.render import render
-from new_project.update import BRANCH, update
-
-ROOT = Path(__file__).resolve().parent.parent
+from new_project.render import ROOT, render
+from new_project.update import BRANCH, commit_render, store, update
 
 
 def start(name: str, location: Path) -> Path:
@@ -34,37 +33,51 @@ def start(name: str, location: Path) -> Path:
         Mistake: it cannot be called so, the folder is there, or the template is no repository.
     """
     check_name(name, ROOT)
-    target = location.resolve() / name
-    if target.exists():
+    target = location.expanduser().resolve() / name
+    if target.exists() or target.is_symlink():
         raise Mistake(f"{target} is there already: choose another name or another folder")
     if target.is_relative_to(ROOT):
         raise Mistake(f"{target} would lie in the template: choose a folder outside, such as --proj_loc {ROOT.parent}")
-    template = Git(ROOT)
-    commit = template("rev-parse", "HEAD")
-    made = next((path for path in reversed(target.parents) if not path.exists()), None)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(mkdtemp(prefix=f".{name}.", dir=target.parent))
+    missing = [folder for folder in target.parents if not folder.exists()]
     try:
-        render(name, work / name)
-        Record(name, str(ROOT), commit).write(work / name)
-        git = Git(work / name).sign()
-        git("init", "-q")
-        git("symbolic-ref", "HEAD", "refs/heads/main")
-        git("add", "--all", "--force")
-        git("-c", "core.hooksPath=/dev/null", "commit", "-q", "-m", f"Begin {name} from the template at {commit[:10]}")
-        git("branch", BRANCH)
-        (work / name).rename(target)
-    except BaseException:
-        shutil.rmtree(made or work, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(mkdtemp(prefix=f".{name}.", dir=target.parent))
+        try:
+            fill(name, work / name)
+            (work / name).rename(target)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    except BaseException as error:
+        for folder in missing:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        if isinstance(error, OSError):
+            raise Mistake(f"{target} cannot be made: {error.strerror}: {error.filename}") from error
         raise
-    work.rmdir()
     return target
+
+
+def fill(name: str, folder: Path) -> None:
+    """The project's files, in a repository of their own."""
+    template = Git(ROOT).with_identity()
+    template.check_top("the template")
+    commit = template("rev-parse", "HEAD")
+    edited = template("stash", "create")  # a commit of what is edited, filed nowhere
+    render(name, folder, edited or commit)
+    Record(name, str(ROOT), commit).write(folder)
+    git = Git(folder)
+    git("init", "-q")
+    git("symbolic-ref", "HEAD", "refs/heads/main")
+    first = commit_render(git.with_identity(), store(git, folder), commit)
+    for branch in ("main", BRANCH):
+        git("update-ref", f"refs/heads/{branch}", first)
+    git("reset", "-q", "--mixed")
 
 
 def edits() -> str:
     """What git has not committed of the template."""
-    lines = Git(ROOT)("status", "--porcelain").splitlines()
-    changed = [line.split(maxsplit=1)[1] for line in lines if not line.startswith("??")]
+    lines = Git(ROOT)("status", "--porcelain", "--no-renames").splitlines()
+    changed = [line[3:] for line in lines if not line.startswith("??")]
     unknown = [line[3:] for line in lines if line.startswith("??")]
     said = [f"with what is not committed of the template: {', '.join(changed)}"] if changed else []
     said += [f"without what git does not track: {', '.join(unknown)}"] if unknown else []
@@ -79,20 +92,25 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--update", action="store_true", help="in a project: merge what changed in the template")
     parser.add_argument("--dry_run", action="store_true", help="with --update: show it, and change nothing")
     options = parser.parse_args(argv)
-    starts = options.proj_name is not None and options.proj_loc is not None
-    if starts == options.update or (options.dry_run and not options.update):
+    given = [options.proj_name is not None, options.proj_loc is not None]
+    if any(given) if options.update else options.dry_run or not all(given):
         parser.error("give --proj_name NAME and --proj_loc DIR, or, in a project, --update, which may have --dry_run")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # nothing half-made stays
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # nothing half-made stays
     try:
         if options.update:
             return update(ROOT, options.dry_run)
-        said = edits()
         target = start(options.proj_name, options.proj_loc)
+        said = edits()
     except Mistake as mistake:
         print("error:", mistake, file=sys.stderr)
         return 2
-    print(f"{said}{advice(options.proj_name)}{target} is ready. Next, in an environment of your choice:\n")
-    print(f"cd {target}\npip install -c constraints.txt -e '.[dev]'\npython cli.py fit --config configs/digits.yaml")
+    except KeyboardInterrupt:
+        return 130
+    better = camel_case(options.proj_name)
+    advice = "" if better == options.proj_name else f"Readers would expect a name such as {better}.\n"
+    print(f"{said}{advice}{target} is ready. Next, in an environment of your choice:\n\ncd {shlex.quote(str(target))}")
+    print("pip install -c constraints.txt -e '.[dev]'\npython cli.py fit --config configs/digits.yaml")
     return 0
 
 

@@ -1,6 +1,6 @@
 """From the yaml's short form to the one that jsonargparse types and builds, and back.
 
-`{type: UNet, width: 16}` becomes `{class_path: project.models.unet.UNet, init_args: {width: 16}}`.
+`{type: UNet, width: 16}` becomes `{class_path: project.models.unet.UNet, init_args: ...}`.
 What is a slot is read off the annotations of constructors, so slots nest to any depth.
 """
 

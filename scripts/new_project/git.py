@@ -18,33 +18,45 @@ class Git:
     """
 
     def __init__(self, folder: Path, **variables: str) -> None:
-        self.folder = folder
-        # Somebody else's index or repository, as within a hook, is not meant.
-        self.environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")} | variables
+        self.folder, self.environment = folder, dict(os.environ)
+        for name in self("rev-parse", "--local-env-vars").split():
+            self.environment.pop(name, None)  # within a hook, they would mean another repository
+        self.environment |= variables
 
     def __call__(self, *arguments: str, check: bool = True) -> str:
-        """What git prints.
-
-        Args:
-            arguments: of git.
-            check: whether a failure is a mistake; what it printed is returned otherwise.
+        """What git prints; nothing where it may fail, and does.
 
         Raises:
             Mistake: git fails, or is missing.
         """
-        try:
-            done = subprocess.run(
-                ["git", *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-            )
-        except FileNotFoundError as error:
-            raise Mistake(f"git is missing, or the folder {self.folder}") from error
-        if check and done.returncode:
-            raise Mistake(f"git {arguments[0]} failed in {self.folder}: {(done.stderr or done.stdout).strip()}")
-        return done.stdout.strip()
+        code, printed, said = self.run(*arguments)
+        if code and check:
+            command = next(word for word in arguments if word[0] != "-" and "." not in word)
+            raise Mistake(f"git {command} failed in {self.folder}: {said or printed}")
+        return "" if code else printed
 
-    def sign(self) -> "Git":
-        """Commits can be made: under a name of the script's own where the user has given git none."""
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """The exit code, and what git prints to its output and to its errors."""
+        command = ["git", "-c", "core.quotePath=false", *arguments]
+        try:
+            done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, check=False)
+        except OSError as error:
+            raise Mistake(f"git cannot be called in {self.folder}: {error.strerror}") from error
+        printed, said = (os.fsdecode(text).removesuffix("\n") for text in (done.stdout, done.stderr))
+        return done.returncode, printed, said.strip()
+
+    def with_identity(self) -> "Git":
+        """Itself, able to commit: under a name of the script's own where the user has given git none."""
         if not self("var", "GIT_COMMITTER_IDENT", check=False):
             for role in ("AUTHOR", "COMMITTER"):
-                self.environment |= {f"GIT_{role}_NAME": "start_new_proj", f"GIT_{role}_EMAIL": "start_new_proj@local"}
+                self.environment.setdefault(f"GIT_{role}_NAME", "start_new_proj")
+                self.environment.setdefault(f"GIT_{role}_EMAIL", "start_new_proj@localhost")
         return self
+
+    def check_top(self, what: str) -> None:
+        """Raises Mistake where the folder is not that of the whole repository."""
+        top = self("rev-parse", "--show-toplevel", check=False)
+        if not top or not self.folder.samefile(top):
+            raise Mistake(f"{what} {self.folder} must be a git repository of its own: clone it")
+        if not self("rev-parse", "-q", "--verify", "HEAD", check=False):
+            raise Mistake(f"{what} {self.folder} has no commit yet")

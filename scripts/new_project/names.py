@@ -9,7 +9,7 @@ from pathlib import Path
 
 from new_project.git import Mistake
 
-LONGEST = 31  # the lines of the template fit into their length up to here
+LONGEST = 31  # with longer ones, comments of the template would leave the lines
 
 
 def check_name(name: str, template: Path) -> None:
@@ -23,33 +23,34 @@ def check_name(name: str, template: Path) -> None:
         Mistake: they cannot; says why.
     """
     if not re.fullmatch(r"[A-Za-z](\w*[A-Za-z0-9])?", name, re.ASCII):
-        words = re.findall(r"[A-Za-z0-9]+", name)
-        better = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789")
-        such = f"; such as {better}" if better else ", such as MyProject"
-        raise Mistake(f"'{name}' cannot be imported: a name has letters, digits and underscores, first a letter{such}")
+        such = camel_case(name).lstrip("0123456789") if name.isascii() else ""
+        raise Mistake(
+            f"'{name}' cannot be the name of a package: letters, digits and underscores, first a letter, last no "
+            f"underscore; such as {such or 'MyProject'}"
+        )
     if len(name) > LONGEST:
         raise Mistake(f"'{name}' has {len(name)} characters; at most {LONGEST}")
     if keyword.iskeyword(name):
-        raise Mistake(f"'{name}' is a keyword of Python: choose another name, such as {name.capitalize()}Project")
+        raise Mistake(f"'{name}' is a keyword of Python: choose another name, such as {camel_case(name)}Project")
     if name in sys.stdlib_module_names:
-        raise Mistake(f"'{name}' is a module of Python's own: choose another name, such as {name.capitalize()}Project")
-    if name.casefold() in {path.stem.casefold() for path in template.iterdir()}:
+        raise Mistake(f"'{name}' is a module of Python's own: choose another name, such as {camel_case(name)}Project")
+    ignored = (template / ".gitignore").read_text(encoding="utf-8").replace("/", "").split()
+    if name.casefold() in {
+        Path(taken).stem.casefold() for taken in [*ignored, *(path.name for path in template.iterdir())]
+    }:
         raise Mistake(f"'{name}' is taken by a folder or file of the template itself: choose another name")
     if importlib.util.find_spec(name) or _plain(name) in _distributions(template):
-        raise Mistake(
-            f"'{name}' is a package that is installed or needed: choose another name, or `pip uninstall {name}`"
-        )
+        raise Mistake(f"'{name}' is a package that is installed or needed: choose another name, or uninstall it")
 
 
-def advice(name: str) -> str:
-    """What would be better, or nothing."""
-    camel = "".join(word[0].upper() + word[1:] for word in name.split("_") if word)
-    return "" if camel == name else f"{name} is fine; a class-like name such as {camel} is what readers expect\n"
+def camel_case(name: str) -> str:
+    """`my_project` as `MyProject`."""
+    return "".join(word[0].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", name))
 
 
 def _distributions(template: Path) -> set[str]:
     """What pip has installed, and what the template is tested with: pip ignores case and kind of dash."""
-    pinned = re.findall(r"^([\w.-]+)==", (template / "constraints.txt").read_text(), re.M)
+    pinned = re.findall(r"^([\w.-]+)==", (template / "constraints.txt").read_text(encoding="utf-8"), re.M)
     installed = [distribution.metadata["Name"] for distribution in importlib.metadata.distributions()]
     return {_plain(name) for name in [*pinned, *installed] if name}
 

@@ -13,45 +13,11 @@ import pytest
 from tests.template.conftest import ROOT, START, commit, git, run, start
 
 sys.path.append(str(ROOT / "scripts"))
-from new_project.names import LONGEST, advice
-from new_project.render import Renaming
+from new_project.names import LONGEST, camel_case
 
-RENAMING = Renaming("project", "Alpha", {"core", "models", "registry", "registry.py", "load"})
 LONG = "A_very_long_name_of_a_project_1"
 
-
-@pytest.mark.parametrize(
-    ("suffix", "before", "after"),
-    [
-        (".py", "from project.models.mlp import MLP", "from Alpha.models.mlp import MLP"),
-        (".py", "from project import load", "from Alpha import load"),
-        (".py", "import project\n", "import Alpha\n"),
-        (".py", "import project.core.fetch", "import Alpha.core.fetch"),
-        (".py", 'patch("project.core.main.x", project.load(1))', 'patch("Alpha.core.main.x", Alpha.load(1))'),
-        (".py", 'NAMESPACE = "project_ops"', 'NAMESPACE = "Alpha_ops"'),
-        (".py", '"import torch\\nfrom project.someroom import X"', '"import torch\\nfrom Alpha.someroom import X"'),
-        (".py", 'wandb.init(project="project", name=run.project.name)', None),
-        (".py", "# a project. It imports nothing of this project, of project_owner or my.project.core", None),
-        (".py", 'ROOT / "project" / "models"', None),
-        (".yaml", "logger: {type: WandbLogger, project: project}", None),
-        (".yaml", "net: {type: project.models.mlp.MLP}", "net: {type: Alpha.models.mlp.MLP}"),
-        (".yaml", "path: project.yaml  # of the project/team", None),
-        (".yaml", "path: ../project/models", "path: ../Alpha/models"),
-        (".sh", "python -m project.core.main --project x", "python -m Alpha.core.main --project x"),
-        (".toml", '[project]\nname = "project"', '[project]\nname = "Alpha"'),
-        (".toml", '[project.scripts]\nx = "project.core.main:main"', '[project.scripts]\nx = "Alpha.core.main:main"'),
-        (".toml", 'packages = ["project", "ops"]', 'packages = ["Alpha", "ops"]'),
-        (".toml", '"share/project/configs"  # not the project', '"share/Alpha/configs"  # not the project'),
-        (".md", "`project/models`, [core](project/core) mirror `project`", None),
-        (".md", "A project of your own; org/my-project/core and project/roadmap", None),
-        (".md", "--proj_name Lamp\ncd ../Lamp, a Lampshade", "--proj_name Alpha\ncd ../Alpha, a Lampshade"),
-    ],
-)  # fmt: skip
-def test_the_package_is_renamed_where_it_is_meant(suffix: str, before: str, after: str | None) -> None:
-    if before.startswith("`project/models`"):
-        after = "`Alpha/models`, [core](Alpha/core) mirror `Alpha`"
-    assert RENAMING.text(before, suffix) == (before if after is None else after)
-    assert RENAMING.path(Path("project/core/x.py")) == Path("Alpha/core/x.py")
+LONG = "A_very_long_name_of_a_project_1"
 
 
 def test_a_project_is_whole(copy: Path, tmp_path: Path) -> None:
@@ -62,9 +28,8 @@ def test_a_project_is_whole(copy: Path, tmp_path: Path) -> None:
         f"cd {child}\npip install -c constraints.txt -e '.[dev]'\npython cli.py fit --config configs/digits.yaml\n"
     )
     assert git(child, "status", "--porcelain", "--ignored") == ""
-    assert git(child, "log", "--format=%D %s", "--all") == (
-        f"HEAD -> main, template Begin Alpha from the template at {git(copy, 'rev-parse', 'HEAD')[:10]}"
-    )
+    new = git(copy, "rev-parse", "HEAD")
+    assert git(child, "log", "--format=%D %s", "--all") == f"HEAD -> main, template The template at {new[:10]}"
     assert tomllib.loads((child / ".template.toml").read_text()) == {
         "name": "Alpha",
         "template": str(copy),
@@ -77,8 +42,9 @@ def test_a_project_is_whole(copy: Path, tmp_path: Path) -> None:
 def check_files(copy: Path, child: Path) -> None:
     """The same files but for those of the template alone, and the package only under its new name."""
     before, after = (set(git(folder, "ls-files").splitlines()) for folder in (copy, child))
-    left_out = {name for name in before if name.startswith("tests/template/")} | {"CHANGELOG.md", ".ci/template"}
-    renamed = {re.sub("^project/", "Alpha/", name) for name in before - left_out - {"tests/slurm/test_page.py"}}
+    left_out = {name for name in before if name.startswith("tests/template/")}
+    left_out |= {"CHANGELOG.md", ".ci/template", "tests/slurm/test_page.py"}
+    renamed = {re.sub("^project/", "Alpha/", name) for name in before - left_out}
     assert after == renamed | {".template.toml"}
     assert (child / ".ci/run").stat().st_mode & 0o111
     assert (child / "README.md").read_text().startswith("# Alpha\n")
@@ -86,8 +52,10 @@ def check_files(copy: Path, child: Path) -> None:
     assert pyproject["project"]["name"] == "Alpha"
     assert pyproject["tool"]["mypy"]["files"] == ["Alpha", "ops", "cli.py"]
     assert (child / "Alpha/datasets/digits.npz").read_bytes() == (copy / "project/datasets/digits.npz").read_bytes()
-    code = "".join(path.read_text() for path in child.rglob("*.py") if "scripts/new_project" not in str(path))
-    assert not re.search(r"(from|import) project\b|\bproject\.(core|registry)|\bproject_ops|project/core", code)
+    code = "".join(path.read_text() for path in child.rglob("*.py"))
+    assert not re.search(
+        r'\b(from|import) project\b|\bproject\.(core|registry)|\bproject_ops|project/core|"project",', code
+    )
 
 
 @pytest.mark.parametrize("name", [LONG, "a", "Metric", "zz_project"])
@@ -112,13 +80,14 @@ def test_a_project_of_an_awkward_name_works(copy: Path, tmp_path: Path, name: st
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("", "'' cannot be imported: a name has letters, digits and underscores, first a letter, such as MyProject"),
-        ("my-project", "'my-project' cannot be imported: * such as MyProject"),
-        ("my project", "'my project' cannot be imported: * such as MyProject"),
-        ("3d", "'3d' cannot be imported: * such as d"),
-        ("_x", "'_x' cannot be imported: *"),
-        ("../x", "'../x' cannot be imported: *"),
-        ("Größe", "'Größe' cannot be imported: *"),
+        ("", "'' cannot be the name of a package: letters, digits and underscores, * such as MyProject"),
+        ("my-project", "'my-project' cannot be the name of a package: * such as MyProject"),
+        ("my project", "'my project' cannot be the name of a package: * such as MyProject"),
+        ("3d", "'3d' cannot be the name of a package: * such as d"),
+        ("x_", "'x_' cannot be the name of a package: *; such as X"),
+        ("_x", "'_x' cannot be the name of a package: *"),
+        ("../x", "'../x' cannot be the name of a package: *"),
+        ("Größe", "'Größe' cannot be the name of a package: * such as MyProject"),
         (f"{LONG}2", f"'{LONG}2' has 32 characters; at most 31"),
         ("class", "'class' is a keyword of Python: choose another name, such as ClassProject"),
         ("json", "'json' is a module of Python's own: choose another name, such as JsonProject"),
@@ -128,9 +97,10 @@ def test_a_project_of_an_awkward_name_works(copy: Path, tmp_path: Path, name: st
         ("ops", "'ops' is taken by a folder or file of the template itself: choose another name"),
         ("Tests", "'Tests' is taken by a folder or file of the template itself: choose another name"),
         ("project", "'project' is taken by a folder or file of the template itself: choose another name"),
+        ("data", "'data' is taken by a folder or file of the template itself: choose another name"),
         ("There", "*/There is there already: choose another name or another folder"),
     ],
-)
+)  # fmt: skip
 def test_names_that_cannot_be(copy: Path, tmp_path: Path, name: str, says: str) -> None:
     (tmp_path / "There").mkdir()
     shown = run(copy, sys.executable, START, "--proj_name", name, "--proj_loc", str(tmp_path), code=2)
@@ -138,9 +108,10 @@ def test_names_that_cannot_be(copy: Path, tmp_path: Path, name: str, says: str) 
     assert [path.name for path in tmp_path.iterdir()] == ["There"]
 
 
-def test_what_reads_better() -> None:
-    assert advice("MyProject") == ""
-    assert advice("my_project") == "my_project is fine; a class-like name such as MyProject is what readers expect\n"
+def test_another_name_is_kept_and_a_better_one_named(copy: Path, tmp_path: Path) -> None:
+    assert camel_case("MyProject") == "MyProject"
+    printed = run(copy, sys.executable, START, "--proj_name", "my_project", "--proj_loc", str(tmp_path))
+    assert printed.startswith(f"Readers would expect a name such as MyProject.\n{tmp_path / 'my_project'} is ready.")
 
 
 def test_options_that_do_not_fit_together(copy: Path, tmp_path: Path) -> None:
@@ -183,7 +154,7 @@ def test_nothing_half_made_is_left(template: Path, tmp_path: Path) -> None:
     (template / "project/core/files.py").write_text("def broken(:\n")
     command = (START, "--proj_name", "Alpha", "--proj_loc")
     shown = run(template, sys.executable, *command, str(tmp_path / "place"), code=2)
-    assert shown.startswith("error: ruff ")
+    assert shown.startswith("error: ruff cannot format the code: ")
     assert "files.py" in shown
     assert len(shown.splitlines()) <= 4
     run(template, sys.executable, *command, str(tmp_path / "new/deep"), code=2)
@@ -211,8 +182,11 @@ def test_a_template_that_is_no_repository(tmp_path: Path, copy: Path) -> None:
     (tmp_path / "plain").mkdir()
     run(tmp_path, "tar", "xf", "all.tar", "-C", "plain")
     shown = run(tmp_path / "plain", sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path), code=2)
-    assert shown.startswith("error: git ")
-    assert "not a git repository" in shown
+    assert shown == f"error: the template {tmp_path / 'plain'} must be a git repository of its own: clone it\n"
+    git(tmp_path / "plain", "init", "-q")
+    shown = run(tmp_path / "plain", sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path), code=2)
+    assert shown == f"error: the template {tmp_path / 'plain'} has no commit yet\n"
+    assert not (tmp_path / "Alpha").exists()
 
 
 def test_a_project_of_a_project(copy: Path, tmp_path: Path) -> None:
@@ -223,3 +197,64 @@ def test_a_project_of_a_project(copy: Path, tmp_path: Path) -> None:
     assert "from Beta.models.base" in (beta / "Beta/models/own.py").read_text()
     assert not list(beta.glob("Alpha"))
     assert tomllib.loads((beta / ".template.toml").read_text())["template"] == str(alpha)
+
+
+def test_places(copy: Path, tmp_path: Path) -> None:
+    place = tmp_path / "a 'quoted' place, größer"
+    printed = run(copy, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(place))
+    (line,) = (line for line in printed.splitlines() if line.startswith("cd "))
+    assert run(tmp_path, "bash", "-c", f"{line} && pwd") == f"{place / 'Alpha'}\n"
+    (tmp_path / "file").touch()
+    for where in ("file", "file/below"):
+        shown = run(copy, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path / where), code=2)
+        assert shown.startswith(f"error: {tmp_path / where / 'Alpha'} cannot be made: ")
+    run(copy, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", "~/x", HOME=str(tmp_path))
+    assert (tmp_path / "x/Alpha").is_dir()
+
+
+def test_only_what_this_start_made_is_taken_away(template: Path, tmp_path: Path) -> None:
+    (template / "project/core/files.py").write_text("def broken(:\n")
+    (tmp_path / "bin").mkdir()
+    real = run(template, "sh", "-c", "command -v git").strip()
+    (tmp_path / "bin/git").write_text(f'#!/bin/sh\ntouch {tmp_path}/new/notes.txt 2>/dev/null\nexec {real} "$@"\n')
+    (tmp_path / "bin/git").chmod(0o755)
+    command = [sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path / "new/deep")]
+    done = subprocess.run(command, cwd=template, env={"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}, check=False)
+    assert done.returncode == 2
+    assert [path.name for path in (tmp_path / "new").rglob("*")] == ["notes.txt"]
+
+
+def test_files_of_all_kinds(template: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("from project import load\n")
+    (template / "outside").symlink_to(tmp_path / "mine.txt")
+    (template / "inside").symlink_to("project/models")
+    (template / "latin.csv").write_bytes(b"gr\xf6\xdfe, project/core\n")
+    (template / "über x.yaml").write_text("type: project.core.x\n")
+    with (template / ".gitattributes").open("a") as file:
+        file.write("*.bin filter=large\n")
+    git(template, "config", "core.autocrlf", "true")
+    commit(template, "Files of all kinds")
+    child = start(template, tmp_path, "Alpha")
+    assert (tmp_path / "mine.txt").read_text() == "from project import load\n"
+    assert (child / "outside").readlink() == tmp_path / "mine.txt"
+    assert (child / "inside/base.py").exists()
+    assert (child / "latin.csv").read_bytes() == b"gr\xf6\xdfe, project/core\n"
+    assert (child / "über x.yaml").read_text() == "type: Alpha.core.x\n"
+    assert (child / ".gitattributes").read_text().startswith("*.bin filter=large\n#")
+    assert b"\r" not in (child / "scripts/slurm.sh").read_bytes() + (child / "cli.py").read_bytes()
+    assert git(child, "status", "--porcelain") == ""
+
+
+def test_somebody_without_an_identity_and_with_hooks_that_fail(copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "hooks").mkdir()
+    for hook in ("pre-commit", "commit-msg", "post-checkout"):
+        (tmp_path / "hooks" / hook).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / "hooks" / hook).chmod(0o755)
+    settings = f"[core]\nhooksPath = {tmp_path}/hooks\nexcludesFile = {tmp_path}/ignored\n[commit]\ngpgSign=1\n"
+    (tmp_path / ".gitconfig").write_text(settings)
+    (tmp_path / "ignored").write_text("*.npz\n*.md\n")
+    run(copy, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path), HOME=str(tmp_path))
+    child = tmp_path / "Alpha"
+    assert "Alpha/datasets/digits.npz" in git(child, "ls-files")
+    assert "@" in git(child, "log", "-1", "--format=%ce")
+    assert git(child, "status", "--porcelain") == ""

@@ -1,0 +1,48 @@
+"""The package is renamed where it is meant, and the word stays where it means something else."""
+
+import sys
+
+import pytest
+
+from tests.template.conftest import ROOT
+
+sys.path.append(str(ROOT / "scripts"))
+from new_project.renaming import Renaming
+
+RENAMING = Renaming("project", "Alpha", {"core", "models", "registry", "registry.py", "load"})
+SAME = "(the same)"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "before", "after"),
+    [
+        (".py", "from project.models.mlp import MLP", "from Alpha.models.mlp import MLP"),
+        (".py", "from project import load", "from Alpha import load"),
+        (".py", "import project\n", "import Alpha\n"),
+        (".py", "    import project  # here\r\n", "    import Alpha  # here\r\n"),
+        (".py", "import project.core.fetch", "import Alpha.core.fetch"),
+        (".py", 'patch("project.core.main.x", project.load(1))', 'patch("Alpha.core.main.x", Alpha.load(1))'),
+        (".py", 'NAMESPACE = "project_ops"', 'NAMESPACE = "Alpha_ops"'),
+        (".py", 'import project\nX = "project.someroom"', 'import Alpha\nX = "Alpha.someroom"'),
+        (".py", "def f(project): return project.name", SAME),
+        (".py", 'wandb.init(project="project", name=run.project.name)', SAME),
+        (".py", "# a project. It imports nothing of this project, of project_owner or my.project.core", SAME),
+        (".py", 'ROOT / "project" / "models"', SAME),
+        (".yaml", "logger: {type: WandbLogger, project: project}", SAME),
+        (".yaml", "net: {type: project.models.mlp.MLP}", "net: {type: Alpha.models.mlp.MLP}"),
+        (".yaml", "path: project.yaml  # of the project/team", SAME),
+        (".yaml", "path: /data/project/models, /project/core", SAME),
+        (".yaml", "path: ../project/models, ./project/core", "path: ../Alpha/models, ./Alpha/core"),
+        (".sh", 'python -c "import project; x"', 'python -c "import Alpha; x"'),
+        (".sh", "python -m project.core.main --project x", "python -m Alpha.core.main --project x"),
+        (".toml", '[project]\nname = "project"', '[project]\nname = "Alpha"'),
+        (".toml", '[project.scripts]\nx = "project.core.main:main"', '[project.scripts]\nx = "Alpha.core.main:main"'),
+        (".toml", "packages = ['project', \"project/*\"]", "packages = ['Alpha', \"Alpha/*\"]"),
+        (".toml", '"share/project/configs"  # not the project', '"share/Alpha/configs"  # not the project'),
+        (".md", "`project/models`, [c](project/core) are `project`", "`Alpha/models`, [c](Alpha/core) are `Alpha`"),
+        (".md", "A project of your own; org/my-project/core and project/roadmap", SAME),
+        (".md", "--proj_name Lamp, cd ../Lamp/core. Lamp", "--proj_name Alpha, cd ../Alpha/core. Lamp"),
+    ],
+)  # fmt: skip
+def test_the_package_is_renamed_where_it_is_meant(suffix: str, before: str, after: str) -> None:
+    assert RENAMING.text(before, suffix) == (before if after == SAME else after)
