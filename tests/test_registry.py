@@ -9,13 +9,17 @@ import torchmetrics
 
 from project.core.errors import ConfigError
 from project.losses.base import Loss
-from project.registry import (
-    LOSS_REGISTRY,
-    METRIC_REGISTRY,
-    MODEL_REGISTRY,
-    Registry,
-)
+from project.registry import LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY, Registry
 from tests.conftest import Cli
+from tests.rooms import Accuracy, CrossEntropy
+
+PACKAGE = "project.someroom"
+THING = """
+import torch
+from project.registry import ROOM
+@ROOM.register()
+class Thing(torch.nn.Module): ...
+"""
 
 
 class Base(Loss):
@@ -29,9 +33,10 @@ def registry() -> Iterator[Registry]:
     del Registry.by_base[Base]
 
 
+@pytest.mark.usefixtures("short_names")
 def test_names_match_ignoring_case_and_underscores() -> None:
     found = {LOSS_REGISTRY.find(name, "here") for name in ("CrossEntropy", "cross_entropy", "CROSSENTROPY")}
-    assert [cls.__name__ for cls in found] == ["CrossEntropy"]
+    assert found == {CrossEntropy}
 
 
 def test_register_under_another_name(registry: Registry) -> None:
@@ -54,13 +59,14 @@ def test_add_names_a_class_without_importing_it(registry: Registry) -> None:
         registry.find("broken", "here")
 
 
+@pytest.mark.usefixtures("short_names")
 def test_foreign_classes() -> None:
     assert LOSS_REGISTRY.find("HuberLoss", "here") is torch.nn.HuberLoss
     assert LOSS_REGISTRY.find("torch.nn.modules.loss.HuberLoss", "here") is torch.nn.HuberLoss
     assert MODEL_REGISTRY.find("sequential", "here") is torch.nn.Sequential
     assert METRIC_REGISTRY.find("MulticlassAUROC", "here") is torchmetrics.classification.MulticlassAUROC
     assert METRIC_REGISTRY.find("PeakSignalNoiseRatio", "here") is torchmetrics.image.PeakSignalNoiseRatio
-    assert METRIC_REGISTRY.find("accuracy", "here").__module__ == "project.metrics.accuracy"  # ours comes first
+    assert METRIC_REGISTRY.find("accuracy", "here") is Accuracy  # ours comes first
 
 
 def test_a_name_registered_twice_shows_both(registry: Registry) -> None:
@@ -78,9 +84,9 @@ def test_what_is_no_module_cannot_be_one(registry: Registry) -> None:
 @pytest.fixture
 def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], Registry]]:
     """A room on the disk, scanned by a registry of its own."""
-    package = ModuleType("project.someroom")
+    package = ModuleType(PACKAGE)
     package.__path__ = [str(tmp_path)]
-    monkeypatch.setitem(sys.modules, "project.someroom", package)
+    monkeypatch.setitem(sys.modules, PACKAGE, package)
 
     def build(name: str, text: str) -> Registry:
         (tmp_path / name).write_text(text)
@@ -90,19 +96,16 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
 
     yield build
     del Registry.by_base[Base]
-    for name in [name for name in sys.modules if name.startswith("project.someroom.")]:
+    for name in [name for name in sys.modules if name.startswith(f"{PACKAGE}.")]:
         del sys.modules[name]
 
 
-CLASS = "import torch\nfrom project.registry import ROOM\n@ROOM.register()\nclass {}(torch.nn.Module): ...\n"
-
-
 def test_adding_a_file_is_all_it_takes(room: Callable[[str, str], Registry]) -> None:
-    assert room("file.py", CLASS.format("Thing")).names() == ["Thing"]
+    assert room("file.py", THING).names() == ["Thing"]
 
 
 def test_a_broken_file_is_shown_when_a_name_is_missed(room: Callable[[str, str], Registry], tmp_path: Path) -> None:
-    room("whole.py", CLASS.format("Thing"))
+    room("whole.py", THING)
     registry = room("broken.py", "import torch\n1 / 0\n")
     assert registry.find("thing", "here").__name__ == "Thing"
     with pytest.raises(ConfigError) as caught:
@@ -110,27 +113,26 @@ def test_a_broken_file_is_shown_when_a_name_is_missed(room: Callable[[str, str],
     assert str(caught.value) == (
         "here: no thing is called 'thong'; did you mean 'Thing'?\n"
         "known: Thing\n"
-        f"not imported: project.someroom.broken: ZeroDivisionError: division by zero ({tmp_path}/broken.py:2)"
+        f"not imported: {PACKAGE}.broken: ZeroDivisionError: division by zero ({tmp_path}/broken.py:2)"
     )
 
 
 def test_a_syntax_error_is_shown_with_its_line(room: Callable[[str, str], Registry]) -> None:
     registry = room("broken.py", "import torch\ndef f(:\n")
-    with pytest.raises(
-        ConfigError, match=r"project.someroom.broken: SyntaxError: invalid syntax \(broken.py, line 2\)"
-    ):
+    with pytest.raises(ConfigError, match=rf"{PACKAGE}.broken: SyntaxError: invalid syntax \(broken.py, line 2\)"):
         registry.find("thing", "here")
 
 
 def test_two_files_with_one_name(room: Callable[[str, str], Registry]) -> None:
-    room("one.py", CLASS.format("Thing"))
-    registry = room("two.py", CLASS.format("Thing"))
+    room("one.py", THING)
+    registry = room("two.py", THING)
     with pytest.raises(
-        ConfigError, match=r"two thing classes are called 'Thing': project.someroom.one.Thing and project"
+        ConfigError, match=f"two thing classes are called 'Thing': {PACKAGE}.one.Thing and {PACKAGE}.two"
     ):
         registry.names()
 
 
+@pytest.mark.usefixtures("short_names")
 def test_a_broken_room_does_not_stop_a_run_that_does_not_need_it(
     cli: Cli, tiny: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +147,7 @@ def test_a_broken_room_does_not_stop_a_run_that_does_not_need_it(
     )
 
 
+@pytest.mark.usefixtures("short_names")
 def test_foreign_classes_by_yaml(cli: Cli, tiny: Callable[..., str]) -> None:
     config = tiny(
         {
@@ -176,6 +179,7 @@ def test_foreign_classes_by_yaml(cli: Cli, tiny: Callable[..., str]) -> None:
     assert "eval/margin" in ran.out
 
 
+@pytest.mark.usefixtures("short_names")
 def test_slots_of_slots_and_of_somebody_elses_classes(cli: Cli, tiny: Callable[..., str]) -> None:
     inputs = {"preds": "logits", "target": "label"}
     base = {"type": "MulticlassAccuracy", "num_classes": 10}
@@ -194,12 +198,12 @@ def test_slots_of_slots_and_of_somebody_elses_classes(cli: Cli, tiny: Callable[.
     ran = cli("fit", "--config", config)
     assert ran.code == 0, ran.err
     assert "val/range/max 0." in ran.err
-    ran = cli("fit", "--config", config, "--model.net.backbone.help", "ResNet")
-    assert "  --model.net.backbone.width " in ran.out
+    ran = cli("fit", "--config", config, "--model.net.backbone.help", "MLP")
+    assert "  --model.net.backbone.hidden " in ran.out
 
 
 class Plain(torch.nn.Module):
-    """A net that knows nothing of this project."""
+    """A net that knows nothing of the rooms."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -3,7 +3,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+from project.registry import Registry
+
 ROOT = Path(__file__).parent.parent
+PACKAGE = str(Registry.__module__).partition(".")[0]
 
 
 def test_the_wheel_holds_code_data_and_yaml(tmp_path: Path) -> None:
@@ -17,13 +20,13 @@ def test_the_wheel_holds_code_data_and_yaml(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     packaged = {
         path.relative_to(ROOT).as_posix()
-        for package in ("project", "ops")
+        for package in (PACKAGE, "ops")
         for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert {name for name in names if name.startswith(("project/", "ops/"))} == packaged
-    assert {"project/py.typed", "project/datasets/digits.npz", "ops/csrc/cpu/ssim.cpp", "ops/py.typed"} <= packaged
+    assert {name for name in names if name.startswith((f"{PACKAGE}/", "ops/"))} == packaged
+    assert {f"{PACKAGE}/py.typed", "ops/csrc/cpu/ssim.cpp", "ops/py.typed"} <= packaged
     yaml = {path.name for path in (ROOT / "configs").rglob("*.yaml")}
-    assert {Path(name).name for name in names if name.endswith(".yaml")} == yaml >= {"default.yaml", "digits.yaml"}
+    assert {Path(name).name for name in names if name.endswith(".yaml")} == yaml >= {"default.yaml", "debug.yaml"}
     assert not [name for name in names if name.startswith("tests/")]
     assert any(name.endswith("licenses/LICENSE") for name in names)

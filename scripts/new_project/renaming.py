@@ -17,7 +17,7 @@ class Renaming:
         member = "|".join(sorted(map(re.escape, members), key=len, reverse=True))
         self.everywhere = [
             rf"(?<!\w){old}(?=_ops(?:\b|_))",  # the operations' namespace
-            rf"(?<![\w-])(?<!(?<!\.)/){old}(?=/(?:{member})\b)",  # a path, not an absolute one
+            rf"(?<![\w-])(?<!(?<!\.)/){old}(?=/(?:(?:{member})\b|\{{))",  # a path, not an absolute one
             rf"(?<=[\"'`]){old}(?=/[\"'`])",
             rf"(?<![\w.-]){old}(?=\.(?:{member})\b)",  # a dotted path
             rf"(?<=\bfrom ){old}(?= import\b)",

@@ -3,7 +3,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-import project
+from project import load
 from project.datasets.components.pictures import read_picture
 from project.datasets.photographs import Photographs
 from tests.conftest import CONFIGS, Cli
@@ -34,7 +34,7 @@ def test_predict_a_folder_of_pictures(cli: Cli, tmp_path: Path) -> None:
     )
     assert ran.code == 0, ran.err
     assert (tmp_path / "out/samples.csv").read_text() == "index,name\n0,a.jpg\n1,deep/b.png\n"
-    module = project.load(tmp_path / "experiments/denoise")
+    module = load(tmp_path / "experiments/denoise")
     for source, result in (("a.jpg", "a.jpg.png"), ("deep/b.png", "deep/b.png")):
         with torch.no_grad():
             expected = module({"image": read_picture(tmp_path / "mine" / source)[None]})["prediction"][0].clamp(0, 1)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-import project
+from project import load
 from project.core.annotations import parameters_of
 from project.registry import DATAMODULE_REGISTRY, MODULE_REGISTRY
 from tests.conftest import TINY, Cli
@@ -26,7 +26,7 @@ def test_modules_train_and_are_loaded(
     ran = cli("fit", "--config", tiny({"model": settings(cls, "model")}), "--trainer.precision", precision)
     assert ran.code == 0, ran.err
     saved = torch.load(tmp_path / "experiments/tiny/checkpoints/last.ckpt", weights_only=True)["state_dict"]
-    loaded = project.load(tmp_path / "experiments/tiny").state_dict()
+    loaded = load(tmp_path / "experiments/tiny").state_dict()
     assert loaded.keys() == saved.keys()
     assert all(torch.equal(loaded[name], saved[name]) for name in saved)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import project
+from project import load
 from project.core.checkpoint import find_checkpoint, run_of
 from project.core.errors import ConfigError
 from tests.conftest import Cli
@@ -45,7 +45,7 @@ def test_a_copied_checkpoint_is_enough(cli: Cli, tiny: Callable[..., str], tmp_p
         (tmp_path / path).unlink()
     assert cli("test", "--ckpt_path", "copied.ckpt").code == 0
     assert (tmp_path / "eval/test/metrics.json").exists()
-    module = project.load("copied.ckpt")
+    module = load("copied.ckpt")
     assert not module.training
     assert module({"image": torch.zeros(3, 1, 8, 8)})["logits"].shape == (3, 10)
 
@@ -57,4 +57,4 @@ def test_load_refuses_in_one_line(cli: Cli, tiny: Callable[..., str], tmp_path: 
     checkpoint["run_config"] = checkpoint["run_config"].replace("hidden: 8", "hidden: big")
     torch.save(checkpoint, path)
     with pytest.raises(ConfigError, match=r"model.net.hidden is 'big'; it takes int"):
-        project.load(tmp_path / "experiments/tiny")
+        load(tmp_path / "experiments/tiny")

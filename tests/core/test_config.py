@@ -3,11 +3,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
 
-import project
+from project import load
 from project.core.annotations import parameters_of
 from project.core.config import root_parameters
 from project.core.datamodule import DataModule
@@ -46,6 +47,7 @@ def test_default_yaml_lists_every_setting_with_its_default_and_a_comment() -> No
     assert [line for line in settings if " # " not in line] == ["model:", "data:"]
 
 
+@pytest.mark.usefixtures("short_names")
 def test_printed_config_is_the_whole_and_gives_the_same_again(
     cli: Cli, tiny: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -59,11 +61,11 @@ def test_printed_config_is_the_whole_and_gives_the_same_again(
             "data": {
                 "val": {
                     "type": None,
-                    "one": {"type": "Digits", "split": "val"},
-                    "two": {"type": "Digits", "split": "test"},
+                    "one": {"type": "Glyphs", "split": "val"},
+                    "two": {"type": "Glyphs", "split": "test"},
                 }
             },
-            "visual": {"type": "ClassificationGrid"},
+            "visual": {"type": "Row"},
             "trainer": {
                 "callbacks": [{"type": "EarlyStopping", "monitor": "val/one/sum"}],
                 "logger": [{"type": "CSVLogger"}],
@@ -76,7 +78,7 @@ def test_printed_config_is_the_whole_and_gives_the_same_again(
     assert cli("fit", "--config", "again.yaml", "--print_config").out == first.out
     tree = yaml.safe_load(first.out)
     assert tree["model"]["net"] == {
-        "type": "MLP", "in_features": 64, "num_classes": 10, "hidden": 8, "depth": 2, "dropout": 0.0,
+        "type": "MLP", "in_features": 64, "num_classes": 10, "hidden": 8, "dropout": 0.0,
         "inputs": None, "output": None,
     }  # fmt: skip
     assert tree["model"]["loss"]["aux"]["type"] == "CrossEntropy"
@@ -87,7 +89,7 @@ def test_printed_config_is_the_whole_and_gives_the_same_again(
 
     assert cli("fit", "--config", config).code == 0
     assert cli("fit", "--config", "again.yaml", "--name", "again").code == 0
-    one, two = (project.load(tmp_path / "experiments" / name).state_dict() for name in ("tiny", "again"))
+    one, two = (load(tmp_path / "experiments" / name).state_dict() for name in ("tiny", "again"))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
 
@@ -98,6 +100,7 @@ def test_what_is_null_is_left_out_and_said(cli: Cli, tiny: Callable[..., str]) -
     assert yaml.safe_load(ran.out)["model"]["metric"] == {}
 
 
+@pytest.mark.usefixtures("short_names")
 def test_overrides_at_every_level(cli: Cli, tiny: Callable[..., str]) -> None:
     tree = printed(
         cli, "fit", "--config", tiny(), "--seed=7", "--name", "007", "--model.loss.cross_entropy.weight", "2",
@@ -122,11 +125,10 @@ def test_another_type_drops_the_old_arguments(cli: Cli, tiny: Callable[..., str]
         tiny(),
         "--model.net.width",
         "4",
-        "--model.net.in_channels=1",
         "--model.net.num_classes=10",
     ]
-    net = printed(cli, *argv, "--model.net", "ResNet")["model"]["net"]
-    assert net["type"] == "ResNet"
+    net = printed(cli, *argv, "--model.net", "tests.datasets.points.PointNet")["model"]["net"]
+    assert net["type"] == "tests.datasets.points.PointNet"
     assert net["width"] == 4
     assert "hidden" not in net
     optimizer = printed(cli, "fit", "--config", tiny(), "--model.optimizer", "SGD")["model"]["optimizer"]
@@ -135,10 +137,10 @@ def test_another_type_drops_the_old_arguments(cli: Cli, tiny: Callable[..., str]
 
 def test_null_takes_an_entry_out(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "over.yaml").write_text(
-        "model: {loss: {cross_entropy: null, focal: {type: MultiMarginLoss}}, metric: null}\n"
+        "model: {loss: {cross_entropy: null, margin: {type: torch.nn.MultiMarginLoss}}, metric: null}\n"
     )
     tree = printed(cli, "fit", "--config", tiny(), "--config", "over.yaml")
-    assert list(tree["model"]["loss"]) == ["focal"]
+    assert list(tree["model"]["loss"]) == ["margin"]
     assert tree["model"]["metric"] is None
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from project.core.datamodule import DataModule
 from project.core.errors import ConfigError
-from project.datasets.digits import Digits
 from tests.conftest import Cli
 from tests.core.rooms import Counted
+from tests.rooms import Glyphs
 
 
 def test_datasets_are_built_when_they_are_needed() -> None:
@@ -48,7 +48,7 @@ def test_numbers_that_cannot_be(argument: str, value: int) -> None:
 
 
 def test_workers_persist_and_prefetch() -> None:
-    data = DataModule(train=lambda: Digits("val"), batch_size=4, num_workers=2, prefetch_factor=3, pin_memory=True)
+    data = DataModule(train=lambda: Glyphs("val"), batch_size=4, num_workers=2, prefetch_factor=3, pin_memory=True)
     loader = data.train_dataloader()
     assert (loader.num_workers, loader.persistent_workers, loader.prefetch_factor, loader.pin_memory) == (
         2,
@@ -56,7 +56,7 @@ def test_workers_persist_and_prefetch() -> None:
         3,
         True,
     )
-    assert DataModule(train=lambda: Digits("val"), batch_size=4).train_dataloader().persistent_workers is False
+    assert DataModule(train=lambda: Glyphs("val"), batch_size=4).train_dataloader().persistent_workers is False
 
 
 def test_without_validation(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
@@ -76,7 +76,11 @@ def test_without_validation(cli: Cli, tiny: Callable[..., str], tmp_path: Path) 
 
 
 def test_several_sets(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
-    sets = {"type": None, "one": {"type": "Digits", "split": "val"}, "two": {"type": "Digits", "split": "test"}}
+    sets = {
+        "type": None,
+        "one": {"type": "tests.rooms.Glyphs", "split": "val"},
+        "two": {"type": "tests.rooms.Glyphs", "split": "test"},
+    }
     config = tiny({"data": {"val": sets, "eval": sets}, "checkpoint": {"monitor": "val/two/accuracy", "mode": "max"}})
     assert cli("fit", "--config", config).code == 0
     ran = cli("test", "--ckpt_path", "experiments/tiny")
@@ -86,23 +90,23 @@ def test_several_sets(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> Non
         "one/samples.csv",
         "two/samples.csv",
     ]
-    assert len((results / "two/samples.csv").read_text().splitlines()) == 1 + len(Digits("test"))
+    assert len((results / "two/samples.csv").read_text().splitlines()) == 1 + len(Glyphs("test"))
 
 
 def test_a_dataset_that_holds_another(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "over.yaml").write_text(
-        "data: {eval: {type: tests.core.rooms.Doubled, inner: {type: Digits, split: val}}}\n"
+        "data: {eval: {type: tests.core.rooms.Doubled, inner: {type: tests.rooms.Glyphs, split: val}}}\n"
     )
     ran = cli("fit", "--config", tiny(), "--config", "over.yaml")
     assert ran.code == 0, ran.err
     assert cli("test", "--ckpt_path", "experiments/tiny").code == 0
     rows = (tmp_path / "experiments/tiny/eval/test/samples.csv").read_text().splitlines()
-    assert len(rows) == 1 + 2 * len(Digits("val"))
+    assert len(rows) == 1 + 2 * len(Glyphs("val"))
 
 
 def test_a_data_module_of_the_owners(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     data = {"type": "tests.core.rooms.OwnData", "sizes": [4, 6]}
-    ran = cli("fit", "--config", tiny({"data": data, "visual": "ClassificationGrid"}))
+    ran = cli("fit", "--config", tiny({"data": data, "visual": "tests.rooms.Row"}))
     assert ran.code == 0, ran.err
     assert cli("test", "--ckpt_path", "experiments/tiny").code == 0
     ran = cli("predict", "--ckpt_path", "experiments/tiny")

@@ -6,7 +6,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-import project
+from project import load
 from project.models.base import Model
 from tests.conftest import CONFIGS, Cli
 
@@ -86,7 +86,7 @@ def test_where_the_operation_was_called(cli: Cli, tiny: Callable[..., str]) -> N
 def test_the_weights_before_it_are_loaded(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     config = tiny({"model": {"net": {"type": "tests.core.test_debugging.Root"}}})
     assert cli("fit", "--config", config, "--config", DEBUG).code == 1
-    weights = project.load(tmp_path / "experiments/debug/tiny/non_finite.ckpt").net.state_dict()
+    weights = load(tmp_path / "experiments/debug/tiny/non_finite.ckpt").net.state_dict()
     assert all(value.isfinite().all() for value in weights.values())
 
 
@@ -99,7 +99,7 @@ def test_gradients_are_logged_by_parameter(cli: Cli, tiny: Callable[..., str], t
     assert cli("fit", "--config", config, "--config", DEBUG, "--name", "before", "--model.optimizer.lr", "0").code == 0
     root = tmp_path / "experiments/debug"
     events = EventAccumulator(str(root / "tiny/event")).Reload()
-    after, before = (project.load(root / name).state_dict() for name in ("tiny", "before"))
+    after, before = (load(root / name).state_dict() for name in ("tiny", "before"))
     for name in after:
         (logged,) = events.Scalars(f"gradient/{name}")
         assert logged.value == pytest.approx((after[name] - before[name]).norm().item(), rel=1e-4, abs=1e-7)
@@ -109,7 +109,7 @@ def test_gradients_are_logged_by_parameter(cli: Cli, tiny: Callable[..., str], t
 def test_a_healthy_run_is_not_changed(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     for argv in ((), ("--config", DEBUG)):
         assert cli("fit", "--config", tiny(), *argv).code == 0
-    plain, debugged = (project.load(tmp_path / "experiments" / name).state_dict() for name in ("tiny", "debug/tiny"))
+    plain, debugged = (load(tmp_path / "experiments" / name).state_dict() for name in ("tiny", "debug/tiny"))
     assert all(torch.equal(plain[name], debugged[name]) for name in plain)
     assert not torch.is_anomaly_enabled()
     assert not (tmp_path / "experiments/debug/tiny/non_finite.ckpt").exists()

@@ -16,9 +16,16 @@ from project.registry import Registry
 from tests.conftest import CONFIGS, Cli
 
 CASES = yaml.safe_load((Path(__file__).parent / "mistakes.yaml").read_text())
-IN_A_PROCESS = ("unknown option", "yaml syntax", "unknown net", "wrong type in a slot", "missing checkpoint")
+IN_A_PROCESS = (
+    "unknown option",
+    "yaml syntax",
+    "unknown net, nearly torch's",
+    "wrong type in a slot",
+    "missing checkpoint",
+)
 
 
+@pytest.mark.usefixtures("short_names")
 @pytest.mark.parametrize("case", CASES, ids=[case["what"] for case in CASES])
 def test_mistake(case: dict[str, Any], cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     argv = arrange(case, tiny, tmp_path)

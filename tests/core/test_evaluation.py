@@ -5,7 +5,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from project.core.errors import ConfigError
 from project.core.evaluation import Evaluation, batch_size, scalars
 from project.core.wiring import MetricTerm
-from project.metrics.accuracy import Accuracy
+from tests.rooms import Accuracy
 
 CPU = torch.device("cpu")
 

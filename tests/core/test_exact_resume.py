@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-import project.core.datamodule
-import project.core.fetch
-import project.core.randomness
+from project.core import datamodule, fetch, randomness
 from project.core.order import Place
 from tests.conftest import TINY, Cli
 from tests.exactness import differing, outcome
@@ -82,9 +80,9 @@ def test_from_every_single_step(workers: str, train: Train, resume: Resume) -> N
 
 # One at a time: a run is the same again only with all three. Without workers the fetch's seeds reach the step, too.
 SEEDS = {
-    "order": (project.core.datamodule.DataModule, "_position", lambda self: Place()),
-    "fetch": (project.core.fetch, "seed_all", lambda *parts: None),
-    "step": (project.core.randomness, "seed_step", lambda *parts: None),
+    "order": (datamodule.DataModule, "_position", lambda self: Place()),
+    "fetch": (fetch, "seed_all", lambda *parts: None),
+    "step": (randomness, "seed_step", lambda *parts: None),
 }
 
 

@@ -8,7 +8,6 @@ from torch.utils.data import Dataset
 from project.core.errors import ConfigError
 from project.core.fetch import Fetch, build_loader, shorten
 from project.core.order import Place, Request
-from project.datasets.digits import Digits
 from tests.core.random_rooms import Noisy, NoisyBatches
 from tests.core.rooms import BrokenDataset, Collated, Counted, Stream
 
@@ -125,7 +124,3 @@ def test_iterable() -> None:
 def test_no_samples() -> None:
     with pytest.raises(ConfigError, match=r"data.val \(Counted\) has no samples"):
         build_loader(Counted(0), "data.val", 1, seed=0, training=False)
-
-
-def test_digits_are_fetched_in_one_call() -> None:
-    assert Fetch(Digits("val"), "data.val", 0, False).fetches_batches

@@ -31,12 +31,13 @@ def test_a_stage_lists_its_options_and_all_settings(stage: str, cli: Cli) -> Non
     assert all(len(line) < 300 for line in ran.out.splitlines())
 
 
+@pytest.mark.usefixtures("short_names")
 @pytest.mark.parametrize(
     ("argv", "lines"),
     [
         (
-            ["--model.net.help", "ResNet"],
-            ["ResNet: A residual net", "  --model.net.width ", "(int, default 16)", "  --model.net.output "],
+            ["--model.net.help", "MLP"],
+            ["MLP: A multilayer perceptron", "  --model.net.hidden ", "(int, default 64)", "  --model.net.output "],
         ),
         (["--model.net.help"], ["at model.net stands a model:", "  MLP ", "and any class of torch.nn"]),
         (
@@ -48,9 +49,9 @@ def test_a_stage_lists_its_options_and_all_settings(stage: str, cli: Cli) -> Non
         (["--model.optimizer.help", "SGD"], ["  --model.optimizer.momentum "]),
         (["--model.scheduler.help", "Poly"], ["  --model.scheduler.power "]),
         (["--model.help"], ["at model stands a module:", "  SupervisedModule "]),
-        (["--data.val.help", "Digits"], ["Digits: The 1,797 scans", "  --data.val.split "]),
+        (["--data.val.help", "Glyphs"], ["Glyphs: Ten random pictures", "  --data.val.split "]),
         (["--trainer.callbacks.help", "EarlyStopping"], ["  --trainer.callbacks.patience "]),
-        (["--visual.help"], ["at visual stands a visual:", "  ClassificationGrid "]),
+        (["--visual.help"], ["at visual stands a visual:", "  Row "]),
     ],
 )
 def test_help_on_a_place(argv: list[str], lines: list[str], cli: Cli) -> None:
@@ -72,6 +73,7 @@ def test_what_a_setting_takes_is_not_cut_off(cli: Cli) -> None:
     assert "factory" not in shown
 
 
+@pytest.mark.usefixtures("short_names")
 def test_help_in_a_slot_of_a_slot(cli: Cli, tiny: Callable[..., str]) -> None:
     ran = cli("fit", "--config", tiny(), "--data.train.augmentation.help")
     assert "  RandomShift " in ran.out
@@ -79,6 +81,7 @@ def test_help_in_a_slot_of_a_slot(cli: Cli, tiny: Callable[..., str]) -> None:
     assert "  --data.train.augmentation.random_shift.pixels " in ran.out
 
 
+@pytest.mark.usefixtures("short_names")
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -86,7 +89,7 @@ def test_help_in_a_slot_of_a_slot(cli: Cli, tiny: Callable[..., str]) -> None:
         (["--model.nte.help"], "nothing stands at 'model.nte'; did you mean 'net'?"),
         (["--data.train.augmentation.help"], "which dataset is at data.train? Say --data.train NAME, or --config"),
         (["--seed.help"], "seed is a plain setting: no classes stand there"),
-        (["--model.net.help", "ResNt"], "model.net: no model is called 'ResNt'; did you mean 'ResNet'?"),
+        (["--model.net.help", "MPL"], "model.net: no model is called 'MPL'; did you mean 'MLP'?"),
     ],
 )
 def test_no_such_help(argv: list[str], message: str, cli: Cli) -> None:

@@ -1,4 +1,4 @@
-"""kill -9 at any moment: resumed, the digits end with the same weights, optimizer, curves and metrics."""
+"""kill -9 at any moment: resumed, a training ends with the same weights, optimizer, curves and metrics."""
 
 import random
 import shutil
@@ -11,19 +11,32 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import CONFIGS
+from project.core.yaml_files import merge_all
+from tests.conftest import CONFIGS, TINY
 from tests.exactness import differing, outcome
 
-CALLBACKS = "tests.core.random_rooms"
+ROOMS = "tests.core.random_rooms"
+# Nothing that a run usually has is left out: dropout, batch statistics, augmentation, a schedule, the best by a metric.
+USUAL: dict[str, Any] = {
+    "model": {
+        "net": {"type": f"{ROOMS}.Dropped"},
+        "scheduler": {"type": "WarmupCosine", "warmup": 1},
+        "clip": {"value": 1.0},
+    },
+    "data": {"train": {"augmentation": {"shift": {"type": "tests.rooms.RandomShift"}}}},
+    "visual": "tests.rooms.Row",
+    "checkpoint": {"monitor": "val/accuracy", "mode": "max", "save_time": 0.2},
+    "trainer": {"limit_train_batches": 1.0},
+}
 
 
-class Digits:
-    """The digits in processes of their own, all in one folder."""
+class Training:
+    """A training in processes of its own, all in one folder."""
 
     def __init__(self, folder: Path, **trainer: Any) -> None:
-        self.folder, self.run = folder, folder / "experiments/digits"
-        tree = {"base": str(CONFIGS / "digits.yaml"), "checkpoint": {"save_time": 0.2}, "trainer": trainer}
-        (folder / "kills.yaml").write_text(yaml.safe_dump(tree))
+        self.folder, self.run = folder, folder / "experiments/tiny"
+        tree = merge_all([TINY, USUAL, {"trainer": trainer}])
+        (folder / "kills.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
 
     def start(self) -> "subprocess.Popen[str]":
         """Trains, from the newest checkpoint if there is one."""
@@ -49,39 +62,39 @@ def test_ten_kills_at_random_moments(tmp_path: Path, capsys: pytest.CaptureFixtu
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
-    Digits(whole, max_epochs=60).finish()
-    digits, moments = Digits(killed, max_epochs=60), random.Random(0)
+    Training(whole, max_epochs=300).finish()
+    training, moments = Training(killed, max_epochs=300), random.Random(0)
     for _ in range(10):
-        process, seconds = digits.start(), moments.uniform(0.02, 1.2)
+        process, seconds = training.start(), moments.uniform(0.02, 1.2)
         wait_until_begun(process)
         time.sleep(seconds)
         process.kill()
         process.communicate()
         assert process.returncode == -9, "it had ended before the kill: train for longer"
         with capsys.disabled():
-            newest = max((path.name for path in digits.run.glob("checkpoints/epoch*")), default="nothing")
+            newest = max((path.name for path in training.run.glob("checkpoints/epoch*")), default="nothing")
             print(f"\nkilled {seconds:.2f} s after it began; {newest} stands", end="")
-    digits.finish()
-    assert differing(outcome(whole / "experiments/digits"), outcome(digits.run)) == []
+    training.finish()
+    assert differing(outcome(whole / "experiments/tiny"), outcome(training.run)) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "callback",
     [
-        {"type": f"{CALLBACKS}.Strike", "hook": "on_validation_batch_start", "count": 8, "what": "SIGKILL"},
-        {"type": f"{CALLBACKS}.Strike", "hook": "on_train_epoch_end", "count": 2, "what": "SIGKILL"},
-        {"type": f"{CALLBACKS}.KilledWhileWriting", "count": 3},
+        {"type": f"{ROOMS}.Strike", "hook": "on_validation_batch_start", "count": 8, "what": "SIGKILL"},
+        {"type": f"{ROOMS}.Strike", "hook": "on_train_epoch_end", "count": 2, "what": "SIGKILL"},
+        {"type": f"{ROOMS}.KilledWhileWriting", "count": 3},
     ],
     ids=["in validation", "at an epoch's end", "in saving"],
 )
 def test_killed(callback: dict[str, Any], tmp_path: Path) -> None:
-    digits = Digits(tmp_path, max_epochs=4, callbacks=[callback])
+    training = Training(tmp_path, max_epochs=4, callbacks=[callback])
     (tmp_path / "struck.txt").touch()
-    whole = shutil.move(digits.finish(), tmp_path / "whole")
+    whole = shutil.move(training.finish(), tmp_path / "whole")
     (tmp_path / "struck.txt").unlink()
-    process = digits.start()
+    process = training.start()
     process.communicate()
     assert process.returncode == -9
-    assert differing(outcome(whole), outcome(digits.finish())) == []
-    assert not list(digits.run.glob("checkpoints/.*"))
+    assert differing(outcome(whole), outcome(training.finish())) == []
+    assert not list(training.run.glob("checkpoints/.*"))

@@ -6,15 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import project
+from project import load
 from project.core.errors import ConfigError
 from project.core.module import SupervisedModule
 from project.core.wiring import LossTerm, MetricTerm, NetTerm
 from project.losses.base import Loss
-from project.losses.cross_entropy import CrossEntropy
-from project.metrics.accuracy import Accuracy
-from project.models.mlp import MLP
 from tests.conftest import Cli
+from tests.rooms import MLP, Accuracy, CrossEntropy
 
 
 class Two(Loss):
@@ -97,11 +95,11 @@ def test_wiring_is_checked_before_any_weight_changes(cli: Cli, tiny: Callable[..
 
 
 def test_the_same_yaml_gives_the_same_weights(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
-    argv = ["--model.net.dropout", "0.5", "--data.train.augmentation.random_shift.pixels", "1"]
+    argv = ["--model.net.dropout", "0.5", "--data.train.augmentation.random_shift.type", "tests.rooms.RandomShift"]
     for name, seed in (("one", "1"), ("two", "1"), ("three", "2")):
         assert cli("fit", "--config", tiny(), "--name", name, "--seed", seed, *argv).code == 0
     one, two, three = (
-        nn.utils.parameters_to_vector(project.load(tmp_path / "experiments" / name).parameters())
+        nn.utils.parameters_to_vector(load(tmp_path / "experiments" / name).parameters())
         for name in ("one", "two", "three")
     )
     assert torch.equal(one, two)

@@ -12,7 +12,7 @@ from tests.exactness import curves, differing, outcome
 
 EVERY: dict[str, Any] = RANDOM | {
     "evaluation": {"every_n_epochs": 2},
-    "visual": "ClassificationGrid",
+    "visual": "tests.rooms.Row",
     "trainer": RANDOM["trainer"] | {"max_epochs": 4},
 }
 

@@ -49,8 +49,12 @@ def test_inputs_rename() -> None:
 def test_pictures_of_several_sets_and_none_from_the_sanity_check(
     cli: Cli, tiny: Callable[..., str], tmp_path: Path
 ) -> None:
-    sets = {"type": None, "one": {"type": "Digits", "split": "val"}, "two": {"type": "Digits", "split": "test"}}
-    config = tiny({"visual": "ClassificationGrid", "data": {"val": sets}, "trainer": {"num_sanity_val_steps": 2}})
+    sets = {
+        "type": None,
+        "one": {"type": "tests.rooms.Glyphs", "split": "val"},
+        "two": {"type": "tests.rooms.Glyphs", "split": "test"},
+    }
+    config = tiny({"visual": "tests.rooms.Row", "data": {"val": sets}, "trainer": {"num_sanity_val_steps": 2}})
     assert cli("fit", "--config", config, "--checkpoint.monitor", "val/one/sum").code == 0
     progress = tmp_path / "experiments/tiny/progress"
     assert sorted(path.relative_to(progress).as_posix() for path in progress.rglob("*.png")) == [
@@ -60,7 +64,7 @@ def test_pictures_of_several_sets_and_none_from_the_sanity_check(
 
 
 def test_local_false_writes_no_files(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
-    config = tiny({"visual": "ClassificationGrid", "progress": {"local": False}})
+    config = tiny({"visual": "tests.rooms.Row", "progress": {"local": False}})
     assert cli("fit", "--config", config).code == 0
     assert not (tmp_path / "experiments/tiny/progress").exists()
 

@@ -65,7 +65,7 @@ def test_workers_do_not_change_what_a_step_gets(
 @pytest.mark.slow
 def test_two_and_three_processes_get_the_same_steps(tiny: Callable[..., str], tmp_path: Path) -> None:
     # Without what depends on the process (dropout, batch statistics), the weights are the same, too, but for rounding.
-    net: dict[str, Any] = {"net": {"type": "MLP", "in_features": 64, "num_classes": 10}}
+    net: dict[str, Any] = {"net": {"type": "tests.rooms.MLP", "in_features": 64, "num_classes": 10}}
     config = tiny(TRACED | {"model": RANDOM["model"] | net})
     for devices in (1, 2, 3):
         fit(config, tmp_path / str(devices), devices)
@@ -100,7 +100,8 @@ def test_an_evaluation_is_the_same_on_any_number_of_processes(
     lengths = {"some": 11, "one": 1, "all": 12}
     sets = {name: {"type": "tests.core.random_rooms.NoisyBatches", "length": n} for name, n in lengths.items()}
     sets |= {"type": None}
-    metric = {"auroc": {"type": "MulticlassAUROC", "num_classes": 10, "inputs": {"preds": "logits", "target": "label"}}}
+    auroc = {"type": "torchmetrics.classification.MulticlassAUROC", "num_classes": 10}
+    metric = {"auroc": auroc | {"inputs": {"preds": "logits", "target": "label"}}}
     data = TRACED["data"] | {"val": {"type": "tests.core.random_rooms.Noisy", "length": 20}, "eval": sets}
     over = {"data": data, "model": RANDOM["model"] | {"metric": TINY["model"]["metric"] | metric}}
     config = tiny(RANDOM | over)
@@ -151,7 +152,7 @@ def test_the_buffers_of_the_first_process_are_saved_and_evaluated(tiny: Callable
 def test_gradients_are_those_of_one_process(tiny: Callable[..., str], tmp_path: Path) -> None:
     """SGD with a learning rate of 1 moves a weight by its gradient; also where batches are accumulated."""
     net: dict[str, Any] = {
-        "net": {"type": "MLP", "in_features": 64, "num_classes": 10},
+        "net": {"type": "tests.rooms.MLP", "in_features": 64, "num_classes": 10},
         "clip": None,
         "scheduler": None,
     }
@@ -170,7 +171,7 @@ def test_gradients_are_those_of_one_process(tiny: Callable[..., str], tmp_path: 
 
 @pytest.mark.slow
 def test_one_process_speaks_for_all(tiny: Callable[..., str], tmp_path: Path) -> None:
-    config = tiny(TRACED | {"visual": "ClassificationGrid", "evaluation": {"every_n_epochs": 1}})
+    config = tiny(TRACED | {"visual": "tests.rooms.Row", "evaluation": {"every_n_epochs": 1}})
     shown = fit(config, tmp_path / "two", 2)
     folder = tmp_path / "two/experiments/tiny"
     for text in ("the run's folder is", "epoch 0/1", "epoch 1/1"):

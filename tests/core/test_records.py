@@ -16,10 +16,10 @@ def events(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> Any:
     config = tiny(
         {
             "model": {
-                "loss": {"aux": {"type": "cross_entropy", "weight": 0.5}},
+                "loss": {"aux": {"type": "tests.rooms.CrossEntropy", "weight": 0.5}},
                 "groups": [{"match": "net.head.*", "lr": 0.5}],
             },
-            "visual": {"type": "ClassificationGrid"},
+            "visual": {"type": "tests.rooms.Row"},
             "progress": {"train": 3, "val": 2},
             "trainer": {
                 "max_time": "12:00:00:00",
@@ -49,7 +49,7 @@ def test_what_tensorboard_shows(events: Any, tmp_path: Path) -> None:
     config = events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
     assert yaml.safe_load(config.removeprefix("```yaml\n").removesuffix("```"))["name"] == "tiny"
     assert len(events.Images("val/visual")) == len(events.Images("train/visual")) == 2
-    assert (events.Images("val/visual")[0].width, events.Images("val/visual")[0].height) == (128, 78)
+    assert (events.Images("val/visual")[0].width, events.Images("val/visual")[0].height) == (16, 8)
     for part in ("train", "val"):
         files = sorted(path.name for path in (tmp_path / f"experiments/tiny/progress/{part}").iterdir())
         assert files == ["epoch_0000_step_000006.png", "epoch_0001_step_000012.png"]
@@ -90,7 +90,7 @@ def test_accumulated_batches_are_logged_too(cli: Cli, tiny: Callable[..., str], 
 
 
 def test_no_logger_at_all(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
-    assert cli("fit", "--config", tiny({"visual": "ClassificationGrid"}), "--trainer.logger", "false").code == 0
+    assert cli("fit", "--config", tiny({"visual": "tests.rooms.Row"}), "--trainer.logger", "false").code == 0
     assert not (tmp_path / "experiments/tiny/event").exists()
 
 

@@ -3,33 +3,53 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+from torchmetrics.classification import MulticlassConfusionMatrix
 
-import project
+from project import load
 from project.core.results import table
-from project.datasets.components.pictures import read_picture
-from project.datasets.digits import Digits
-from project.metrics.confusion_matrix import ConfusionMatrix
 from tests.conftest import Cli
+from tests.rooms import Glyphs
+
+
+class Confusion(MulticlassConfusionMatrix):
+    """Shows how often each class was taken for which, a grey pixel each."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes, validate_args=False)
+
+    def update(self, logits: Tensor, label: Tensor) -> None:
+        super().update(logits, label)
+
+    def picture(self, value: Tensor) -> Tensor:
+        """The counts `(classes, classes)`, up to 255, as `(3, classes, classes)`."""
+        return value.clamp(max=255).byte().expand(3, -1, -1)
+
+
+def read_picture(path: Path) -> Tensor:
+    """`(3, H, W)` in [0, 1]."""
+    return torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1) / 255
 
 
 @pytest.mark.parametrize(("stage", "split"), [("test", "test"), ("validate", "val")])
 def test_metrics_and_samples(stage: str, split: str, cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
-    assert cli("fit", "--config", tiny({"visual": "ClassificationGrid"})).code == 0
+    assert cli("fit", "--config", tiny({"visual": "tests.rooms.Row"})).code == 0
     ran = cli(stage, "--ckpt_path", "experiments/tiny")
     assert ran.code == 0
     assert "accuracy" in ran.out
     results = tmp_path / "experiments/tiny/eval" / stage
     metrics = json.loads((results / "metrics.json").read_text())
     rows = list(csv.DictReader((results / "samples.csv").open()))
-    digits = Digits(split)  # type: ignore[arg-type]
-    assert [int(row["index"]) for row in rows] == list(range(len(digits)))
-    batch = digits.__getitems__(list(range(len(digits))))
+    glyphs = Glyphs(split)  # type: ignore[arg-type]
+    assert [int(row["index"]) for row in rows] == list(range(len(glyphs)))
+    batch = glyphs.__getitems__(list(range(len(glyphs))))
     with torch.no_grad():
-        logits = project.load(tmp_path / "experiments/tiny")(batch)["logits"]
+        logits = load(tmp_path / "experiments/tiny")(batch)["logits"]
     right = (logits.argmax(1) == batch["label"]).float()
     losses = torch.nn.functional.cross_entropy(logits, batch["label"], reduction="none")
     assert list(metrics) == ["cross_entropy", "sum", "accuracy"]
@@ -37,7 +57,7 @@ def test_metrics_and_samples(stage: str, split: str, cli: Cli, tiny: Callable[..
     assert metrics["cross_entropy"] == metrics["sum"] == pytest.approx(losses.mean().item(), rel=1e-5)
     assert [float(row["accuracy"]) for row in rows] == right.tolist()
     assert [float(row["cross_entropy"]) for row in rows] == pytest.approx(losses.tolist(), rel=1e-4, abs=1e-6)
-    assert Image.open(results / "visual.png").size == (4 * 64, 4 * 78)
+    assert Image.open(results / "visual.png").size == (16 * 8, 8)
 
 
 def test_means_in_low_precision(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
@@ -51,7 +71,7 @@ def test_means_in_low_precision(cli: Cli, tiny: Callable[..., str], tmp_path: Pa
 
 
 def test_predict_writes_what_has_a_row_per_sample(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
-    config = tiny({"model": {"net": {"type": "tests.core.rooms.Wide"}}, "visual": "ClassificationGrid"})
+    config = tiny({"model": {"net": {"type": "tests.core.rooms.Wide"}}, "visual": "tests.rooms.Row"})
     assert cli("fit", "--config", config).code == 0
     assert cli("test", "--ckpt_path", "experiments/tiny").code == 0
     ran = cli("predict", "--ckpt_path", "experiments/tiny")
@@ -69,17 +89,17 @@ def test_predict(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
         "--results_dir",
         "out",
         "--data.predict.type",
-        "Digits",
+        "tests.rooms.Glyphs",
         "--data.predict.split",
         "val",
     )
     assert ran.code == 0, ran.err
     rows = list(csv.DictReader((tmp_path / "out/samples.csv").open()))
     assert list(rows[0]) == ["index", "label", "probability"]
-    digits = Digits("val")
-    batch = digits.__getitems__(list(range(len(digits))))
+    glyphs = Glyphs("val")
+    batch = glyphs.__getitems__(list(range(len(glyphs))))
     with torch.no_grad():
-        probability, label = project.load(tmp_path / "experiments/tiny")(batch)["logits"].softmax(1).max(1)
+        probability, label = load(tmp_path / "experiments/tiny")(batch)["logits"].softmax(1).max(1)
     assert [int(row["label"]) for row in rows] == label.tolist()
     assert [float(row["probability"]) for row in rows] == pytest.approx(probability.tolist(), rel=1e-4)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["config.yaml", "samples.csv"]
@@ -89,7 +109,7 @@ def test_an_override_wins_over_the_saved_config(cli: Cli, tiny: Callable[..., st
     assert cli("fit", "--config", tiny()).code == 0
     argv = ["--data.eval.split", "train", "--model.loss.cross_entropy.weight", "3", "--results_dir", "out"]
     assert cli("test", "--ckpt_path", "experiments/tiny", *argv).code == 0
-    assert len((tmp_path / "out/samples.csv").read_text().splitlines()) == 1 + len(Digits("train"))
+    assert len((tmp_path / "out/samples.csv").read_text().splitlines()) == 1 + len(Glyphs("train"))
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
     assert metrics["sum"] == pytest.approx(3 * metrics["cross_entropy"])
 
@@ -97,15 +117,15 @@ def test_an_override_wins_over_the_saved_config(cli: Cli, tiny: Callable[..., st
 def test_predicted_pictures_are_written(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     config = tiny({"model": {"net": {"type": "tests.core.rooms.Restored"}}})
     assert cli("fit", "--config", config).code == 0
-    sets = "{type: null, one: {type: Digits, split: val}, two: {type: tests.core.rooms.Named}}"
+    sets = "{type: null, one: {type: tests.rooms.Glyphs, split: val}, two: {type: tests.core.rooms.Named}}"
     ran = cli("predict", "--ckpt_path", "experiments/tiny", "--data.predict", sets, "--data.batch_size", "100")
     assert ran.code == 0, ran.err
     results = tmp_path / "experiments/tiny/eval/predict"
-    digits = Digits("val")
+    glyphs = Glyphs("val")
     for name, factor in (("same", 1), ("half", 0.5)):
         files = sorted((results / "one" / name).iterdir())
-        assert [file.name for file in files] == [f"{index:06d}.png" for index in range(len(digits))]
-        expected = digits[266]["image"] * factor
+        assert [file.name for file in files] == [f"{index:06d}.png" for index in range(len(glyphs))]
+        expected = glyphs[266]["image"] * factor
         assert torch.allclose(read_picture(files[266]), expected.expand(3, -1, -1), atol=0.5 / 255 + 1e-6)
     assert (results / "one/samples.csv").read_text().startswith("index,logits_0,")
     assert (results / "two/samples.csv").read_text().startswith("index,name,logits_0,")
@@ -118,23 +138,23 @@ def test_predicted_pictures_are_written(cli: Cli, tiny: Callable[..., str], tmp_
 
 
 def test_a_metrics_picture(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
-    metric = {"accuracy": {"num_classes": 10}, "confusion_matrix": {"num_classes": 10}}
+    metric = {"confusion": {"type": "tests.core.test_results.Confusion", "num_classes": 10}}
     assert cli("fit", "--config", tiny({"model": {"metric": metric}})).code == 0
     run = tmp_path / "experiments/tiny"
     events = EventAccumulator(str(run / "event")).Reload()
-    assert events.Tags()["images"] == ["val/confusion_matrix"]  # not of single training batches
-    (shown,) = events.Images("val/confusion_matrix")
-    assert (shown.width, shown.height) == (352, 352)
+    assert events.Tags()["images"] == ["val/confusion"]  # not of single training batches
+    (shown,) = events.Images("val/confusion")
+    assert (shown.width, shown.height) == (10, 10)
     assert not any("confusion" in name for name in events.Tags()["scalars"])
     assert cli("test", "--ckpt_path", "experiments/tiny").code == 0
-    digits = Digits("test")
-    batch = digits.__getitems__(list(range(len(digits))))
-    matrix = ConfusionMatrix(10)
+    glyphs = Glyphs("test")
+    batch = glyphs.__getitems__(list(range(len(glyphs))))
+    matrix = Confusion(10)
     with torch.no_grad():
-        matrix.update(project.load(run)(batch)["logits"], batch["label"])
+        matrix.update(load(run)(batch)["logits"], batch["label"])
     expected = matrix.picture(matrix.compute()) / 255
-    assert torch.equal(read_picture(run / "eval/test/confusion_matrix.png"), expected)
-    assert "confusion_matrix" not in json.loads((run / "eval/test/metrics.json").read_text())
+    assert torch.equal(read_picture(run / "eval/test/confusion.png"), expected)
+    assert "confusion" not in json.loads((run / "eval/test/metrics.json").read_text())
 
 
 def test_table_has_the_samples_names() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-import project
+from project import load
 from project.core.checkpoint import find_resumable
 from project.core.config import build_config
 from project.core.errors import ConfigError
@@ -84,7 +84,7 @@ def test_auto_begins_where_there_is_nothing(cli: Cli, tiny: Callable[..., str], 
 def test_its_own_config_beats_the_files_and_the_command_line_beats_it(
     run: Path, cli: Cli, tiny: Callable[..., str]
 ) -> None:
-    edited = tiny(STEPS | {"model": {"net": {"type": "MLP", "hidden": 99}, "loss": {"l1": {}}}})
+    edited = tiny(STEPS | {"model": {"net": {"hidden": 99}, "loss": {"l1": {"type": "torch.nn.L1Loss"}}}})
     ran = cli("fit", "--config", edited, "--resume", "auto", "--trainer.max_epochs", "3", "--model.optimizer.lr", "0.5")
     assert ran.code == 0, ran.err
     config = yaml.safe_load((run / "config.resume1.yaml").read_text())
@@ -93,7 +93,7 @@ def test_its_own_config_beats_the_files_and_the_command_line_beats_it(
     assert yaml.safe_load((run / "config.yaml").read_text())["trainer"]["max_epochs"] == 2
     messages = ran.err
     assert "goes on with its own config, whatever the files say now: in them model.net.hidden is 99, was 8" in messages
-    assert "model.loss.l1.type is 'L1', was not there" in messages
+    assert "model.loss.l1.type is 'L1Loss', was not there" in messages
     assert (
         "resumed with other settings: model.optimizer.lr is 0.5, was 0.01; trainer.max_epochs is 3, was 2" in messages
     )
@@ -124,12 +124,14 @@ def test_another_optimizer_is_refused(place: str, argv: list[str], run: Path, cl
 
 
 def test_what_a_requeued_job_types_again_is_no_difference(run: Path, cli: Cli, tiny: Callable[..., str]) -> None:
-    ran = cli("fit", "--config", tiny(STEPS), "--resume", "auto", "--model.optimizer.lr", "1e-2", "--model.net", "MLP")
+    argv = ["--model.optimizer.lr", "1e-2", "--model.net", "tests.rooms.MLP"]
+    ran = cli("fit", "--config", tiny(STEPS), "--resume", "auto", *argv)
     assert ran.code == 0, ran.err
     assert "other settings" not in ran.err
     assert "whatever the files say" not in ran.err
 
 
+@pytest.mark.usefixtures("short_names")
 def test_files_that_are_not_valid_any_more_do_not_stop_it(run: Path, cli: Cli, tiny: Callable[..., str]) -> None:
     ran = cli("fit", "--config", tiny(STEPS | {"model": {"net": {"type": "Gone"}}}), "--resume", "auto")
     assert ran.code == 0, ran.err
@@ -226,11 +228,11 @@ def test_a_checkpoint_of_the_users_own(cli: Cli, tiny: Callable[..., str], tmp_p
 
 def test_differences() -> None:
     tree = {key: value for key, value in TINY.items() if key != "base"}
-    net = {"net": {"type": "UNet", "in_channels": 1, "out_channels": 1}}
+    net = {"net": {"type": "tests.core.rooms.Wide"}}
     one = build_config(tree)
     assert differences(one, build_config(tree | {"seed": 1, "name": "other"})) == {"seed": "seed is 1, was not there"}
     two = build_config(tree | {"model": tree["model"] | net})
-    assert differences(one, two)["model.net.type"] == "model.net.type is 'UNet', was 'MLP'"
+    assert differences(one, two)["model.net.type"] == "model.net.type is 'Wide', was 'MLP'"
     assert differences(one, two, removed=True)["model.net.hidden"] == "model.net.hidden is gone, was 8"
     assert "model.net.hidden" not in differences(one, two)
     nothing = build_config(tree | {"data": tree["data"] | {"val": None}})
@@ -247,10 +249,10 @@ def test_finetune(run: Path, cli: Cli, tiny: Callable[..., str], tmp_path: Path)
     argv = ["--finetune", str(run), "--model.optimizer.lr", "0", "--model.optimizer.weight_decay", "0"]
     ran = cli("fit", "--config", tiny(), "--name", "tuned", *argv)
     assert ran.code == 0, ran.err
-    source = weights(project.load(run))
+    source = weights(load(run))
     assert f"{len(source)} of the model's {len(source)} tensors are from {run}/checkpoints/best.ckpt" in ran.err
     tuned = tmp_path / "experiments/tuned"
-    assert all(torch.equal(value, source[name]) for name, value in weights(project.load(tuned)).items())
+    assert all(torch.equal(value, source[name]) for name, value in weights(load(tuned)).items())
     assert torch.load(tuned / "checkpoints/last.ckpt", weights_only=True)["epoch"] == 0
     assert f"--finetune {run} " in (tuned / "job.sh").read_text()
 
@@ -263,7 +265,7 @@ def test_finetune_takes_what_matches(run: Path, cli: Cli, tiny: Callable[..., st
     log = (tmp_path / "experiments/tuned/log.txt").read_text()
     assert "begins anew: net.head.weight (12, 8)" in log
     assert "begins anew" not in ran.err
-    source, tuned = weights(project.load(run)), weights(project.load(tmp_path / "experiments/tuned"))
+    source, tuned = weights(load(run)), weights(load(tmp_path / "experiments/tuned"))
     kept = [name for name in source if "head" not in name]
     assert kept
     assert all(torch.equal(source[name], tuned[name]) for name in kept)
@@ -271,7 +273,7 @@ def test_finetune_takes_what_matches(run: Path, cli: Cli, tiny: Callable[..., st
 
 
 def test_weights_of_a_bare_net(tmp_path: Path, run: Path) -> None:
-    module = project.load(run)
+    module = load(run)
     source = weights(module)
     torch.save(module.net.state_dict(), tmp_path / "net.pt")
     with torch.no_grad():

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-import project
+from project import load
 from project.core.errors import ConfigError
 from project.core.run_folder import RunFolder
 from tests.conftest import CONFIGS, Cli
@@ -25,7 +25,7 @@ def finished(root: Path, name: str = "x") -> Path:
 
 
 def test_what_a_run_leaves(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
-    ran = cli("fit", "--config", tiny({"visual": {"type": "ClassificationGrid"}}))
+    ran = cli("fit", "--config", tiny({"visual": {"type": "tests.rooms.Row"}}))
     assert ran.code == 0
     run = tmp_path / "experiments/tiny"
     assert sorted(path.name for path in run.iterdir()) == [
@@ -160,7 +160,7 @@ def test_names_that_are_no_folders(name: str, tmp_path: Path) -> None:
 
 
 def test_fast_dev_run_leaves_nothing(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
-    assert cli("fit", "--config", tiny({"visual": "ClassificationGrid"}), "--trainer.fast_dev_run", "true").code == 0
+    assert cli("fit", "--config", tiny({"visual": "tests.rooms.Row"}), "--trainer.fast_dev_run", "true").code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base.yaml", "tiny.yaml"]
 
 
@@ -193,5 +193,5 @@ def test_job_runs_the_same_again(cli: Cli, tiny: Callable[..., str], tmp_path: P
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(CONFIGS.parent)}
     subprocess.run(["bash", str(job)], check=True, cwd="/", env=environment, capture_output=True)
-    one, two = (project.load(tmp_path / "experiments" / name).state_dict() for name in ("tiny", "tiny_rerun"))
+    one, two = (load(tmp_path / "experiments" / name).state_dict() for name in ("tiny", "tiny_rerun"))
     assert all(torch.equal(one[name], two[name]) for name in one)

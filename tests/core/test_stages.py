@@ -15,7 +15,7 @@ def test_two_processes_write_one_run(tiny: Callable[..., str], tmp_path: Path) -
         str(CONFIGS.parent / "cli.py"),
         "fit",
         "--config",
-        tiny({"visual": "ClassificationGrid"}),
+        tiny({"visual": "tests.rooms.Row"}),
         "--config",
         str(CONFIGS / "presets/ddp.yaml"),
     ]

@@ -2,10 +2,10 @@
 
 import torch
 
-from project.datasets.digits import Digits
+from tests.rooms import Glyphs
 
 
-class BalancedDigits(Digits):
+class BalancedGlyphs(Glyphs):
     """Each epoch draws as many samples of every class as the largest has; a smaller one begins anew when used up."""
 
     def order(self, seed: int, epoch: int) -> list[int]:

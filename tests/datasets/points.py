@@ -1,4 +1,4 @@
-"""Samples of different lengths: the inked pixels of a digit as a set of points."""
+"""Samples of different lengths: the pixels of a picture that are not black, as a set of points."""
 
 from typing import Literal
 
@@ -7,22 +7,22 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from project.datasets.base import Dataset
-from project.datasets.digits import Digits
 from project.models.base import Model
+from tests.rooms import Glyphs
 
 
-class DigitPoints(Dataset):
+class GlyphPoints(Dataset):
     """A sample is `points` (N, 3), each row, column and brightness in [0, 1], and `label`; N differs."""
 
     def __init__(self, split: Literal["train", "val", "test"]) -> None:
         super().__init__()
-        self.digits = Digits(split)
+        self.glyphs = Glyphs(split)
 
     def __len__(self) -> int:
-        return len(self.digits)
+        return len(self.glyphs)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        sample = self.digits[index]
+        sample = self.glyphs[index]
         image = sample["image"][0]
         places = image.nonzero()
         points = torch.cat([places / 7, image[places[:, 0], places[:, 1], None]], dim=1)

@@ -4,6 +4,7 @@ from importlib.resources import files
 import pytest
 import torch
 
+from project.core.fetch import Fetch
 from project.datasets.digits import Digits
 
 SPLITS = ("train", "val", "test")
@@ -53,6 +54,10 @@ def test_augmentation_comes_in_order() -> None:
     plain = Digits("val")[0]["image"]
     assert torch.equal(Digits("val", {"a": double, "b": add})[0]["image"], plain * 2 + 1)  # type: ignore[dict-item]
     assert torch.equal(Digits("val", {"b": add, "a": double})[0]["image"], (plain + 1) * 2)  # type: ignore[dict-item]
+
+
+def test_batches_are_fetched_in_one_call() -> None:
+    assert Fetch(Digits("val"), "data.val", 0, False).fetches_batches
 
 
 @pytest.mark.parametrize("name", ["digits.npz", "digits.md"])

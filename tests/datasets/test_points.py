@@ -3,11 +3,11 @@ from collections.abc import Callable
 import torch
 
 from tests.conftest import Cli
-from tests.datasets.points import DigitPoints, PointNet
+from tests.datasets.points import GlyphPoints, PointNet
 
 
 def test_collate_fills_up_and_masks() -> None:
-    dataset = DigitPoints("val")
+    dataset = GlyphPoints("val")
     samples = [dataset[index] for index in range(8)]
     lengths = [len(sample["points"]) for sample in samples]
     assert len(set(lengths)) > 1
@@ -19,7 +19,7 @@ def test_collate_fills_up_and_masks() -> None:
 
 
 def test_what_fills_up_changes_nothing() -> None:
-    dataset, net = DigitPoints("val"), PointNet()
+    dataset, net = GlyphPoints("val"), PointNet()
     samples = [dataset[index] for index in range(8)]
     together = net(**{key: dataset.collate(samples)[key] for key in ("points", "mask")})["logits"]
     alone = net(**{key: dataset.collate(samples[:1])[key] for key in ("points", "mask")})["logits"]
@@ -28,7 +28,7 @@ def test_what_fills_up_changes_nothing() -> None:
 
 def test_it_trains(cli: Cli, tiny: Callable[..., str]) -> None:
     sets = {
-        part: {"type": "tests.datasets.points.DigitPoints", "split": split}
+        part: {"type": "tests.datasets.points.GlyphPoints", "split": split}
         for part, split in (("train", "train"), ("val", "val"), ("eval", "test"))
     }
     config = tiny({"model": {"net": {"type": "tests.datasets.points.PointNet"}}, "data": sets})

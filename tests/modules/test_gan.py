@@ -5,7 +5,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-import project
+from project import load
 from tests.conftest import Cli
 
 GAN = {
@@ -36,7 +36,7 @@ def test_gan_trains(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     assert {"train/generator", "train/discriminator", "lr-Adam", "lr-SGD"} <= set(events.Tags()["scalars"])
     saved = torch.load(tmp_path / "experiments/tiny/checkpoints/last.ckpt", weights_only=True)
     assert len(saved["optimizer_states"]) == 2
-    assert project.load(tmp_path / "experiments/tiny").generator(torch.zeros(2, 16)).shape == (2, 64)
+    assert load(tmp_path / "experiments/tiny").generator(torch.zeros(2, 16)).shape == (2, 64)
 
 
 def test_gan_is_clipped(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
@@ -45,6 +45,6 @@ def test_gan_is_clipped(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> N
     assert cli("fit", "--config", config).code == 0
     before = cli("fit", "--config", config, "--name", "before", "--model.discriminator_optimizer.lr", "0")
     assert before.code == 0, before.err
-    one, two = (project.load(tmp_path / "experiments" / name).discriminator for name in ("tiny", "before"))
+    one, two = (load(tmp_path / "experiments" / name).discriminator for name in ("tiny", "before"))
     moved = nn.utils.parameters_to_vector(one.parameters()) - nn.utils.parameters_to_vector(two.parameters())
     assert 0 < moved.norm() <= 4 * 0.01 * 0.001 * 1.001

@@ -4,15 +4,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-import project
-from project.datasets.digits import Digits
+from project import load
 from tests.conftest import TINY, Cli
+from tests.rooms import Glyphs
 
 TEACHER = TINY["model"] | {"type": "tests.modules.mean_teacher.MeanTeacher"}
 
 
-class FewLabels(Digits):
-    """One scan of ten keeps its label."""
+class FewLabels(Glyphs):
+    """One sample of ten keeps its label."""
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
         batch = super().__getitems__(indices)
@@ -25,9 +25,9 @@ def test_it_learns_from_few_labels(cli: Cli, tiny: Callable[..., str], tmp_path:
     ran = cli("fit", "--config", config, "--model.net.hidden", "64")
     assert ran.code == 0, ran.err
     assert "train/consistency" in ran.err
-    module = project.load(tmp_path / "experiments/tiny")
-    digits = Digits("val")
-    batch = digits.__getitems__(list(range(len(digits))))
+    module = load(tmp_path / "experiments/tiny")
+    glyphs = Glyphs("val")
+    batch = glyphs.__getitems__(list(range(len(glyphs))))
     with torch.no_grad():
         assert (module(batch)["logits"].argmax(1) == batch["label"]).float().mean() > 0.8
     net, teacher = module.net.state_dict(), module.teacher.module.state_dict()
@@ -39,6 +39,6 @@ def test_the_teacher_is_the_average_of_the_past(cli: Cli, tiny: Callable[..., st
     """With a decay of 0 it is the net of the last step."""
     ran = cli("fit", "--config", tiny({"model": TEACHER}), "--model.decay", "0")
     assert ran.code == 0, ran.err
-    module = project.load(tmp_path / "experiments/tiny")
+    module = load(tmp_path / "experiments/tiny")
     net, teacher = module.net.state_dict(), module.teacher.module.state_dict()
     assert all(torch.equal(net[name], teacher[name]) for name in net)

@@ -166,6 +166,7 @@ def test_as_torch_wants_an_operation(save: int) -> None:
         opcheck(BACKWARD, (torch.rand_like(value), x, y, saved, *settings))
 
 
+@pytest.mark.slow
 def test_compile_export_checkpoint_and_autocast() -> None:
     x, y = pictures(2, 3, 24, 24, dtype=torch.float32)
     leaf = x.clone().requires_grad_()

@@ -54,6 +54,7 @@ class Reader:
         return run(self.folder, "bash", "-euc", line)
 
 
+@pytest.mark.slow
 def test_the_first_hour(copy: Path) -> None:
     begin, _, rest = HOUR.partition("### Keep it up to date")
     reader = Reader(copy)

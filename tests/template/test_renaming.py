@@ -35,6 +35,7 @@ SAME = "(the same)"
         (".yaml", "path: ../project/models, ./project/core", "path: ../Alpha/models, ./Alpha/core"),
         (".sh", 'python -c "import project; x"', 'python -c "import Alpha; x"'),
         (".sh", "python -m project.core.main --project x", "python -m Alpha.core.main --project x"),
+        (".sh", "rm project/{core,models}/x", "rm Alpha/{core,models}/x"),
         (".toml", '[project]\nname = "project"', '[project]\nname = "Alpha"'),
         (".toml", '[project.scripts]\nx = "project.core.main:main"', '[project.scripts]\nx = "Alpha.core.main:main"'),
         (".toml", "packages = ['project', \"project/*\"]", "packages = ['Alpha', \"Alpha/*\"]"),

@@ -13,6 +13,7 @@ from tests.template.test_update import edit, update
 FIRST, LAST = "eb7f1bb", "24694fc"
 
 
+@pytest.mark.slow
 def test_the_history_of_the_template_itself(tmp_path: Path) -> None:
     """Eleven of its commits, one after the other, into a project with edits where two of them and a renaming are."""
     known = subprocess.run(["git", "cat-file", "-e", f"{FIRST}^{{commit}}"], cwd=ROOT, capture_output=True, check=False)

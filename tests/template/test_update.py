@@ -103,6 +103,7 @@ def test_an_engine_that_was_edited_is_seen(child: Path) -> None:
     assert git(child, *command) == "Alpha/core/load.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["single branch", "shallow", "rebased", "amended", "begun anew"])
 def test_however_git_has_lost_the_branch(template: Path, child: Path, tmp_path: Path, way: str) -> None:
     """Git does not know what was merged: the project's own is kept nevertheless."""
