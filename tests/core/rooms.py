@@ -1,4 +1,4 @@
-"""Classes for the tests' own rooms; the yaml names them by their dotted paths."""
+"""Classes that fail, or do what few do, for the engine's tests; the yaml names them by their dotted paths."""
 
 from collections.abc import Iterator
 from pathlib import Path
