@@ -2,6 +2,7 @@
 
 import collections.abc
 import dataclasses
+import functools
 import inspect
 import re
 import types
@@ -28,8 +29,12 @@ class Parameter:
 Parameters = dict[str, Parameter]
 
 
+@functools.cache
 def parameters_of(cls: type, given: int = 0) -> Parameters:
-    """The arguments of a constructor, those that `**kwargs` passes on included; the first `given` are left out."""
+    """The arguments of a constructor, those that `**kwargs` passes on included; the first `given` are left out.
+
+    All callers get the same dict.
+    """
     found = get_signature_parameters(cls, None)[given:]
     empty = inspect.Parameter.empty
     return {

@@ -122,7 +122,8 @@ def _full_disk(error: Exception) -> Stopped | None:
 
 def _lost_process(error: Exception) -> Stopped | None:
     """What to say where another process of the run has ended, or is silent: its own message says why."""
-    lost = find_in(error, torch.distributed.DistError) or ("third_party/gloo" in str(error) and error)
+    gloo = any(sign in str(error) for sign in ("third_party/gloo", "Application timeout caused pair closure"))
+    lost = find_in(error, torch.distributed.DistError) or (gloo and error)
     if "EADDRINUSE" in str(lost):
         return Stopped(f"the port at which the processes meet is taken; set MASTER_PORT to another: {lost}")
     return Stopped(f"another process of the run has ended or does not answer: {lost}") if lost else None

@@ -1,5 +1,8 @@
 """Multilayer perceptron."""
 
+import itertools
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from project.models.base import Model
@@ -14,20 +17,29 @@ class MLP(Model):
     Args:
         in_features: the picture's C * H * W.
         num_classes: number of classes.
-        hidden: width of the hidden layers.
-        depth: number of hidden layers.
+        hidden: width of the hidden layers, or of each.
+        depth: number of hidden layers of one width.
         dropout: share of hidden units dropped in training, in [0, 1).
+        batch_norm: normalise the hidden units over the batch.
     """
 
     def __init__(
-        self, in_features: int, num_classes: int, hidden: int = 128, depth: int = 2, dropout: float = 0.0
+        self,
+        in_features: int,
+        num_classes: int,
+        hidden: int | Sequence[int] = 128,
+        depth: int = 2,
+        dropout: float = 0.0,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
+        widths = [in_features, *([hidden] * depth if isinstance(hidden, int) else hidden)]
         layers: list[nn.Module] = [nn.Flatten()]
-        for i in range(depth):
-            layers += [nn.Linear(hidden if i else in_features, hidden), nn.ReLU(), nn.Dropout(dropout)]
+        for before, width in itertools.pairwise(widths):
+            norm = [nn.BatchNorm1d(width)] if batch_norm else []
+            layers += [nn.Linear(before, width), *norm, nn.ReLU(), nn.Dropout(dropout)]
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(hidden if depth else in_features, num_classes)
+        self.head = nn.Linear(widths[-1], num_classes)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """`image` (B, C, H, W) to `logits` (B, num_classes)."""

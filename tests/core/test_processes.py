@@ -182,6 +182,26 @@ def test_one_process_speaks_for_all(tiny: Callable[..., str], tmp_path: Path) ->
     assert len((folder / "eval/epoch_0001/samples.csv").read_text().splitlines()) == 12
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed",
+        "Application timeout caused pair closure",
+    ],
+)
+def test_what_gloo_says_of_a_process_that_is_lost(
+    said: str, cli: Cli, tiny: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Any, batch: Any, batch_idx: int) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr("project.core.module.SupervisedModule.training_step", fail)
+    ran = cli("fit", "--config", tiny())
+    assert ran.code == 1
+    assert f"another process of the run has ended or does not answer: {said}" in ran.err
+    assert "Traceback" not in ran.err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["raises", "killed", "frozen"])
 def test_a_process_that_fails_ends_the_run(how: str, tiny: Callable[..., str], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ NETS = [
     MLP(64, 10),
     MLP(64, 10, depth=0),
     MLP(64, 10, hidden=7, depth=3, dropout=0.5),
+    MLP(64, 10, hidden=[7, 9], batch_norm=True),
     ResNet(1, 10),
     ResNet(1, 10, 4, [2, 1]),
 ]
@@ -41,3 +42,9 @@ def test_resnet_halves_pictures_and_doubles_channels() -> None:
 def test_mlp_sizes() -> None:
     net = MLP(64, 10, hidden=7, depth=3)
     assert sum(parameter.numel() for parameter in net.parameters()) == 64 * 7 + 7 + 2 * (7 * 7 + 7) + 7 * 10 + 10
+    net = MLP(64, 10, hidden=[7, 9], batch_norm=True)
+    assert [tuple(parameter.shape) for parameter in net.parameters()] == [
+        *((7, 64), (7,), (7,), (7,)),
+        *((9, 7), (9,), (9,), (9,)),
+        *((10, 9), (10,)),
+    ]

@@ -38,6 +38,7 @@ def test_every_command_is_run_here_or_by_ci() -> None:
     assert [line for line in COMMANDS if not line.startswith(known)] == []
 
 
+@pytest.mark.slow
 def test_the_tour(copy: Path) -> None:
     first = COMMANDS[0].partition(" && ")[2]
     later = ("denoise", "--print_config")

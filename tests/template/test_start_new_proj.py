@@ -258,3 +258,11 @@ def test_somebody_without_an_identity_and_with_hooks_that_fail(copy: Path, tmp_p
     assert "Alpha/datasets/digits.npz" in git(child, "ls-files")
     assert "@" in git(child, "log", "-1", "--format=%ce")
     assert git(child, "status", "--porcelain") == ""
+
+
+def test_within_a_hook_of_another_repository(template: Path, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "other")
+    variables = {"GIT_DIR": str(tmp_path / "other/.git"), "GIT_INDEX_FILE": str(tmp_path / "other/index")}
+    run(template, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path), **variables)
+    assert git(tmp_path / "Alpha", "status", "--porcelain") == ""
+    assert git(tmp_path / "other", "for-each-ref") == ""

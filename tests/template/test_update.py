@@ -15,7 +15,7 @@ def child(template: Path, tmp_path: Path) -> Path:
     """A project with edits, additions and deletions of its own."""
     child = start(template, tmp_path, "Alpha")
     (child / "README.md").write_text("# What we found\n")
-    edit(child / "Alpha/models/mlp.py", "hidden: int = 128", "hidden: int = 256")
+    edit(child / "Alpha/models/mlp.py", "depth: int = 2", "depth: int = 3")
     edit(child / "cli.py", "import sys", "import sys  # own")
     (child / "Alpha/models/own.py").write_text("# own\n")
     git(child, "rm", "-q", "configs/denoise.yaml", "Alpha/losses/focal.py")
@@ -64,7 +64,7 @@ def test_both_sides_are_kept(template: Path, child: Path) -> None:
     assert (child / "README.md").read_text() == "# What we found\n"
     mlp = (child / "Alpha/models/mlp.py").read_text()
     assert '"""The multilayer perceptron."""' in mlp
-    assert "hidden: int = 256" in mlp
+    assert "depth: int = 3" in mlp
     assert "import sys  # own" in (child / "cli.py").read_text()
     there = {path: (child / "Alpha" / path).exists() for path in ("models/own.py", "core/added.py", "core/images.py")}
     assert all(there.values()), there
@@ -78,7 +78,7 @@ def test_both_sides_are_kept(template: Path, child: Path) -> None:
 
 
 def test_a_conflict_is_one_of_git(template: Path, child: Path) -> None:
-    edit(template / "project/models/mlp.py", "hidden: int = 128", "hidden: int = 64")
+    edit(template / "project/models/mlp.py", "depth: int = 2", "depth: int = 1")
     edit(template / "configs/denoise.yaml", "name: denoise", "name: denoised")
     new = commit(template, "Another width")
     shown = update(child, code=1)
@@ -124,16 +124,16 @@ def test_however_git_has_lost_the_branch(template: Path, child: Path, tmp_path: 
     options = {"single branch": ["--single-branch"], "shallow": ["--depth", "1"]}.get(way, [])
     git(tmp_path, "clone", "-q", *options, f"file://{child}", "clone")
     clone = tmp_path / "clone"
-    edit(template / "project/models/mlp.py", "number of hidden layers.", "how many hidden layers.")
+    edit(template / "project/models/mlp.py", "number of classes.", "how many classes.")
     edit(template / "configs/denoise.yaml", "width: 16", "width: 32")
     new = commit(template, "Later")
     before = {name: (clone / name).read_text() for name in ("README.md", "cli.py", "Alpha/models/own.py")}
-    assert "how many hidden layers" in update(clone, "--dry_run")
+    assert "how many classes" in update(clone, "--dry_run")
     assert "stays deleted: configs/denoise.yaml" in update(clone)
     assert {name: (clone / name).read_text() for name in before} == before
     mlp = (clone / "Alpha/models/mlp.py").read_text()
-    assert "how many hidden layers." in mlp
-    assert "hidden: int = 256" in mlp
+    assert "how many classes." in mlp
+    assert "depth: int = 3" in mlp
     assert not (clone / "Alpha/losses/focal.py").exists()
     assert tomllib.loads((clone / ".template.toml").read_text())["commit"] == new
     assert git(clone, "status", "--porcelain") == ""

@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tests.conftest import CONFIGS, Cli
+
+
+def test_pictures_in_a_file_of_numpy(cli: Cli, tmp_path: Path) -> None:
+    """Ten classes, a bright row each: learned within two epochs."""
+    label = np.arange(2048) % 10
+    image = np.zeros((2048, 28, 28), dtype=np.uint8)
+    image[np.arange(2048), 2 * label] = 255
+    np.savez(tmp_path / "rows.npz", image=image, label=label)
+    argv = ["fit", "--config", str(CONFIGS / "mlp_arrays.yaml"), "--data.train.path", str(tmp_path / "rows.npz")]
+    ran = cli(*argv, "--trainer.max_epochs", "2", "--trainer.log_every_n_steps", "1")
+    assert ran.code == 0, ran.err
+    assert "epoch 1/1" in ran.err
+    assert "train/accuracy 1" in ran.err.splitlines()[-1]
+    weights = torch.load(tmp_path / "experiments/mlp_arrays/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    shapes = [tuple(value.shape) for name, value in weights.items() if name.endswith("weight") and value.ndim == 2]
+    assert shapes == [(64, 784), (128, 64), (64, 128), (10, 64)]
