@@ -170,6 +170,7 @@ def assert_stable(file: Path, *flags: str) -> None:
     assert not re.findall(r"\b(?:c10|at)::.*", undefined)
 
 
+@pytest.mark.slow
 @needs_nvcc
 @needs_nm
 @pytest.mark.parametrize("name", ["add_matrix", "ssim"])

@@ -95,7 +95,8 @@ def test_the_page(copy: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("mine", [False, True], ids=["empty rooms", "an own class in each"])
 def test_without_the_examples(copy: Path, tmp_path: Path, mine: bool) -> None:
     child = start(copy, tmp_path, "Brighter")
-    block = re.findall(FENCE, PAGE.partition("\n## Delete the examples\n")[2], re.M | re.S)[0][1]
+    own_page = (child / "docs/new_project.md").read_text()
+    block = re.findall(FENCE, own_page.partition("\n## Delete the examples\n")[2], re.M | re.S)[0][1]
     run(child, "bash", "-euc", block)
     rooms = ("models", "losses", "metrics", "datasets", "transforms", "visuals")
     left = {path.relative_to(child).as_posix() for room in rooms for path in (child / "Brighter" / room).rglob("*.*")}
