@@ -73,7 +73,8 @@ def format_code(folder: Path) -> None:
         asked = [*ruff, *command.split(), "--no-cache", "--no-respect-gitignore", "."]
         done = subprocess.run(asked, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Mistake(f"ruff cannot format the code: {done.stderr.strip().splitlines()[-1:]}")
+            why = done.stderr.strip().rpartition("\n")[2]
+            raise Mistake(f"ruff cannot format the code: {why}")
 
 
 def _make_own(name: str, folder: Path) -> None:

@@ -65,10 +65,10 @@ def _pure(commit: str, tree: str) -> str:
 
 def _known(git: Git, commit: str) -> str:
     """The project's commit that holds the template's and nothing else, if git knows it to be merged."""
-    found = git("log", "--format=%H", "--fixed-strings", f"--grep=Template: {commit} as ").split()
-    trees = {name: git("rev-parse", f"{name}^{{tree}}") for name in found}
-    pure = [name for name, tree in trees.items() if _pure(commit, tree) in git("log", "-1", "--format=%B", name)]
-    return pure[0] if pure else ""
+    for name in git("log", "--format=%H", "--fixed-strings", f"--grep=Template: {commit} as ").split():
+        if _pure(commit, git("rev-parse", f"{name}^{{tree}}")) in git("log", "-1", "--format=%B", name):
+            return name
+    return ""
 
 
 def _check(git: Git) -> None:
@@ -102,14 +102,10 @@ def _render(git: Git, template: Git, record: Record) -> str:
     with TemporaryDirectory() as folder:
         rendered = Path(folder) / record.name
         command = [sys.executable, "-m", "new_project.render", record.name, str(rendered), record.commit]
-        scripts = template.folder / "scripts"
-        done = (
-            subprocess.run(command, cwd=scripts, capture_output=True, text=True, check=False)
-            if scripts.is_dir()
-            else None
-        )
-        if done is None or done.returncode:
-            why = done.stderr.strip().splitlines()[-1:] if done else "it has no scripts"
+        environment = git.environment | {"PYTHONPATH": str(template.folder / "scripts")}
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            why = done.stderr.strip().rpartition("\n")[2]
             raise Mistake(f"the template at {record.commit[:10]} cannot be taken over: {why}")
         record.write(rendered)
         return store(git, rendered)
