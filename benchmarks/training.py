@@ -1,8 +1,8 @@
 """What the engine costs: configs/mlp_arrays.yaml through the whole CLI, against a plain torch loop and bare Lightning.
 
 All three train the same net on 55,000 pictures of 28x28 in memory with fused Adam. The plain loop indexes tensors; bare
-Lightning has the engine's loader and logs nothing; the CLI logs and saves as it always does, and shows its bar where there
-is a terminal. Prints medians over epochs of alternating runs, and their ratios.
+Lightning has the engine's loader and logs nothing; the CLI logs and saves as it always does, and shows its bar on a
+terminal. Prints medians over epochs of alternating runs, and their ratios.
 
     python -m benchmarks.training --threads 1
 """
