@@ -1,26 +1,40 @@
-"""How long one waits for help or for the message about a mistake, against the import of LightningCLI.
+"""How long one waits for help, for the message about a mistake and for the first step, against LightningCLI's import.
 
-python benchmarks/startup.py --rounds 5
+python -m benchmarks.startup --rounds 5
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
 
 ROOT = Path(__file__).parent.parent
 FIT = ["cli.py", "fit", "--config", "configs/digits.yaml"]
+BASE = "import pytorch_lightning.cli"
 COMMANDS = {
-    "import pytorch_lightning.cli": ["-c", "import pytorch_lightning.cli"],
+    BASE: ["-c", BASE],
     "cli.py --help": ["cli.py", "--help"],
     "cli.py fit --help": ["cli.py", "fit", "--help"],
     "cli.py fit --model.net.help ResNet": ["cli.py", "fit", "--model.net.help", "ResNet"],
     "unknown setting": [*FIT, "--model.net.widht", "8"],
     "wrong type": [*FIT, "--data.batch_size", "many"],
     "missing checkpoint": ["cli.py", "test", "--ckpt_path", "experiments/nothing"],
+    "first step": [*FIT, "--trainer.callbacks", "[{type: benchmarks.startup.EndAtOnce}]"],
 }
+
+
+class EndAtOnce(pl.Callback):
+    """Ends the process behind its first step."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        os._exit(0)
 
 
 def measure(rounds: int) -> None:
@@ -28,13 +42,16 @@ def measure(rounds: int) -> None:
     times: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for i in range(rounds + 1):
         for name, command in COMMANDS.items():
-            start = time.perf_counter()
-            subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, check=False)
-            if i:  # the first round warms the file cache
-                times[name].append(time.perf_counter() - start)
-    base = statistics.median(next(iter(times.values())))
+            with tempfile.TemporaryDirectory() as folder:
+                options = ["--root", folder] if name == "first step" else []
+                start = time.perf_counter()
+                subprocess.run([sys.executable, *command, *options], cwd=ROOT, capture_output=True, check=False)
+                if i:  # the first round warms the file cache
+                    times[name].append(time.perf_counter() - start)
+    base = statistics.median(times[BASE])
     for name, seconds in times.items():
-        print(f"{name:<36} {statistics.median(seconds):5.2f} s  {statistics.median(seconds) / base:5.2f}")
+        median = statistics.median(seconds)
+        print(f"{name:<36} {median:5.2f} s  {median / base:5.2f} times, {median - base:+.2f} s")
 
 
 if __name__ == "__main__":

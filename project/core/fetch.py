@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, default_collate
@@ -51,7 +52,7 @@ class Fetch(TorchDataset[Batch]):
             raise
         if not isinstance(batch, dict):
             raise ConfigError(f"{self.where} yields a {type(batch).__name__}; a sample is a dict of named tensors")
-        batch = {"index": torch.tensor(indices)} | batch
+        batch = {"index": torch.from_numpy(np.asarray(indices))} | batch
         if len(own) == len(indices):
             return batch
         rows = request.rows if shared else slice(0)

@@ -27,6 +27,7 @@ from project.core.errors import ConfigError, is_mistake
 from project.core.interruption import Interruption
 from project.core.log import logging_to, logging_to_file
 from project.core.module import SupervisedModule
+from project.core.overhead import NoEmptyHooks, NoProfiler
 from project.core.periodic_evaluation import PeriodicEvaluation
 from project.core.pictures import ProgressPictures
 from project.core.progress_bar import Bar, EpochLines, on_terminal
@@ -133,7 +134,7 @@ class Stages(LightningCLI):
         fits = self.arguments.stage == "fit"
         arguments["logger"] = self._loggers(arguments["logger"]) if fits else False
         given = arguments["callbacks"] or []
-        callbacks = [StepSeeds(settings.seed), *(given if isinstance(given, list) else [given])]
+        callbacks = [NoEmptyHooks(), StepSeeds(settings.seed), *(given if isinstance(given, list) else [given])]
         own_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
         if arguments["enable_progress_bar"] is None:
             arguments["enable_progress_bar"] = own_bar or on_terminal()
@@ -146,7 +147,7 @@ class Stages(LightningCLI):
             arguments["default_root_dir"] = str(self.folder.path)
         if isinstance(self.datamodule, DataModule):
             arguments["use_distributed_sampler"] = False  # it shares out the samples itself
-        profiler = arguments["profiler"]
+        profiler = arguments["profiler"] = arguments["profiler"] or NoProfiler()
         if isinstance(profiler, Profiler) and profiler.dirpath is None:
             profiler.dirpath = self.folder.path / "profile"
         try:

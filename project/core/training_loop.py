@@ -6,6 +6,7 @@ from pytorch_lightning.loops.fit_loop import _FitLoop
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 
 from project.core.saving import Checkpoints
+from project.core.training_step import TrainingStep
 
 
 class FitLoop(_FitLoop):
@@ -44,6 +45,11 @@ class EpochLoop(_TrainingEpochLoop):
     def done(self) -> bool:
         return not self.restarting and super().done
 
+    def on_run_start(self, data_fetcher: _DataFetcher) -> None:
+        super().on_run_start(data_fetcher)
+        self._may_validate = self._should_check_val_epoch()
+        self._step = TrainingStep(self) if TrainingStep.suits(self, data_fetcher) else super().advance
+
     def _broadcast_sigterm_tensor(self) -> None:
         """Lightning would have all processes wait for the first, at each batch; Checkpoints see to signals."""
 
@@ -57,11 +63,13 @@ class EpochLoop(_TrainingEpochLoop):
             self.val_loop.restarting = False
             self.trainer.fit_loop._restarting = False
         else:
-            super().advance(data_fetcher)
+            self.val_loop.restarting = False
+            self._step(data_fetcher)
 
     def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
+        self._is_time = self._may_validate and super()._should_check_val_fx(data_fetcher)
         if not self.restarting:
-            validates = self._should_check_val_fx(data_fetcher)
+            validates = self._is_time
             if validates:
                 self.val_loop.setup_data()  # which knows whether there are any validation sets
                 validates = not self.val_loop.skip
@@ -69,3 +77,7 @@ class EpochLoop(_TrainingEpochLoop):
                 if isinstance(callback, Checkpoints):
                     callback.after_batch(self.trainer, validates)
         super().on_advance_end(data_fetcher)
+
+    def _should_check_val_fx(self, data_fetcher: _DataFetcher) -> bool:
+        """Decided once per batch: what comes before and behind a validation must not differ about it."""
+        return self._is_time

@@ -55,7 +55,8 @@ class Arrays(Dataset):
         return {name: tensor[0] for name, tensor in self.__getitems__([index]).items()}
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        return self.augment({name: self._tensor(name, array[indices]) for name, array in self.arrays.items()})
+        rows = np.asarray(indices)  # once, not for each array
+        return self.augment({name: self._tensor(name, array[rows]) for name, array in self.arrays.items()})
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"arrays": {}}  # a worker that is spawned maps them itself
@@ -66,7 +67,7 @@ class Arrays(Dataset):
     def _tensor(self, name: str, rows: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(rows)
         if name in self.pictures and tensor.dtype == torch.uint8:
-            scaled = tensor.float() / 255
+            scaled = tensor.float().div_(255)
             return scaled.unsqueeze(1) if scaled.ndim == 3 else scaled
         if tensor.is_floating_point():
             return tensor.float()

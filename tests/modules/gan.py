@@ -55,7 +55,7 @@ class GAN(BaseModule):
         generator_loss = F.softplus(-self.discriminator(fake)).mean()
         self.step(for_generator, generator_loss)
         if self.logs_now:
-            self.log_dict(
+            self.log_now(
                 {"train/generator": generator_loss.detach(), "train/discriminator": discriminator_loss.detach()}
             )
         return {"output": {"fake": fake}}

@@ -1,0 +1,151 @@
+"""The engine's step against Lightning's own, which is what it stands for."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.profilers import SimpleProfiler
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from project.core.overhead import NoEmptyHooks, NoProfiler
+from project.core.training_loop import FitLoop
+from project.core.training_step import TrainingStep
+
+HOOKS = (
+    *("on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_backward"),
+    *("on_after_backward", "on_before_optimizer_step", "on_train_epoch_end"),
+)
+OF_MODULE = (
+    *("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer", "training_step"),
+    *("backward", "optimizer_zero_grad", "optimizer_step", "configure_gradient_clipping", "lr_scheduler_step"),
+)
+Calls = list[tuple[Any, ...]]
+
+
+def record(calls: Calls, owner: Any, hooks: tuple[str, ...]) -> None:
+    """Notes the calls of hooks: what they get, and what `self.log` would think it is called from."""
+    for hook in hooks:
+        setattr(owner, hook, noting(calls, owner, hook, getattr(owner, hook)))
+
+
+def noting(calls: Calls, owner: Any, hook: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(*arguments: Any, **named: Any) -> Any:
+        module = next((value for value in (owner, *arguments) if isinstance(value, pl.LightningModule)), owner)
+        seen = tuple(plain(value) for value in (*arguments, *named.values()))
+        logs_from = None if "transfer" in hook else module._current_fx_name  # there nothing can be logged
+        calls.append((type(owner).__name__, hook, logs_from, module.trainer.global_step, seen))
+        return method(*arguments, **named)
+
+    return call
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    return "call" if callable(value) else type(value).__name__
+
+
+class Line(pl.LightningModule):
+    """A line through noise."""
+
+    def __init__(self, answer: str = "dict") -> None:
+        super().__init__()
+        self.layer, self.answer = nn.Linear(3, 1), answer
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Any:
+        loss = self.layer(batch).square().mean()
+        if self.answer == "log":
+            self.log("loss", loss, on_step=True, on_epoch=True, prog_bar=True)
+        if self.answer == "every other" and batch_idx % 2:
+            return None
+        return loss if self.answer == "tensor" else {"loss": loss, "more": loss.detach() + 1}
+
+    def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> int | None:
+        return -1 if self.answer == "enough" and batch_idx == 2 else None
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+        scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+class NoNumber(Line):
+    def training_step(self, batch: Tensor) -> Any:  # type: ignore[override]
+        return super().training_step(batch, 0)
+
+
+class Watch(pl.Callback):
+    pass
+
+
+def train(folder: Path, module: pl.LightningModule, **settings: Any) -> tuple[Calls, dict[str, Any], pl.Trainer]:
+    """Two epochs of seven batches: what was called, and what a checkpoint would hold."""
+    torch.manual_seed(0)
+    for parameter in module.parameters():
+        nn.init.ones_(parameter)
+    calls: Calls = []
+    watch = Watch()
+    record(calls, watch, HOOKS)
+    record(calls, module, OF_MODULE)
+    trainer = pl.Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=folder, callbacks=[NoEmptyHooks(), watch], **settings,
+    )  # fmt: skip
+    trainer.fit_loop = FitLoop(trainer)
+    trainer.fit(module, DataLoader(torch.rand(14, 3), batch_size=2))
+    trainer.save_checkpoint(folder / "end.ckpt")
+    return calls, torch.load(folder / "end.ckpt", weights_only=True), trainer
+
+
+@pytest.mark.parametrize(
+    ("build", "settings"),
+    [
+        (Line, {}),
+        (lambda: Line("tensor"), {}),
+        (lambda: Line("every other"), {}),
+        (lambda: Line("log"), {"log_every_n_steps": 2}),
+        (lambda: Line("enough"), {}),
+        (NoNumber, {}),
+        (Line, {"accumulate_grad_batches": 3}),
+        (lambda: Line("tensor"), {"accumulate_grad_batches": 2, "gradient_clip_val": 0.1}),
+        (Line, {"precision": "bf16-mixed"}),
+        (Line, {"precision": "64-true"}),
+        (Line, {"max_steps": 9}),
+        (Line, {"profiler": NoProfiler()}),
+    ],
+)
+def test_the_same_calls_numbers_and_weights_as_lightning(
+    build: Callable[[], pl.LightningModule],
+    settings: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, checkpoint, trainer = train(tmp_path, build(), **settings)
+    assert isinstance(trainer.fit_loop.epoch_loop._step, TrainingStep)  # type: ignore[attr-defined]
+    monkeypatch.setattr(TrainingStep, "suits", lambda *_: False)
+    theirs, expected, own = train(tmp_path, build(), **settings)
+    assert not isinstance(own.fit_loop.epoch_loop._step, TrainingStep)  # type: ignore[attr-defined]
+    assert ours == theirs
+    assert len(ours) > 60
+    for key in ("loops", "lr_schedulers", "optimizer_states", "global_step"):
+        assert repr(checkpoint[key]) == repr(expected[key])
+    torch.testing.assert_close(checkpoint["state_dict"], expected["state_dict"], rtol=0, atol=0)
+    assert plain(dict(trainer.callback_metrics)) == plain(dict(own.callback_metrics))
+
+
+@pytest.mark.parametrize("unlike", ["profiler", "manual"])
+def test_lightning_does_what_only_it_can(unlike: str, tmp_path: Path) -> None:
+    module = Line()
+    module.automatic_optimization = unlike != "manual"
+    settings = {"profiler": SimpleProfiler()} if unlike == "profiler" else {}
+    calls, _, trainer = train(tmp_path, module, **settings)
+    assert not isinstance(trainer.fit_loop.epoch_loop._step, TrainingStep)  # type: ignore[attr-defined]
+    assert [call[1] for call in calls].count("training_step") == 14
