@@ -1,6 +1,6 @@
 """From a dataset to batches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,14 @@ from torch.utils.data import Dataset as TorchDataset
 
 from project.core.errors import ConfigError, note_where
 from project.core.order import Batches, Place, Position, Request
-from project.core.randomness import seed_all
+from project.core.randomness import derive_each, seed_all, seed_with
 from project.core.stream import Stream, StreamLoader
 from project.core.wiring import shapes
 
 Batch = dict[str, Tensor]
 
 
-class Fetch(TorchDataset[Batch]):
+class Fetch(TorchDataset[dict[str, Any]]):
     """Fetches whole batches, collated: in one call where the dataset has `__getitems__`, else sample by sample.
 
     Python, numpy and torch are seeded for each sample by (seed, set, epoch, index), and for each batch, so neither
@@ -39,7 +39,7 @@ class Fetch(TorchDataset[Batch]):
         self.collate: Callable[[Any], Batch] = getattr(dataset, "collate", default_collate)
         self.fetches_batches = hasattr(dataset, "__getitems__")
 
-    def __getitem__(self, request: Request) -> Batch:
+    def __getitem__(self, request: Request) -> dict[str, Any]:
         """This process's rows of a batch; none of them where there are fewer samples than processes."""
         own = request.indices[request.rows]
         shared = self.fetches_batches and not self.training
@@ -52,11 +52,10 @@ class Fetch(TorchDataset[Batch]):
             raise
         if not isinstance(batch, dict):
             raise ConfigError(f"{self.where} yields a {type(batch).__name__}; a sample is a dict of named tensors")
-        batch = {"index": torch.from_numpy(np.asarray(indices))} | batch
-        if len(own) == len(indices):
-            return batch
-        rows = request.rows if shared else slice(0)
-        return {name: value[rows] if _has_rows(value, len(indices)) else value for name, value in batch.items()}
+        if len(own) != len(indices):
+            rows = request.rows if shared else slice(0)
+            batch = {name: value[rows] if _has_rows(value, len(indices)) else value for name, value in batch.items()}
+        return {"index": np.asarray(own, dtype=np.int64)} | batch
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -67,14 +66,15 @@ class Fetch(TorchDataset[Batch]):
             seed_all(self.seed, self.place, "batch", request.epoch, request.batch, own)
             batch = self.dataset.__getitems__(indices)
         else:
-            batch = [self._sample(index, request.epoch) for index in indices]
+            seeds = derive_each(indices, self.seed, self.place, "sample", request.epoch)
+            batch = [self._sample(index, seed) for index, seed in zip(indices, seeds, strict=True)]
         if isinstance(batch, list):
             seed_all(self.seed, self.place, "collate", request.epoch, request.batch, own)
             batch = self._collated(batch)
         return batch
 
-    def _sample(self, index: int, epoch: int) -> Any:
-        seed_all(self.seed, self.place, "sample", epoch, index)
+    def _sample(self, index: int, seed: int) -> Any:
+        seed_with(seed)
         return self.dataset[index]
 
     def _collated(self, samples: list[Any]) -> Batch:
@@ -88,6 +88,13 @@ class Fetch(TorchDataset[Batch]):
                 f"{self.where} has samples of different shapes: {different[0]}; {different[1]}\n"
                 "Bring them to one size, give the dataset a `collate`, or set data.batch_size to 1"
             ) from error
+
+
+class Loader(DataLoader[Any]):
+    """Loads what Fetch fetches. The indices leave a worker as an array: a tensor would take as long as a picture."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # DataLoader's own is wrapped
+        return map(_with_tensor, super().__iter__())
 
 
 def build_loader(
@@ -135,7 +142,7 @@ def build_loader(
         raise ConfigError(
             f"data.batch_size is {batch_size}, but {fetch.where} has {batches.length} samples: not one whole batch"
         )
-    return DataLoader(fetch, batch_size=None, sampler=batches, collate_fn=_as_it_is, **workers)
+    return Loader(fetch, batch_size=None, sampler=batches, collate_fn=_as_it_is, **workers)
 
 
 def shorten(indices: list[int], name_of: Callable[[int], str] = str) -> str:
@@ -148,6 +155,11 @@ def _has_rows(value: Any, count: int) -> bool:
     return (
         isinstance(value, Tensor | list) and (not isinstance(value, Tensor) or value.ndim > 0) and len(value) == count
     )
+
+
+def _with_tensor(batch: dict[str, Any]) -> Batch:
+    index = batch["index"]
+    return batch if isinstance(index, Tensor) else batch | {"index": torch.from_numpy(index)}
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import SequentialSampler
 
-from project.core.randomness import derive
+from project.core.randomness import derive, mix
 
 OrderFunction = Callable[[int, int], list[int]]
 _CHUNK = 4096  # places computed at a time
@@ -62,9 +62,9 @@ class Permutation:
         left, right = values // columns, values % columns
         for number, key in enumerate(self.keys):
             if number % 2:
-                left = (left + _hash(right ^ key) % rows) % rows
+                left = (left + mix(right ^ key) % rows) % rows
             else:
-                right = (right + _hash(left ^ key) % columns) % columns
+                right = (right + mix(left ^ key) % columns) % columns
         return left * columns + right
 
 
@@ -140,10 +140,3 @@ class Batches(SequentialSampler):
             order = np.asarray(self.order(self.seed, epoch))
             return order.__getitem__, len(order)
         return Permutation(self.length, derive(self.seed, "order", epoch)), self.length
-
-
-def _hash(values: Bits) -> Bits:
-    """Mixes the bits of each value (the finalizer of splitmix64: Steele, Lea and Flood, 2014)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))

@@ -6,13 +6,16 @@ step begin with a seed of their own, so a run that goes on draws what it would h
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # the step of splitmix64
 
 
 def seed_run(seed: int) -> None:
@@ -26,9 +29,27 @@ def derive(*parts: int | str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
+def derive_each(numbers: Sequence[int], *parts: int | str) -> list[int]:
+    """One such number for each of `numbers`, all of them different, in a fraction of the time."""
+    mixed = mix(np.uint64(derive(*parts)) + np.asarray(numbers, dtype=np.uint64) * _GOLDEN)
+    seeds: list[int] = (mixed >> np.uint64(1)).tolist()
+    return seeds
+
+
+def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Mixes the bits of each value (the finalizer of splitmix64: Steele, Lea and Flood, 2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
 def seed_all(*parts: int | str, device: torch.device | None = None) -> None:
     """Seeds python, numpy and torch from the parts, on the CPU and on the device."""
-    seed = derive(*parts)
+    seed_with(derive(*parts), device)
+
+
+def seed_with(seed: int, device: torch.device | None = None) -> None:
+    """Seeds python, numpy and torch, on the CPU and on the device."""
     random.seed(seed)
     np.random.seed(seed & 0xFFFFFFFF)
     torch.default_generator.manual_seed(seed)  # torch.manual_seed looks at every backend: a hundred times slower

@@ -82,7 +82,7 @@ def test_processes_get_their_rows(count: int, dataset: Any, training: bool) -> N
     indices = [7, 2, 9, 4, 0, 3][:count]
     whole = fetch(dataset, indices, training)
     shares = [fetch(dataset, indices, training, slice(2 * rank, 2 * rank + 2)) for rank in range(3)]
-    assert torch.cat([share["index"] for share in shares]).tolist() == indices
+    assert [index for share in shares for index in share["index"]] == indices
     for name in ("image", "label"):
         if not (training and isinstance(dataset, NoisyBatches)):
             assert torch.equal(torch.cat([share[name] for share in shares]), whole[name])
@@ -96,6 +96,7 @@ def test_training_is_shuffled_anew_in_each_epoch(workers: int) -> None:
         Counted(10), "data.train", 4, 0, True, position=lambda: Place(position[0], 0), num_workers=workers
     )
     batches = [batch["index"].tolist() for batch in loader]
+    assert all(isinstance(value, Tensor) for batch in loader for value in batch.values())
     assert [len(batch) for batch in batches] == [4, 4]
     assert batches == [batch["index"].tolist() for batch in loader]
     position[0] = 1

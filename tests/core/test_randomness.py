@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from project.core.randomness import derive, seed_all, seed_run
+from project.core.randomness import derive, derive_each, seed_all, seed_run
 
 
 def drawn() -> tuple[float, float, float]:
@@ -28,6 +28,18 @@ def test_every_part_counts() -> None:
 def test_a_seed_is_the_same_on_every_machine() -> None:
     """A run that goes on elsewhere must draw the same: this number must never change."""
     assert derive(0, "sample", 3) == 4826775862454517698
+
+
+def test_a_seed_for_each_of_many() -> None:
+    """As above: these must never change."""
+    assert derive_each([0, 3], 0, "sample") == [5281009921767384597, 3391459365754398885]
+    seeds = derive_each(range(100_000), 0, "sample")
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert not set(seeds) & set(derive_each(range(100_000), 0, "other"))
+    low_bits = np.array(seeds) & 1
+    assert abs(low_bits.mean() - 0.5) < 0.01
+    assert derive_each([], 0) == []
 
 
 def test_seed_all_seeds_all_three() -> None:
