@@ -50,15 +50,18 @@ def speed(folder: Path, side: int, workers: int, rounds: int) -> None:
         "ours": build_loader(dataset, "train", BATCH, seed=0, training=True, **options),
     }
     times: dict[str, list[float]] = {name: [] for name in loaders}
+    busy = []  # the main process, while it gets our batches
     for number, name in itertools.product(range(rounds + 1), loaders):
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         assert sum(len(batch["label"]) for batch in loaders[name]) == count
         if number:  # the first pass starts the workers
             times[name].append(time.perf_counter() - start)
+            busy += [(time.process_time() - worked) / times[name][-1]] if name == "ours" else []
     rates = {name: count / statistics.median(seconds) for name, seconds in times.items()}
     print(
         f"{side:4d} x {side:<4d} {workers} workers   plain {rates['plain']:7.0f} samples/s   "
-        f"ours {rates['ours']:7.0f}   ratio {rates['ours'] / rates['plain']:.3f}"
+        f"ours {rates['ours']:7.0f}   ratio {rates['ours'] / rates['plain']:.3f}   "
+        f"main process {100 * statistics.median(busy):3.0f} % busy"
     )
 
 

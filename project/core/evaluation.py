@@ -13,27 +13,34 @@ from project.core.errors import ConfigError, noting_where
 from project.core.wiring import MetricTerm, Tensors, Wire, as_picture
 
 
-class Mean(Metric):
-    """A weighted mean.
+class Means:
+    """The means of losses by name, over the samples of all processes.
 
-    torchmetrics' MeanMetric looks for NaN at every batch, which waits for the device, and leaves them out of the mean.
+    Sums of torch's own: torchmetrics' MeanMetric looks for NaN at every batch, which waits for the device, and leaves
+    them out of the mean.
     """
 
-    total: Tensor
-    weight: Tensor
-
     def __init__(self) -> None:
-        super().__init__()
-        # float32 whatever the default is: under bf16-true a sum in bf16 stands still after some hundred samples.
-        self.add_state("total", torch.zeros((), dtype=torch.float32), "sum")
-        self.add_state("weight", torch.zeros((), dtype=torch.float32), "sum")
+        self.sums: Tensors = {}
+        self.weights: dict[str, int] = {}
 
-    def update(self, value: Tensor, weight: float) -> None:
-        self.total += value.float() * weight
-        self.weight += weight
+    def add(self, losses: Tensors, size: int) -> None:
+        """Adds a batch; each loss counts as many times as the batch has samples."""
+        for name, value in losses.items():
+            if name not in self.sums:  # float32 whatever the losses are: in bf16 a sum soon stands still
+                self.sums[name] = torch.zeros((), dtype=torch.float32, device=value.device)
+            self.sums[name].add_(value, alpha=size)
+            self.weights[name] = self.weights.get(name, 0) + size
 
-    def compute(self) -> Tensor:
-        return self.total / self.weight
+    def compute(self, device: torch.device) -> Tensors:
+        """The means by name."""
+        nothing = torch.zeros((), device=device)
+        means = {}
+        for name in _of_all_processes([*self.sums]):
+            pair = torch.stack([self.sums.get(name, nothing), nothing + self.weights.get(name, 0)])
+            total, weight = torch.stack(_gather(pair)).sum(0) if _several() else pair
+            means[name] = total / weight
+        return means
 
 
 class Metrics:
@@ -103,34 +110,30 @@ class Evaluation(Metrics):
             if part.dist_sync_fn is None:
                 part.dist_sync_fn = _gather
             _refuse_uneven_lists(part)
-        self.means: dict[str, Mean] = {}
+        self.means = Means()
 
     def add(self, batch: Tensors, output: Tensors, losses: Tensors) -> None:
-        """Adds one batch; each loss counts as many times as the batch has samples."""
-        size = batch_size(batch)
-        for name, value in losses.items():
-            self._mean(name).update(value, size)
+        """Adds one batch."""
+        self.means.add(losses, batch_size(batch))
         self.update(batch, output)
 
     def compute(self) -> Tensors:
-        names = _of_all_processes([*self.means])
-        return {name: self._mean(name).compute() for name in names} | super().compute()
-
-    def _mean(self, name: str) -> Mean:
-        if name not in self.means:
-            self.means[name] = Mean().to(self.device)
-        return self.means[name]
+        return self.means.compute(self.device) | super().compute()
 
     def reset(self) -> None:
-        for mean in self.means.values():
-            mean.reset()
+        self.means = Means()
         super().reset()
+
+
+def _several() -> bool:
+    """Whether there are several processes."""
+    distributed = torch.distributed
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 def _refuse_uneven_lists(metric: Metric) -> None:
     """torchmetrics gathers lists element by element, which needs as many on each process."""
-    several = torch.distributed.is_available() and torch.distributed.is_initialized()
-    if not several or torch.distributed.get_world_size() == 1 or type(metric)._sync_dist is not Metric._sync_dist:
+    if not _several() or type(metric)._sync_dist is not Metric._sync_dist:
         return
     for name, default in metric._defaults.items():
         if isinstance(default, list) and metric._reductions[name] is not dim_zero_cat:
@@ -150,7 +153,7 @@ def _gather(tensor: Tensor, group: Any = None) -> list[Tensor]:
 
 def _of_all_processes(names: list[str]) -> list[str]:
     """The names that any process has, in one order: one without samples has none, but computes along."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if not _several():
         return names
     parts: list[list[str]] = [[]] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(parts, names)

@@ -27,11 +27,17 @@ class NoEmptyHooks(Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            _take_empty(callback, Callback, _OF_TRAINING + _OF_EVALUATION)
-        _take_empty(pl_module, pl.LightningModule, _OF_TRAINING)  # Lightning reads the others' signatures
+            _take_empty(callback, _OF_TRAINING + _OF_EVALUATION)
+        _take_empty(pl_module, _OF_TRAINING)  # Lightning reads the others' signatures
 
 
-def _take_empty(owner: Any, base: type, hooks: tuple[str, ...]) -> None:
+def is_empty(owner: Callback | pl.LightningModule, hook: str) -> bool:
+    """Whether a hook is Lightning's own, which does nothing, or was taken."""
+    own, base = getattr(owner, hook), Callback if isinstance(owner, Callback) else pl.LightningModule
+    return own is None or getattr(own, "__func__", None) is getattr(base, hook)
+
+
+def _take_empty(owner: Callback | pl.LightningModule, hooks: tuple[str, ...]) -> None:
     for hook in hooks:
-        if getattr(getattr(owner, hook), "__func__", None) is getattr(base, hook):
+        if is_empty(owner, hook):
             setattr(owner, hook, None)

@@ -50,14 +50,15 @@ class PeriodicEvaluation(Callback):
     def _evaluate(self, trainer: pl.Trainer, module: Any, name: str) -> dict[str, float]:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         results = Results(self.folder / name, self.visual, self.config)
+        hooks = [call for callback in trainer.checkpoint_callbacks if callable(call := callback.on_test_batch_start)]
         loaders = data.eval_dataloaders(self.settings.max_samples)
         with torch.no_grad(), _evaluated_weights(trainer, module):
             module.start_evaluations(len(loaders))
             numbers = itertools.count()
             for index, loader in enumerate(loaders):
                 for number, batch in enumerate(loader):
-                    for callback in trainer.checkpoint_callbacks:  # they may end the run here
-                        callback.on_test_batch_start(trainer, module, batch, number, index)
+                    for ends_if_asked in hooks:
+                        ends_if_asked(trainer, module, batch, number, index)
                     seed_step(trainer, self.seed, "eval", next(numbers))
                     batch = trainer.precision_plugin.convert_input(batch)
                     batch = module._on_before_batch_transfer(batch, dataloader_idx=index)

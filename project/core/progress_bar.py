@@ -29,10 +29,18 @@ class Bar(RichProgressBar):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        now = time.monotonic()
-        if trainer.is_last_batch or now - self._told > 1 / _RATE:
-            self._told = now
+        if trainer.is_last_batch or self._is_due():
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_test_batch_end(self, trainer: pl.Trainer, *rest: Any, **named: Any) -> None:
+        if trainer.test_loop.batch_progress.is_last_batch or self._is_due():
+            super().on_test_batch_end(trainer, *rest, **named)
+
+    def _is_due(self) -> bool:
+        """Whether the time has come to tell the bar how far it is, which takes as long as a small layer."""
+        due = time.monotonic() - self._told > 1 / _RATE
+        self._told = time.monotonic() if due else self._told
+        return due
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         interval = trainer.global_step // max(1, trainer.log_every_n_steps)  # type: ignore[attr-defined]

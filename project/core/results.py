@@ -1,9 +1,6 @@
 """Results of the stages validate, test and predict: metrics.json, samples.csv and pictures."""
 
-import csv
-import io
 import json
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +11,13 @@ from loguru import logger
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from project.core.datamodule import NameOf, sample_name, set_name
 from project.core.errors import ConfigError
 from project.core.evaluation import batch_size, per_sample
 from project.core.files import write_picture, write_text
 from project.core.pictures import Sketch
+from project.core.rows import Rows, join, table
 from project.core.wiring import Tensors, VisualTerm, as_picture
 
 _PICTURED = 16  # samples in the picture beside the results
@@ -37,8 +34,7 @@ class Results(Callback):
 
     def __init__(self, folder: Path, visual: VisualTerm | None, config: str) -> None:
         self.folder, self.visual, self.config = folder, visual, config
-        self.rows: dict[int, list[Tensors]] = {}
-        self.counts: Counter[int] = Counter()
+        self.rows: dict[int, Rows] = {}
         self.sketches: dict[int, Sketch] = {}
 
     def on_test_batch_end(
@@ -107,9 +103,9 @@ class Results(Callback):
         if part != "predict":
             named = {name.removeprefix(f"{part}/"): value for name, value in values.items()}
             write_text(self.folder / "metrics.json", json.dumps(named, indent=2) + "\n")
-        for index, batches in rows.items():
+        for index, columns in rows.items():
             folder, name_of = self._set(trainer, part, index)
-            write_text(folder / "samples.csv", table(batches, name_of))
+            write_text(folder / "samples.csv", table(columns, name_of))
         for index, sketch in self.sketches.items():
             write_picture(self._set(trainer, part, index)[0] / "visual.png", sketch.draw())
         for index, evaluation in enumerate(getattr(pl_module, "evaluations", [])):
@@ -118,11 +114,9 @@ class Results(Callback):
 
     def _add_rows(self, batch: Tensors, columns: Tensors, dataloader_idx: int) -> Tensors:
         """Keeps what goes into samples.csv, and returns all that has a row for each sample."""
-        size, done = batch_size(batch), self.counts[dataloader_idx]
-        rows = {"index": batch.get("index", torch.arange(done, done + size))} | per_sample(columns, size)
-        kept = {name: value.detach().cpu() for name, value in rows.items() if value.ndim <= 2}
-        self.rows.setdefault(dataloader_idx, []).append(kept)
-        self.counts[dataloader_idx] += size
+        kept, size = self.rows.setdefault(dataloader_idx, Rows()), batch_size(batch)
+        rows = {"index": batch.get("index", torch.arange(kept.count, kept.count + size))} | per_sample(columns, size)
+        kept.add({name: value for name, value in rows.items() if value.ndim <= 2})
         return rows
 
     def _finish(self, trainer: pl.Trainer, pl_module: pl.LightningModule, part: str) -> None:
@@ -138,13 +132,14 @@ class Results(Callback):
         return self.folder / set_name(trainer, part, index), sample_name(trainer, part, index)
 
 
-def _of_all_processes(trainer: pl.Trainer, rows: dict[int, list[Tensors]]) -> dict[int, list[Tensors]]:
+def _of_all_processes(trainer: pl.Trainer, rows: dict[int, Rows]) -> dict[int, Tensors]:
     """The rows of each set: each process has those of its own samples."""
+    own = {index: each.columns() for index, each in rows.items()}
     if trainer.world_size == 1:
-        return rows
+        return own
     parts: list[Any] = [None] * trainer.world_size
-    torch.distributed.all_gather_object(parts, rows)
-    return {index: [batch for part in parts for batch in part.get(index, [])] for index in parts[0]}
+    torch.distributed.all_gather_object(parts, own)
+    return {index: join([part.get(index, {}) for part in parts]) for index in parts[0]}
 
 
 def show(values: Mapping[str, float]) -> None:
@@ -153,23 +148,3 @@ def show(values: Mapping[str, float]) -> None:
     for name, value in values.items():
         shown.add_row(name, f"{value:.6g}")
     Console().print(shown)
-
-
-def table(batches: list[Tensors], name_of: NameOf | None = None) -> str:
-    """The batches' columns as csv, sorted by `index` and named by it; a tensor `(B, K)` has K columns."""
-    joined = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
-    columns: dict[str, Tensor] = {}
-    for name, value in joined.items():
-        if value.ndim == 1:
-            columns[name] = value
-        else:
-            columns |= {f"{name}_{i}": column for i, column in enumerate(value.unbind(1))}
-    order = joined["index"].argsort(stable=True)
-    lists = {key: column[order].tolist() for key, column in columns.items()}
-    if name_of is not None:
-        lists = {"index": lists["index"], "name": [name_of(index) for index in lists["index"]]} | lists
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(lists)
-    writer.writerows(zip(*lists.values(), strict=True))
-    return text.getvalue()

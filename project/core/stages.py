@@ -26,6 +26,7 @@ from project.core.datamodule import DataModule
 from project.core.errors import ConfigError, is_mistake
 from project.core.interruption import Interruption
 from project.core.log import logging_to, logging_to_file
+from project.core.loops import replace_loops
 from project.core.module import SupervisedModule
 from project.core.overhead import NoEmptyHooks, NoProfiler
 from project.core.periodic_evaluation import PeriodicEvaluation
@@ -38,7 +39,6 @@ from project.core.resume import Origin
 from project.core.run_folder import RunFolder
 from project.core.saving import Checkpoints, monitored
 from project.core.settings import Settings
-from project.core.training_loop import FitLoop
 
 _PARTS = {"fit": "train", "validate": "val", "test": "eval", "predict": "predict"}
 
@@ -159,7 +159,7 @@ class Stages(LightningCLI):
             trainer.strategy.checkpoint_io = self.beginning.files() if fits else WholeFiles({})
         if isinstance(trainer.strategy, DDPStrategy):
             trainer.strategy._timeout = timedelta(seconds=settings.timeout)  # half an hour, by default
-        trainer.fit_loop = FitLoop(trainer)
+        replace_loops(trainer)
         return trainer
 
     def fit(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:

@@ -12,7 +12,6 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from project import load
-from project.core.results import table
 from tests.conftest import Cli
 from tests.rooms import Glyphs
 
@@ -155,16 +154,3 @@ def test_a_metrics_picture(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -
     expected = matrix.picture(matrix.compute()) / 255
     assert torch.equal(read_picture(run / "eval/test/confusion.png"), expected)
     assert "confusion" not in json.loads((run / "eval/test/metrics.json").read_text())
-
-
-def test_table_has_the_samples_names() -> None:
-    text = table([{"index": torch.tensor([1, 0]), "a": torch.tensor([0.5, 1.5])}], lambda index: f"{index}, or so")
-    assert text == 'index,name,a\n0,"0, or so",1.5\n1,"1, or so",0.5\n'
-
-
-def test_table_is_sorted_and_spreads_vectors() -> None:
-    batches = [
-        {"index": torch.tensor([2, 0]), "a": torch.tensor([0.5, 1.5]), "b": torch.tensor([[1, 2], [3, 4]])},
-        {"index": torch.tensor([1]), "a": torch.tensor([2.5]), "b": torch.tensor([[5, 6]])},
-    ]
-    assert table(batches) == "index,a,b_0,b_1\n0,1.5,3,4\n1,2.5,5,6\n2,0.5,1,2\n"

@@ -1,12 +1,15 @@
-"""Lightning's training loops, made to go on exactly where a checkpoint was written."""
+"""Lightning's loops, made to go on exactly where a checkpoint was written, and to lose no time."""
+
+from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.loops.evaluation_loop import _EvaluationLoop
 from pytorch_lightning.loops.fetchers import _DataFetcher
 from pytorch_lightning.loops.fit_loop import _FitLoop
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 
 from project.core.saving import Checkpoints
-from project.core.training_step import TrainingStep
+from project.core.steps import EvaluationStep, TrainingStep, is_plain
 
 
 class FitLoop(_FitLoop):
@@ -20,6 +23,7 @@ class FitLoop(_FitLoop):
         old = trainer.fit_loop
         super().__init__(trainer, old.min_epochs, old.max_epochs)
         self.epoch_loop = EpochLoop(trainer, old.min_steps, old.max_steps)
+        self.epoch_loop.val_loop = EvaluationLoop(old.epoch_loop.val_loop)
 
     def run(self) -> None:
         if self.is_resuming and self._data_fetcher is not None:
@@ -48,7 +52,7 @@ class EpochLoop(_TrainingEpochLoop):
     def on_run_start(self, data_fetcher: _DataFetcher) -> None:
         super().on_run_start(data_fetcher)
         self._may_validate = self._should_check_val_epoch()
-        self._step = TrainingStep(self) if TrainingStep.suits(self, data_fetcher) else super().advance
+        self._step = TrainingStep(self) if is_plain(self, data_fetcher) else super().advance
 
     def _broadcast_sigterm_tensor(self) -> None:
         """Lightning would have all processes wait for the first, at each batch; Checkpoints see to signals."""
@@ -81,3 +85,30 @@ class EpochLoop(_TrainingEpochLoop):
     def _should_check_val_fx(self, data_fetcher: _DataFetcher) -> bool:
         """Decided once per batch: what comes before and behind a validation must not differ about it."""
         return self._is_time
+
+
+class EvaluationLoop(_EvaluationLoop):
+    """The batches of an evaluation.
+
+    Args:
+        old: the loop that this replaces.
+    """
+
+    def __init__(self, old: _EvaluationLoop) -> None:
+        super().__init__(old.trainer, old._trainer_fn, old._stage, old.verbose, old.inference_mode)
+
+    def on_run_start(self) -> None:
+        super().on_run_start()
+        self._step = EvaluationStep(self) if is_plain(self, self._data_fetcher) else None
+
+    def _evaluation_step(self, batch: Any, batch_idx: int, dataloader_idx: int, dataloader_iter: Any) -> None:
+        if self._step is None:
+            super()._evaluation_step(batch, batch_idx, dataloader_idx, dataloader_iter)
+        else:
+            self._step(batch, batch_idx, dataloader_idx)
+
+
+def replace_loops(trainer: pl.Trainer) -> None:
+    """Gives a trainer these loops instead of Lightning's own."""
+    trainer.fit_loop = FitLoop(trainer)
+    trainer.validate_loop, trainer.test_loop = EvaluationLoop(trainer.validate_loop), EvaluationLoop(trainer.test_loop)

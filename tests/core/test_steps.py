@@ -12,9 +12,10 @@ from pytorch_lightning.profilers import SimpleProfiler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from project.core import loops
+from project.core.loops import replace_loops
 from project.core.overhead import NoEmptyHooks, NoProfiler
-from project.core.training_loop import FitLoop
-from project.core.training_step import TrainingStep
+from project.core.steps import TrainingStep
 
 HOOKS = (
     *("on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_backward"),
@@ -99,7 +100,7 @@ def train(folder: Path, module: pl.LightningModule, **settings: Any) -> tuple[Ca
         max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, default_root_dir=folder, callbacks=[NoEmptyHooks(), watch], **settings,
     )  # fmt: skip
-    trainer.fit_loop = FitLoop(trainer)
+    replace_loops(trainer)
     trainer.fit(module, DataLoader(torch.rand(14, 3), batch_size=2))
     trainer.save_checkpoint(folder / "end.ckpt")
     return calls, torch.load(folder / "end.ckpt", weights_only=True), trainer
@@ -130,7 +131,7 @@ def test_the_same_calls_numbers_and_weights_as_lightning(
 ) -> None:
     ours, checkpoint, trainer = train(tmp_path, build(), **settings)
     assert isinstance(trainer.fit_loop.epoch_loop._step, TrainingStep)  # type: ignore[attr-defined]
-    monkeypatch.setattr(TrainingStep, "suits", lambda *_: False)
+    monkeypatch.setattr(loops, "is_plain", lambda *_: False)
     theirs, expected, own = train(tmp_path, build(), **settings)
     assert not isinstance(own.fit_loop.epoch_loop._step, TrainingStep)  # type: ignore[attr-defined]
     assert ours == theirs
