@@ -26,4 +26,4 @@ class CrossEntropy(Loss):
     def per_sample(self, logits: Tensor, label: Tensor) -> Tensor:
         """`(B,)`, the mean over each sample."""
         loss = F.cross_entropy(logits, label, label_smoothing=self.label_smoothing, reduction="none")
-        return loss.unsqueeze(1).flatten(1).mean(1)
+        return loss if loss.ndim == 1 else loss.flatten(1).mean(1)

@@ -24,5 +24,7 @@ class Accuracy(MulticlassAccuracy):
 
     def per_sample(self, logits: Tensor, label: Tensor) -> Tensor:
         """`(B,)`: 1 where the label is among the highest scores, else 0."""
+        if self.top_k == 1:
+            return (logits.argmax(1) == label).float()
         best = logits.topk(self.top_k, dim=1).indices
         return (best == label[:, None]).any(1).float()
