@@ -14,12 +14,13 @@ from pytorch_lightning.callbacks import (
 )
 
 from project.core.arguments import Arguments
-from project.core.checkpoint import WholeFiles, file_of_step, load_weights
+from project.core.checkpoint import file_of_step, load_weights
 from project.core.datamodule import DataModule
 from project.core.errors import ConfigError
 from project.core.records import rounding
 from project.core.resume import Origin, load_matching
 from project.core.run_folder import RunFolder
+from project.core.whole_files import WholeFiles
 
 _DO_NOT_RESUME = (BaseFinetuning, GradientAccumulationScheduler, StochasticWeightAveraging)
 

@@ -1,22 +1,15 @@
-"""Checkpoint files: which one is meant, reading one safely, writing one whole."""
+"""Checkpoint files: which one is meant, and reading one safely."""
 
-import io
-import os
 import pickle
 import re
 import zipfile
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric.plugins import TorchCheckpointIO
 from loguru import logger
-from torch.serialization import get_unsafe_globals_in_checkpoint
 
-from project.core.errors import ConfigError, Stopped, did_you_mean, listing
-from project.core.files import whole
+from project.core.errors import ConfigError, did_you_mean
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 _UNSAFE = re.compile(r"(?<=GLOBAL )[\w.]+")
@@ -116,66 +109,6 @@ def read_plain(path: Path) -> Any:
             ) from error
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ConfigError(f"checkpoint {path} cannot be read: it is damaged or no checkpoint ({what})") from error
-
-
-class WholeFiles(TorchCheckpointIO):
-    """Writes a checkpoint under a temporary name and renames it when the disk has it; reads plain data only.
-
-    Args:
-        loaded: what was read already, by its file; given out once.
-    """
-
-    def __init__(self, loaded: dict[Path, dict[str, Any]]) -> None:
-        super().__init__()
-        self.loaded = loaded
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        path = Path(path)
-        try:
-            with whole(path) as temporary, temporary.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-                _refuse_more_than_plain_data(checkpoint, temporary)
-            _sync_folder(path.parent)
-        except (OSError, RuntimeError) as error:
-            reason = error.__context__ if isinstance(error.__context__, OSError) else error
-            raise Stopped(f"checkpoint {path} was not written, those before it are as they were: {reason}") from error
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        return self.loaded.pop(Path(path), None) or read_checkpoint(Path(path))
-
-
-def _refuse_more_than_plain_data(checkpoint: dict[str, Any], path: Path) -> None:
-    """Raises ConfigError where nobody could read the file again."""
-    unsafe = get_unsafe_globals_in_checkpoint(path)
-    if unsafe:
-        parts = [(key, value) for key, value in checkpoint.items() if key != "callbacks"]
-        parts += [(f"callbacks.{key}", value) for key, value in checkpoint.get("callbacks", {}).items()]
-        culprits = [key for key, value in parts if not _is_plain(value)]
-        raise ConfigError(
-            f"the checkpoint's {listing(culprits)} holds {unsafe[0]}, which is more than plain data\n"
-            "It could not be read again: keep tensors, numbers, texts, and lists and dicts of these"
-        )
-
-
-def _is_plain(value: Any) -> bool:
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    buffer.seek(0)
-    return not get_unsafe_globals_in_checkpoint(buffer)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the new name last, too, where the file system knows how."""
-    with suppress(OSError):
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
 
 
 def load_weights(module: torch.nn.Module, checkpoint: dict[str, Any], path: Path) -> None:

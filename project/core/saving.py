@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from project.core.files import link
 from project.core.interruption import Interrupted, Interruption
 from project.core.periodic_evaluation import PeriodicEvaluation
 from project.core.settings import Checkpoint, Evaluation
+from project.core.whole_files import behind_the_training, wait_for_files
 
 
 class Checkpoints(pl.callbacks.Checkpoint):
@@ -83,6 +85,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         Raises:
             Interrupted: a signal asked for the end.
         """
+        wait_for_files(trainer, if_done=True)
         before, self._step = self._step, trainer.global_step
         asked, late = self._agreement.greatest(trainer, self.interruption.number, self._is_late())
         self._wanted |= validates or bool(asked or late) or self._is_due(trainer, before)
@@ -92,6 +95,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self._write(trainer)
         self._exact = False
         if asked:
+            wait_for_files(trainer)
             raise Interrupted(asked)
 
     def on_validation_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
@@ -118,6 +122,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
             self._write(trainer)
             self._link(self.folder / self._file(trainer), LAST)
             self._prune()
+        wait_for_files(trainer)
         if trainer.is_global_zero and (self.folder / LAST).exists() and not (self.folder / BEST).exists():
             link(self.folder / LAST, self.folder / BEST)
 
@@ -145,6 +150,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         if self._written == self._step:
             (asked,) = self._agreement.greatest(trainer, self.interruption.number)
             if asked:
+                wait_for_files(trainer)
                 raise Interrupted(asked)
 
     def _file(self, trainer: pl.Trainer) -> str:
@@ -153,12 +159,17 @@ class Checkpoints(pl.callbacks.Checkpoint):
         return exact if self._exact or self._written == self._step else exact.replace("step", "between_step")
 
     def _write(self, trainer: pl.Trainer) -> None:
+        """One to go on from is written while the training goes on; anything else at once."""
         path = self.folder / self._file(trainer)
-        trainer.save_checkpoint(path, weights_only=False)
+        with behind_the_training(trainer, partial(self._settle, path)) if self._exact else nullcontext():
+            trainer.save_checkpoint(path, weights_only=False)
         if self._exact:
             self._written, self._wanted, self._time = self._step, False, time.monotonic()
-            self._link(path, LAST)
-            self._prune()
+
+    def _settle(self, path: Path) -> None:
+        """What comes when a checkpoint to go on from is on the disk."""
+        self._link(path, LAST)
+        self._prune()
 
     def _judges_epochs(self, trainer: pl.Trainer) -> bool:
         """Whether the end of this epoch, and not a validation, tells which is the best."""
@@ -184,6 +195,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         if name in kept:
             if self._written != self._step:
                 self._write(trainer)
+            wait_for_files(trainer)
             self.scores = {name: sign * ranks[name] for name in kept}
             self._link(self.folder / kept[0], BEST)
             self._prune()

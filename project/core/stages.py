@@ -19,7 +19,7 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from project.core.arguments import Arguments
 from project.core.beginning import Beginning
-from project.core.checkpoint import WholeFiles, load_weights
+from project.core.checkpoint import load_weights
 from project.core.cluster import arrange, check_batch_norm
 from project.core.config import Config
 from project.core.datamodule import DataModule
@@ -39,6 +39,7 @@ from project.core.resume import Origin
 from project.core.run_folder import RunFolder
 from project.core.saving import Checkpoints, monitored
 from project.core.settings import Settings
+from project.core.whole_files import WholeFiles
 
 _PARTS = {"fit": "train", "validate": "val", "test": "eval", "predict": "predict"}
 
@@ -178,11 +179,18 @@ class Stages(LightningCLI):
         logger.info(f"the run's folder is {self.folder.path}")
         try:
             self.beginning.load(model)
-            self.trainer.fit(model, datamodule, ckpt_path=self.beginning.path, weights_only=True)
+            self._train(model, datamodule)
         except Exception as error:
             if is_mistake(error) and self.trainer.global_step in (0, self.beginning.step):
                 self.folder.discard()
             raise
+
+    def _train(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
+        try:
+            self.trainer.fit(model, datamodule, ckpt_path=self.beginning.path, weights_only=True)
+        finally:
+            if isinstance(files := self.trainer.strategy.checkpoint_io, WholeFiles):
+                files.finish()
 
     def validate(self, model: pl.LightningModule, datamodule: pl.LightningDataModule) -> None:
         """Losses and metrics of a checkpoint on the val sets."""

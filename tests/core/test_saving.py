@@ -14,7 +14,8 @@ import torch
 from pytorch_lightning import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from project.core.checkpoint import WholeFiles, find_resumable
+from project.core import whole_files
+from project.core.checkpoint import find_resumable
 from project.core.module import SupervisedModule
 from tests.conftest import TINY, Cli
 
@@ -164,21 +165,24 @@ def test_the_old_one_goes_when_the_new_one_stands(
     cli: Cli, tiny: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     standing: list[int] = []
-    monkeypatch.setattr(WholeFiles, "save_checkpoint", counting(WholeFiles.save_checkpoint, standing))
+    monkeypatch.setattr(whole_files, "_write", counting(whole_files._write, standing))
     config = tiny({"checkpoint": {"keep": 1}, "trainer": {"max_epochs": 3}, "data": {"val": None}})
     assert cli("fit", "--config", config).code == 0
     assert standing == [1, 2, 2]
     assert [name[-9:-5] for name in names(tmp_path)] == ["0006"]
 
 
-def counting(save: Callable[..., None], standing: list[int]) -> Callable[..., None]:
-    """Counts the checkpoints that are there when one was written."""
+def counting(write: Callable[..., None], standing: list[int]) -> Callable[..., None]:
+    """Counts the checkpoints that are there when one was written, and before what comes then."""
 
-    def saves(self: Any, checkpoint: Any, path: Path, storage_options: Any = None) -> None:
-        save(self, checkpoint, path, storage_options)
-        standing.append(len(list(Path(path).parent.glob("epoch*"))))
+    def writes(checkpoint: Any, path: Path, then: Callable[[], None]) -> None:
+        def count() -> None:
+            standing.append(len(list(path.parent.glob("epoch*"))))
+            then()
 
-    return saves
+        write(checkpoint, path, count)
+
+    return writes
 
 
 def test_what_is_monitored_is_looked_for(cli: Cli, tiny: Callable[..., str]) -> None:
