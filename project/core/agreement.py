@@ -12,18 +12,34 @@ class Agreement:
 
     def __init__(self) -> None:
         self._group: Any = None
+        self._pending: tuple[Any, torch.Tensor] | None = None
 
     def greatest(self, trainer: pl.Trainer, *values: int) -> list[int]:
         """The greatest of each value over all processes; called by all of them at the same place."""
+        self.exchange(trainer, *values)
+        return self._taken() if self._pending else list(values)
+
+    def exchange(self, trainer: pl.Trainer, *values: int) -> list[int]:
+        """The greatest of what was said at the last call, 0 at the first; these values travel meanwhile.
+
+        With one process it is these values already.
+        """
         if trainer.world_size == 1:
             return list(values)
+        before = self._taken() if self._pending else [0] * len(values)
         if self._group is None:
             timeout = getattr(trainer.strategy, "_timeout", None)
             self._group = torch.distributed.new_group(backend="gloo", timeout=timeout)
-        tensor = torch.tensor(values)
-        torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX, group=self._group)
-        greatest: list[int] = tensor.tolist()
-        return greatest
+        tensor, greatest = torch.tensor(values), torch.distributed.ReduceOp.MAX
+        self._pending = (torch.distributed.all_reduce(tensor, greatest, self._group, async_op=True), tensor)
+        return before
+
+    def _taken(self) -> list[int]:
+        assert self._pending is not None
+        (work, tensor), self._pending = self._pending, None
+        work.wait()
+        values: list[int] = tensor.tolist()
+        return values
 
 
 def wait_for_others() -> None:

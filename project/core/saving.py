@@ -87,7 +87,9 @@ class Checkpoints(pl.callbacks.Checkpoint):
         """
         wait_for_files(trainer, if_done=True)
         before, self._step = self._step, trainer.global_step
-        asked, late = self._agreement.greatest(trainer, self.interruption.number, self._is_late())
+        asked, late = self._agreement.exchange(trainer, self.interruption.number, self._is_late())
+        if trainer.world_size > 1 and self._written == before:
+            late = 0  # said a batch ago, before the newest was written
         self._wanted |= validates or bool(asked or late) or self._is_due(trainer, before)
         if self._step == before or not self._wanted:
             return  # while gradients are accumulated, nothing could go on from here
