@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 
-from benchmarks.common import CONFIG, alternate, arguments, write_pictures
+from benchmarks.common import CONFIG, alternate, arguments, tell, write_pictures
 from project.core.main import main
 
 FIRST, LAST = 50, 350  # what is measured lies between these steps
@@ -60,12 +60,12 @@ def measure(rounds: int) -> None:
         medians = alternate(calls, rounds)
         size = (Path(folder) / "mlp_arrays/checkpoints/last.ckpt").stat().st_size / 2**20
     for name, median in medians.items():
-        print(
+        tell(
             f"checkpoints: {name:<16} {1000 * median / (LAST - FIRST):6.1f} ms a step, {median / medians['none']:.3f}"
             f"   peak {statistics.median(peaks[name]):5.0f} MB"
         )
     growth = statistics.median(peaks["every 100 steps"]) - statistics.median(peaks["none"])
-    print(f"a checkpoint has {size:.0f} MB; the peak grows by {growth / size:.2f} times that")
+    tell(f"a checkpoint has {size:.0f} MB; the peak grows by {growth / size:.2f} times that")
 
 
 if __name__ == "__main__":

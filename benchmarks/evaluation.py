@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
-from benchmarks.common import CONFIG, COUNT, Clock, alternate, arguments, write_pictures
+from benchmarks.common import CONFIG, COUNT, Clock, alternate, arguments, tell, write_pictures
 from benchmarks.training import build_net
 from project.core.main import main
 
@@ -72,7 +72,7 @@ def measure(batch: int, rounds: int) -> None:
         medians = alternate(loops, rounds)
     for name, median in medians.items():
         ratio = medians["cli.py test"] / median
-        print(f"batches of {batch}: {name:<26} {1000 * median:6.0f} ms   cli.py test takes {ratio:.3f} times that")
+        tell(f"batches of {batch}: {name:<26} {1000 * median:6.0f} ms   cli.py test takes {ratio:.3f} times that")
 
 
 if __name__ == "__main__":

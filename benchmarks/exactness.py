@@ -6,22 +6,27 @@ without; medians.
     python -m benchmarks.exactness --rounds 5
 """
 
-import argparse
 import itertools
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
-from benchmarks.training import loaders, whole
+from benchmarks.common import Clock, alternate, arguments, tell
+from benchmarks.training import seconds
+from project.core.fetch import build_loader
+from project.core.main import main
 from project.core.order import Batches
 from project.core.randomness import seed_all
+from project.datasets.digits import Digits
 from project.models.resnet import ResNet
 
-BATCH = 64
+CONFIG = Path(__file__).parent.parent / "configs" / "digits.yaml"
+BATCH, EPOCHS = 64, 15
 
 
 def median(call: Callable[[], object], times: int) -> float:
@@ -38,7 +43,7 @@ def seeds_and_order() -> None:
     """Of a step of the digits, and of one from a hundred million samples."""
     net = ResNet(1, 10)
     optimizer = torch.optim.AdamW(net.parameters(), fused=True)
-    batch = next(iter(loaders(BATCH)[0]))
+    batch = next(iter(build_loader(Digits("train"), "train", BATCH, seed=0, training=True)))
 
     def step() -> None:
         optimizer.zero_grad()
@@ -50,32 +55,35 @@ def seeds_and_order() -> None:
         seed_all(0, "step", "train", 123, 0)
 
     base = median(step, 100)
-    print(f"a step of {BATCH} digits          {1e3 * base:8.3f} ms")
+    tell(f"a step of {BATCH} digits          {1e3 * base:8.3f} ms")
     batches = {"of 1,269": Batches(1269, BATCH, 0, True), "of 10 ** 8": Batches(10**8, BATCH, 0, True)}
     costs = {"seeds of fetch and step": median(seeds, 1000)}
     for name, order in batches.items():
         some = list(itertools.islice(order, 64))
         costs[f"order {name}"] = median(lambda order=order: list(itertools.islice(order, 64)), 50) / len(some)  # type: ignore[misc]
     costs["seeds of a sample alone"] = median(lambda: seed_all(0, "data.train", "sample", 3, 5), 1000)
-    for name, seconds in costs.items():
-        print(f"{name:<26} {1e3 * seconds:8.3f} ms  {100 * seconds / base:6.2f} %")
+    for name, cost in costs.items():
+        tell(f"{name:<26} {1e3 * cost:8.3f} ms  {100 * cost / base:6.2f} %")
+
+
+def train(folder: str, setting: str) -> list[float]:
+    """Seconds of epochs of the digits under a `trainer.deterministic`."""
+    argv = ["fit", "--config", str(CONFIG), "--root", folder, "--replace", "--log_level", "ERROR"]
+    argv += ["--trainer.deterministic", setting, "--trainer.max_epochs", str(EPOCHS)]
+    assert main([*argv, "--trainer.callbacks", "[{type: benchmarks.common.Clock}]"]) == 0
+    return seconds(Clock.marks[:EPOCHS])
 
 
 def determinism(rounds: int) -> None:
-    """Interleaves the settings, so that a change of the machine's speed hits all."""
-    times: dict[str, list[float]] = {"false": [], "warn": [], "true": []}
     with tempfile.TemporaryDirectory() as folder:
-        for i, setting in itertools.product(range(rounds), times):
-            marks = whole(folder, f"{setting}{i}", BATCH, "--trainer.deterministic", setting)
-            times[setting] += [end - start for start, end in itertools.pairwise(marks[1:])]
-    medians = {setting: statistics.median(seconds) for setting, seconds in times.items()}
-    for setting, seconds in medians.items():
-        print(f"deterministic: {setting:<11} {1e3 * seconds:8.1f} ms an epoch  {seconds / medians['false']:.3f}")
+        settings = ("false", "warn", "true")
+        calls = {setting: lambda setting=setting: train(folder, setting) for setting in settings}  # type: ignore[misc]
+        medians = alternate(calls, rounds)
+    for setting, median in medians.items():
+        tell(f"deterministic: {setting:<11} {1e3 * median:8.1f} ms an epoch  {median / medians['false']:.3f}")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
+    given = arguments(__doc__)
     seeds_and_order()
-    determinism(arguments.rounds)
+    determinism(given.rounds)

@@ -6,7 +6,6 @@ table: what a worker holds of an array of 400 MB that all of them read.
     python -m benchmarks.loading --rounds 5
 """
 
-import argparse
 import itertools
 import multiprocessing
 import statistics
@@ -16,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from benchmarks.common import arguments, tell
 from project.core.fetch import build_loader
 from project.datasets.arrays import Arrays
 from project.datasets.image_folder import ImageFolder
@@ -58,7 +57,7 @@ def speed(folder: Path, side: int, workers: int, rounds: int) -> None:
             times[name].append(time.perf_counter() - start)
             busy += [(time.process_time() - worked) / times[name][-1]] if name == "ours" else []
     rates = {name: count / statistics.median(seconds) for name, seconds in times.items()}
-    print(
+    tell(
         f"{side:4d} x {side:<4d} {workers} workers   plain {rates['plain']:7.0f} samples/s   "
         f"ours {rates['ours']:7.0f}   ratio {rates['ours'] / rates['plain']:.3f}   "
         f"main process {100 * statistics.median(busy):3.0f} % busy"
@@ -78,17 +77,14 @@ def memory(folder: Path) -> None:
         fields = (line.split() for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()[1:])
         sizes = {name: int(size) / 1024 for name, size, *_ in fields}
         alone, shared = sizes["Private_Dirty:"], sizes["Rss:"]
-        print(f"a worker over an array of 400 MB: {alone:.0f} MB of its own, {shared:.0f} MB with what it shares")
+        tell(f"a worker over an array of 400 MB: {alone:.0f} MB of its own, {shared:.0f} MB with what it shares")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    given = arguments(__doc__)
     with tempfile.TemporaryDirectory() as name:
         for side, count in SETS.items():
             write_pictures(Path(name, str(side)), side, count)
             for workers in (0, 2):
-                speed(Path(name, str(side)), side, workers, arguments.rounds)
+                speed(Path(name, str(side)), side, workers, given.rounds)
         memory(Path(name))

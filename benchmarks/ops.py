@@ -3,8 +3,6 @@
 python -m benchmarks.ops --threads 1 --rounds 7
 """
 
-import argparse
-import statistics
 import time
 from collections.abc import Callable
 
@@ -13,6 +11,7 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 import ops
+from benchmarks.common import alternate, arguments, tell
 from ops.ssim import reference
 
 SHAPES = ((1, 3, 512, 512), (8, 3, 256, 256))
@@ -28,16 +27,15 @@ def of_torchmetrics(x: Tensor, y: Tensor) -> Tensor:
     return structural_similarity_index_measure(x, y, data_range=1.0)
 
 
-def alternating(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Medians in milliseconds; all are called in turn, so that a change of the machine's speed hits all."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for i in range(rounds + 1):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            if i:  # the first round builds and compiles
-                times[name].append(time.perf_counter() - start)
-    return {name: 1000 * statistics.median(each) for name, each in times.items()}
+def in_turn(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Medians in milliseconds; the first round builds and compiles."""
+
+    def timed(call: Callable[[], object]) -> list[float]:
+        start = time.perf_counter()
+        call()
+        return [1000 * (time.perf_counter() - start)]
+
+    return alternate({name: lambda call=call: timed(call) for name, call in calls.items()}, rounds)  # type: ignore[misc]
 
 
 def ssim(shape: tuple[int, ...], rounds: int) -> None:
@@ -55,19 +53,17 @@ def ssim(shape: tuple[int, ...], rounds: int) -> None:
         function(leaf, y).mean().backward()
 
     for name, medians in {
-        "forward": alternating({key: lambda f=f: f(x, y) for key, f in functions.items()}, rounds),
-        "forward and backward": alternating({key: lambda f=f: both(f) for key, f in functions.items()}, rounds),
+        "forward": in_turn({key: lambda f=f: f(x, y) for key, f in functions.items()}, rounds),
+        "forward and backward": in_turn({key: lambda f=f: both(f) for key, f in functions.items()}, rounds),
     }.items():
         times = "   ".join(f"{key} {value:.2f} ({value / medians['ops']:.1f}x)" for key, value in medians.items())
-        print(f"ssim {shape}, {name}: {times}")
+        tell(f"ssim {shape}, {name}: {times}")
 
 
 def add(side: int, rounds: int) -> None:
     x, y = torch.rand(side, side), torch.rand(side, side)
-    medians = alternating({"ops": lambda: ops.add_matrix(x, y), "torch": lambda: torch.add(x, y)}, rounds)
-    print(
-        f"add_matrix ({side}, {side}): {medians['ops']:.3f}, {medians['torch'] / medians['ops']:.2f} of torch's speed"
-    )
+    medians = in_turn({"ops": lambda: ops.add_matrix(x, y), "torch": lambda: torch.add(x, y)}, rounds)
+    tell(f"add_matrix ({side}, {side}): {medians['ops']:.3f}, {medians['torch'] / medians['ops']:.2f} of torch's speed")
 
 
 def error() -> None:
@@ -75,17 +71,13 @@ def error() -> None:
     for name, spread in (("noise", 1.0), ("nearly flat", 1e-3)):
         x = 0.5 + spread * (torch.rand(2, 3, 128, 128) - 0.5)
         y = x + 0.1 * spread * torch.randn_like(x)
-        print(f"error on {name}: {(ops.ssim(x, y) - ops.ssim(x.double(), y.double())).abs().max():.1e}")
+        tell(f"error on {name}: {(ops.ssim(x, y) - ops.ssim(x.double(), y.double())).abs().max():.1e}")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    given = arguments(__doc__)
     for shape in SHAPES:
-        ssim(shape, options.rounds)
+        ssim(shape, given.rounds)
     for side in (512, 4096):
-        add(side, 10 * options.rounds)
+        add(side, 10 * given.rounds)
     error()

@@ -19,7 +19,7 @@ import pytorch_lightning as pl
 import torch
 import yaml
 
-from benchmarks.common import BATCH, CONFIG, COUNT, Clock, alternate, arguments, write_pictures
+from benchmarks.common import BATCH, CONFIG, COUNT, Clock, alternate, arguments, tell, write_pictures
 from benchmarks.training import seconds
 from project.core.agreement import Agreement
 from project.core.main import main
@@ -77,13 +77,13 @@ def samples(rounds: int) -> None:
         next(iter(batches))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        print(
+        tell(
             f"{length:>11,} samples: {1e3 * medians['first']:.2f} ms to the first batch, "
             f"{1e6 * medians['each']:.1f} us for each, {peak / 2**20:.2f} MB"
         )
     start = time.perf_counter()
     torch.randperm(10**8)
-    print(f"100,000,000 samples: torch.randperm takes {time.perf_counter() - start:.1f} s, and 763 MB")
+    tell(f"100,000,000 samples: torch.randperm takes {time.perf_counter() - start:.1f} s, and 763 MB")
 
 
 def terms(path: Path, rounds: int) -> None:
@@ -105,7 +105,7 @@ def terms(path: Path, rounds: int) -> None:
     counts = (1, 5, 20)
     medians = alternate({str(count): lambda count=count: train(count) for count in counts}, rounds)  # type: ignore[misc]
     for count in counts:
-        print(f"{count:>3} losses and metrics: {1e6 * medians[str(count)]:.0f} us a step")
+        tell(f"{count:>3} losses and metrics: {1e6 * medians[str(count)]:.0f} us a step")
 
 
 def processes(path: Path, rounds: int) -> None:
@@ -124,7 +124,7 @@ def processes(path: Path, rounds: int) -> None:
     for count in (1, 2, 4):
         took = [train(count) for _ in range(rounds)]
         step, agreeing = (1e6 * statistics.median(each[what] for each in took) for what in ("step", "agreeing"))
-        print(
+        tell(
             f"{count} processes: {step:.0f} us a step, of which {agreeing:.0f} us to agree whether to save and to stop"
         )
 

@@ -3,7 +3,6 @@
 python -m benchmarks.startup --rounds 5
 """
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+
+from benchmarks.common import arguments, tell
 
 ROOT = Path(__file__).parent.parent
 FIT = ["cli.py", "fit", "--config", "configs/digits.yaml"]
@@ -53,10 +54,8 @@ def measure(rounds: int) -> None:
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     for name, median in medians.items():
         base = medians[CUT_SHORT if name == FIRST_STEP else BASE]
-        print(f"{name:<45} {median:5.2f} s  {median / base:5.2f} times, {median - base:+.2f} s")
+        tell(f"{name:<45} {median:5.2f} s  {median / base:5.2f} times, {median - base:+.2f} s")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    measure(parser.parse_args().rounds)
+    measure(arguments(__doc__).rounds)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.common import BATCH, CONFIG, COUNT, Clock, alternate, arguments, write_pictures
+from benchmarks.common import BATCH, CONFIG, COUNT, Clock, alternate, arguments, tell, write_pictures
 from project.core.fetch import build_loader
 from project.core.main import main
 from project.datasets.arrays import Arrays
@@ -96,7 +96,7 @@ def measure(rounds: int) -> None:
         medians = alternate({name: lambda loop=loop: loop(path) for name, loop in loops.items()}, rounds)  # type: ignore[misc]
     for name, median in medians.items():
         ratio = medians["cli.py fit"] / median
-        print(
+        tell(
             f"{name:<16} {1000 * median:6.0f} ms an epoch, {1e6 * median / (COUNT // BATCH):5.0f} us a step"
             f"   cli.py fit takes {ratio:.3f} times that"
         )
