@@ -20,7 +20,8 @@ class Means:
     them out of the mean.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
         self.sums: Tensors = {}
         self.weights: dict[str, int] = {}
 
@@ -28,19 +29,21 @@ class Means:
         """Adds a batch; each loss counts as many times as the batch has samples."""
         for name, value in losses.items():
             if name not in self.sums:  # float32 whatever the losses are: in bf16 a sum soon stands still
-                self.sums[name] = torch.zeros((), dtype=torch.float32, device=value.device)
+                self.sums[name] = self._zero()
             self.sums[name].add_(value, alpha=size)
             self.weights[name] = self.weights.get(name, 0) + size
 
-    def compute(self, device: torch.device) -> Tensors:
+    def compute(self) -> Tensors:
         """The means by name."""
-        nothing = torch.zeros((), device=device)
         means = {}
-        for name in _of_all_processes([*self.sums]):
-            pair = torch.stack([self.sums.get(name, nothing), nothing + self.weights.get(name, 0)])
+        for name in _names_of_all([*self.sums]):
+            pair = torch.stack([self.sums.get(name, self._zero()), self._zero() + self.weights.get(name, 0)])
             total, weight = torch.stack(_gather(pair)).sum(0) if _several() else pair
             means[name] = total / weight
         return means
+
+    def _zero(self) -> Tensor:
+        return torch.zeros((), dtype=torch.float32, device=self.device)
 
 
 class Metrics:
@@ -110,7 +113,7 @@ class Evaluation(Metrics):
             if part.dist_sync_fn is None:
                 part.dist_sync_fn = _gather
             _refuse_uneven_lists(part)
-        self.means = Means()
+        self.means = Means(self.device)
 
     def add(self, batch: Tensors, output: Tensors, losses: Tensors) -> None:
         """Adds one batch."""
@@ -118,10 +121,10 @@ class Evaluation(Metrics):
         self.update(batch, output)
 
     def compute(self) -> Tensors:
-        return self.means.compute(self.device) | super().compute()
+        return self.means.compute() | super().compute()
 
     def reset(self) -> None:
-        self.means = Means()
+        self.means = Means(self.device)
         super().reset()
 
 
@@ -151,7 +154,7 @@ def _gather(tensor: Tensor, group: Any = None) -> list[Tensor]:
     return [part.to(tensor.device) for part in filled]
 
 
-def _of_all_processes(names: list[str]) -> list[str]:
+def _names_of_all(names: list[str]) -> list[str]:
     """The names that any process has, in one order: one without samples has none, but computes along."""
     if not _several():
         return names

@@ -159,7 +159,7 @@ def _has_rows(value: Any, count: int) -> bool:
 
 def _with_tensor(batch: dict[str, Any]) -> Batch:
     index = batch["index"]
-    return batch if isinstance(index, Tensor) else batch | {"index": torch.from_numpy(index)}
+    return batch | {"index": torch.from_numpy(index)} if isinstance(index, np.ndarray) else batch
 
 
 def _as_it_is(batch: Any) -> Any:

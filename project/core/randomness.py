@@ -30,7 +30,7 @@ def derive(*parts: int | str) -> int:
 
 
 def derive_each(numbers: Sequence[int], *parts: int | str) -> list[int]:
-    """One such number for each of `numbers`, all of them different, in a fraction of the time."""
+    """One such number for each of `numbers`, in a fraction of the time."""
     mixed = mix(np.uint64(derive(*parts)) + np.asarray(numbers, dtype=np.uint64) * _GOLDEN)
     seeds: list[int] = (mixed >> np.uint64(1)).tolist()
     return seeds

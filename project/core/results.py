@@ -11,6 +11,7 @@ from loguru import logger
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 from rich.table import Table
+from torch.utils._pytree import tree_map
 
 from project.core.datamodule import NameOf, sample_name, set_name
 from project.core.errors import ConfigError
@@ -138,7 +139,8 @@ def _of_all_processes(trainer: pl.Trainer, rows: dict[int, Rows]) -> dict[int, T
     if trainer.world_size == 1:
         return own
     parts: list[Any] = [None] * trainer.world_size
-    torch.distributed.all_gather_object(parts, own)
+    # Copies: a part of a tensor is sent with all that it is a part of.
+    torch.distributed.all_gather_object(parts, {index: tree_map(torch.clone, each) for index, each in own.items()})
     return {index: join([part.get(index, {}) for part in parts]) for index in parts[0]}
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from project.core.datamodule import NameOf
+from project.core.errors import ConfigError
 from project.core.wiring import Tensors
 
 _FIRST = 4096  # rows that there is room for at first
@@ -24,12 +25,20 @@ class Rows:
         self._columns: Tensors = {}
 
     def add(self, batch: Tensors) -> None:
-        """Adds a batch of `(B,)` and `(B, K)`."""
+        """Adds a batch of `(B,)` and `(B, K)`; the first one says what the columns are.
+
+        Raises:
+            ConfigError: one of them is missing, or has another K.
+        """
         end = self.count + len(next(iter(batch.values())))
-        for name, value in batch.items():
-            column = self._columns.get(name)
-            if column is None or len(column) < end:
-                room = torch.empty((max(_FIRST, 2 * end), *value.shape[1:]), dtype=value.dtype)
+        for name in self._columns or batch:
+            value, column = batch.get(name), self._columns.get(name)
+            if value is None or (column is not None and value.shape[1:] != column.shape[1:]):
+                got = "is missing" if value is None else f"is {tuple(value.shape)}"
+                raise ConfigError(f"samples.csv: '{name}' {got} in the batch behind {self.count} samples")
+            if column is None or len(column) < end or column.dtype != value.dtype:
+                dtype = value.dtype if column is None else torch.promote_types(column.dtype, value.dtype)
+                room = torch.empty((max(_FIRST, 2 * end), *value.shape[1:]), dtype=dtype)
                 if column is not None:
                     room[: self.count] = column[: self.count]
                 self._columns[name] = column = room
@@ -60,7 +69,7 @@ def table(rows: Tensors, name_of: NameOf | None = None) -> str:
     formats = {key: "%.9g" if column.dtype == torch.float32 else "%r" for key, column in columns.items()}
     lists: dict[str, list[Any]] = {key: column[order].tolist() for key, column in columns.items()}
     if name_of is not None:
-        lists = {"index": lists["index"], "name": [_cell(name_of(index)) for index in lists["index"]]} | lists
+        lists = {"index": lists["index"], "name": [_cell(str(name_of(index))) for index in lists["index"]]} | lists
         formats["name"] = "%s"
     row = ",".join(formats[key] for key in lists) + "\n"
     return "".join([",".join(map(_cell, lists)), "\n", *map(row.__mod__, zip(*lists.values(), strict=True))])

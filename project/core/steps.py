@@ -5,7 +5,6 @@ the loss: a third of the time that a small net needs for a step of training, and
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -39,7 +38,8 @@ class Step:
         names = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
         self.before, self.transfer, self.after = (getattr(selector.get_instance(name), name) for name in names)
         self.start, self.end = f"on_{part}_batch_start", f"on_{part}_batch_end"
-        self.hooks = {name: self._filled(name) for name in (self.start, self.end)}
+        self.hooks = {hook: self._filled(hook) for hook in (self.start, self.end)}
+        self.own = {hook: None if is_empty(self.module, hook) else getattr(self.module, hook) for hook in self.hooks}
         self.takes_number = is_param_in_hook_signature(getattr(self.module, method), "batch_idx", min_args=2)
 
     def move(self, batch: Any, index: int) -> Any:
@@ -54,10 +54,12 @@ class Step:
         results.batch, results.batch_size, results.dataloader_idx = batch, None, index
 
     def call(self, hook: str, *arguments: Any) -> Any:
-        """What the last of those that have this hook returns."""
-        answer, self.module._current_fx_name = None, hook
+        """Calls the callbacks' hooks and the module's, and returns what that returns."""
+        self.module._current_fx_name = hook
         for call in self.hooks[hook]:
-            answer = call(*arguments)
+            call(self.trainer, self.module, *arguments)
+        own = self.own[hook]
+        answer = own(*arguments) if own else None
         self.module._current_fx_name = None
         return answer
 
@@ -74,10 +76,8 @@ class Step:
         self.loop._results.batch = None
 
     def _filled(self, hook: str) -> list[Callable[..., Any]]:
-        """The callbacks' and the module's, which comes last; overhead.py took those that are empty."""
-        filled = [call for callback in self.trainer.callbacks if (call := getattr(callback, hook))]
-        calls: list[Callable[..., Any]] = [partial(call, self.trainer, self.module) for call in filled]
-        return calls if is_empty(self.module, hook) else [*calls, getattr(self.module, hook)]
+        """The callbacks'; overhead.py took those that are empty."""
+        return [call for callback in self.trainer.callbacks if (call := getattr(callback, hook))]
 
 
 class TrainingStep(Step):
@@ -103,8 +103,10 @@ class TrainingStep(Step):
         batch = self.move(batch, 0)
         progress.increment_ready()
         self.begin(batch, None)
-        stops = self.call(self.start, batch, number) == -1
-        if stops:
+        outputs, stops = None, batch is not None and self.call(self.start, batch, number) == -1
+        if batch is None:
+            loop._warning_cache.warn("the training set yielded None, which is no batch: it is left out")
+        elif stops:
             progress.increment_by(0, is_last_batch=True)
         else:
             self.strategy.on_train_batch_start(batch, number)
@@ -138,7 +140,8 @@ class TrainingStep(Step):
                     self.module._current_fx_name = "backward"
                     self.strategy.backward(loss, optimizer)
                     outputs["loss"] = loss.detach()
-            return loss
+            self.module._current_fx_name = "optimizer_step"
+            return outputs.get("loss")
 
         optimization, optimizer = self.loop.automatic_optimization, self.trainer.optimizers[0]
         if self.loop._should_accumulate():
@@ -162,6 +165,8 @@ class TrainingStep(Step):
             return {**output}
         if output is None and self.trainer.world_size > 1:
             raise RuntimeError("training_step returned None, which skips a batch: several processes cannot do that")
+        if output is None:
+            self.loop._warning_cache.warn("training_step returned None: the batch is left out")
         result = ClosureResult.from_training_step_output(output, count)
         return {} if result.closure_loss is None else {**result.extra, "loss": result.closure_loss}
 
@@ -204,9 +209,10 @@ class EvaluationStep(Step):
 def is_plain(loop: Any, data_fetcher: _DataFetcher | None) -> bool:
     """Whether nothing is asked for that only Lightning's own loops do."""
     trainer = loop.trainer
-    return (
-        trainer.lightning_module.automatic_optimization
-        and not trainer.strategy.handles_gradient_accumulation
-        and not isinstance(data_fetcher, _DataLoaderIterDataFetcher)
-        and isinstance(trainer.profiler, PassThroughProfiler)
-    )
+    plain = isinstance(trainer.profiler, PassThroughProfiler)
+    plain = plain and not isinstance(data_fetcher, _DataLoaderIterDataFetcher)
+    if isinstance(loop, _TrainingEpochLoop):
+        plain = plain and trainer.lightning_module.automatic_optimization
+        plain = plain and not trainer.strategy.handles_gradient_accumulation
+        plain = plain and not loop.automatic_optimization._skip_backward  # as in an epoch for the statistics of a norm
+    return plain

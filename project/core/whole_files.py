@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from copy import deepcopy
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from loguru import logger
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves
 
 from project.core.checkpoint import read_checkpoint
 from project.core.errors import ConfigError, Stopped, listing
@@ -34,8 +36,11 @@ class WholeFiles(TorchCheckpointIO):
         super().__init__()
         self.loaded = loaded
         self.then: Callable[[], None] | None = None
-        self._pool = ThreadPoolExecutor(1, "checkpoint", _give_way)
         self._writing: Future[None] | None = None
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1, "checkpoint", _give_way)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         self.wait()
@@ -54,8 +59,11 @@ class WholeFiles(TorchCheckpointIO):
             Stopped: it could not be written.
         """
         if self._writing is not None and (self._writing.done() or not if_done):
-            writing, self._writing = self._writing, None
-            writing.result()
+            try:
+                self._writing.result()
+            finally:
+                if self._writing.done():  # and not left by Ctrl-C
+                    self._writing = None
 
     def finish(self) -> None:
         """Waits, where another exception is on its way already."""
@@ -98,24 +106,23 @@ def wait_for_files(trainer: pl.Trainer, if_done: bool = False) -> None:
 
 def copied(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """A copy on the CPU, which a step of the training does not change; what was one tensor twice is so again."""
-    copies: dict[tuple[Any, ...], Tensor] = {}
-
-    def copy(value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return value
-        key = (value.data_ptr(), value.shape, value.stride(), value.dtype, value.device)
-        if key not in copies:
-            copies[key] = value.detach().to("cpu", copy=True)
-        return copies[key]
-
-    copy_of_all: dict[str, Any] = tree_map(copy, checkpoint)
-    return copy_of_all
+    copies: dict[Any, Tensor] = {}
+    known: dict[int, Any] = {}
+    for value in tree_leaves(checkpoint):
+        if isinstance(value, Tensor):
+            plain = type(value) is Tensor and value.layout is torch.strided
+            place = (value.data_ptr(), value.shape, value.stride(), value.dtype, value.device) if plain else id(value)
+            if place not in copies:
+                copies[place] = value.detach().to("cpu", copy=True)
+            known[id(value)] = copies[place]
+    return deepcopy(checkpoint, known)
 
 
 def _give_way() -> None:
     """Linux lets this thread run when others wait: those that share out a step would otherwise wait for it."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
 
 
 def _write(checkpoint: dict[str, Any], path: Path, then: Callable[[], None] | None = None) -> None:
@@ -126,11 +133,11 @@ def _write(checkpoint: dict[str, Any], path: Path, then: Callable[[], None] | No
             os.fsync(file.fileno())
             _refuse_more_than_plain_data(checkpoint, temporary)
         _sync_folder(path.parent)
-        if then is not None:
-            then()
     except (OSError, RuntimeError) as error:
         reason = error.__context__ if isinstance(error.__context__, OSError) else error
         raise Stopped(f"checkpoint {path} was not written, those before it are as they were: {reason}") from error
+    if then is not None:
+        then()
 
 
 def _refuse_more_than_plain_data(checkpoint: dict[str, Any], path: Path) -> None:

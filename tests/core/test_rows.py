@@ -1,8 +1,10 @@
 import csv
 import io
 
+import pytest
 import torch
 
+from project.core.errors import ConfigError
 from project.core.rows import Rows, join, table
 
 
@@ -17,6 +19,18 @@ def test_rows_of_batches() -> None:
     for name, column in rows.columns().items():
         assert column.dtype == whole[name].dtype
         assert torch.equal(column, whole[name])
+
+
+def test_the_first_batch_says_what_the_columns_are() -> None:
+    rows = Rows()
+    rows.add({"index": torch.tensor([0, 1]), "a": torch.tensor([1, 2]), "b": torch.ones(2, 3)})
+    rows.add({"index": torch.tensor([2]), "a": torch.tensor([0.5]), "b": torch.ones(1, 3), "late": torch.ones(1)})
+    assert list(rows.columns()) == ["index", "a", "b"]
+    assert rows.columns()["a"].tolist() == [1, 2, 0.5]
+    with pytest.raises(ConfigError, match="'a' is missing in the batch behind 3 samples"):
+        rows.add({"index": torch.tensor([3])})
+    with pytest.raises(ConfigError, match=r"'b' is \(1, 2\) in the batch behind 3 samples"):
+        rows.add({"index": torch.tensor([3]), "a": torch.tensor([1]), "b": torch.ones(1, 2)})
 
 
 def test_join_leaves_out_who_has_none() -> None:

@@ -67,6 +67,8 @@ class Line(pl.LightningModule):
             self.log("loss", loss, on_step=True, on_epoch=True, prog_bar=True)
         if self.answer == "every other" and batch_idx % 2:
             return None
+        if self.answer == "enough":
+            self.log("seen", float(batch_idx))
         return loss if self.answer == "tensor" else {"loss": loss, "more": loss.detach() + 1}
 
     def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> int | None:
@@ -83,11 +85,33 @@ class NoNumber(Line):
         return super().training_step(batch, 0)
 
 
+class Quasi(Line):
+    """Under an optimizer that calls the closure several times."""
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.LBFGS(self.parameters(), lr=0.1, max_iter=3)
+
+
 class Watch(pl.Callback):
-    pass
+    """Nobody minds what a callback returns."""
+
+    def on_train_batch_start(self, *_: Any) -> int:  # type: ignore[override]
+        return -1
 
 
-def train(folder: Path, module: pl.LightningModule, **settings: Any) -> tuple[Calls, dict[str, Any], pl.Trainer]:
+class Gaps(torch.utils.data.Dataset[Any]):
+    """Every third batch is none."""
+
+    def __len__(self) -> int:
+        return 7
+
+    def __getitem__(self, index: int) -> Tensor | None:
+        return None if index % 3 == 2 else torch.full((2, 3), float(index))
+
+
+def train(
+    folder: Path, module: pl.LightningModule, data: Any = None, **settings: Any
+) -> tuple[Calls, dict[str, Any], pl.Trainer]:
     """Two epochs of seven batches: what was called, and what a checkpoint would hold."""
     torch.manual_seed(0)
     for parameter in module.parameters():
@@ -97,11 +121,12 @@ def train(folder: Path, module: pl.LightningModule, **settings: Any) -> tuple[Ca
     record(calls, watch, HOOKS)
     record(calls, module, OF_MODULE)
     trainer = pl.Trainer(
-        max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, default_root_dir=folder, callbacks=[NoEmptyHooks(), watch], **settings,
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=folder, callbacks=[NoEmptyHooks(), watch],
+        **({"max_epochs": 2} | settings),
     )  # fmt: skip
     replace_loops(trainer)
-    trainer.fit(module, DataLoader(torch.rand(14, 3), batch_size=2))
+    trainer.fit(module, DataLoader(torch.rand(14, 3), batch_size=2) if data is None else data)
     trainer.save_checkpoint(folder / "end.ckpt")
     return calls, torch.load(folder / "end.ckpt", weights_only=True), trainer
 
@@ -121,6 +146,8 @@ def train(folder: Path, module: pl.LightningModule, **settings: Any) -> tuple[Ca
         (Line, {"precision": "64-true"}),
         (Line, {"max_steps": 9}),
         (Line, {"profiler": NoProfiler()}),
+        (Quasi, {}),
+        (Line, {"data": DataLoader(Gaps(), batch_size=None, collate_fn=lambda batch: batch)}),
     ],
 )
 def test_the_same_calls_numbers_and_weights_as_lightning(
@@ -140,6 +167,20 @@ def test_the_same_calls_numbers_and_weights_as_lightning(
         assert repr(checkpoint[key]) == repr(expected[key])
     torch.testing.assert_close(checkpoint["state_dict"], expected["state_dict"], rtol=0, atol=0)
     assert plain(dict(trainer.callback_metrics)) == plain(dict(own.callback_metrics))
+
+
+def test_an_epoch_without_steps(tmp_path: Path) -> None:
+    """As StochasticWeightAveraging has it for the statistics of the averaged net's batch norm."""
+    module = Line()
+    calls, _, trainer = train(tmp_path, module, max_epochs=1)
+    weights = {name: value.clone() for name, value in module.state_dict().items()}
+    calls.clear()
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit_loop._skip_backward = True
+    trainer.fit(module, DataLoader(torch.rand(14, 3), batch_size=2))
+    assert [call[1] for call in calls].count("training_step") == 7
+    assert not [call for call in calls if call[1] == "backward"]
+    torch.testing.assert_close(module.state_dict(), weights, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("unlike", ["profiler", "manual"])

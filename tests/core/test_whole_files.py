@@ -27,6 +27,16 @@ def test_a_copy_is_of_its_own_and_shares_what_was_shared() -> None:
     assert copy["n"] == 3
 
 
+def test_a_copy_has_all_that_was_there() -> None:
+    net = torch.nn.BatchNorm1d(2)
+    seen, weights = {1}, net.state_dict()
+    copy = copied({"state_dict": weights, "seen": seen, "sparse": torch.eye(3).to_sparse()})
+    seen.add(2)
+    assert copy["seen"] == {1}
+    assert copy["state_dict"]._metadata == weights._metadata  # the modules' versions
+    assert torch.equal(copy["sparse"].to_dense(), torch.eye(3))
+
+
 def test_training_goes_on_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is written is what was saved, whatever a step changes before the disk has it."""
     may_write, happened = threading.Event(), list[str]()
