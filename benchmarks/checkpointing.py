@@ -5,68 +5,71 @@ Prints the time of 300 steps through the whole CLI, medians of alternating runs,
     python -m benchmarks.checkpointing --threads 2
 """
 
+import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections import defaultdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytorch_lightning as pl
 
-from benchmarks.common import CONFIG, alternate, arguments, tell, write_pictures
-from project.core.main import main
+from benchmarks.common import CONFIG, arguments, tell, write_pictures
 
 FIRST, LAST = 50, 350  # what is measured lies between these steps
 WIDTHS = [3000, 3000, 3000, 1500]
+OUT = "CHECKPOINTING_OUT"  # where Report writes to
 
 
-class Between(pl.Callback):
-    """Seconds between the two steps, and the peak of memory in MB."""
-
-    start: ClassVar[float] = 0.0
-    seconds: ClassVar[float] = 0.0
-    peak: ClassVar[float] = 0.0
+class Report(pl.Callback):
+    """Writes the seconds between the two steps and the peak of memory in MB into the file of the environment."""
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         if trainer.global_step == FIRST:
             Path("/proc/self/clear_refs").write_text("5")  # Linux counts the peak from here
-            Between.start = time.perf_counter()
+            self.start = time.perf_counter()
         if trainer.global_step == LAST:
-            Between.seconds = time.perf_counter() - Between.start
+            seconds = time.perf_counter() - self.start
             status = Path("/proc/self/status").read_text().splitlines()
-            Between.peak = next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+            peak = next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+            Path(os.environ[OUT]).write_text(json.dumps({"step": seconds / (LAST - FIRST), "peak": peak}))
 
 
-def train(path: Path, every: int, peaks: list[float]) -> list[float]:
-    """Seconds of the steps."""
-    from benchmarks.checkpointing import Between  # not the one of __main__
+def train(path: Path, every: int, threads: int) -> dict[str, float]:
+    """What one run took, in a process of its own: the memory of another is no part of it."""
+    options = ["--data.train.path", str(path), "--root", str(path.parent), "--replace", "--data.batch_size", "32"]
+    options += ["--model.net.hidden", str(WIDTHS), "--trainer.accelerator", "cpu"]
+    options += ["--checkpoint.every_n_steps", str(every), "--trainer.max_steps", str(LAST + 10)]
+    options += ["--trainer.callbacks", "[{type: benchmarks.checkpointing.Report}]"]
+    environment = os.environ | {OUT: str(path.parent / "out.json"), "OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, "cli.py", "fit", "--config", str(CONFIG), *options]
+    subprocess.run(command, cwd=CONFIG.parent.parent, env=environment, check=True, capture_output=True)
+    took: dict[str, float] = json.loads((path.parent / "out.json").read_text())
+    return took
 
-    argv = ["fit", "--config", str(CONFIG), "--data.train.path", str(path), "--root", str(path.parent), "--replace"]
-    argv += ["--model.net.hidden", str(WIDTHS), "--data.batch_size", "32", "--trainer.accelerator", "cpu"]
-    argv += ["--checkpoint.every_n_steps", str(every), "--trainer.max_steps", str(LAST + 10)]
-    assert main([*argv, "--trainer.callbacks", "[{type: benchmarks.checkpointing.Between}]"]) == 0
-    peaks.append(Between.peak)
-    return [Between.seconds]
 
-
-def measure(rounds: int) -> None:
-    peaks: dict[str, list[float]] = defaultdict(list)
+def measure(rounds: int, threads: int) -> None:
+    """The two take turns, so that a change of the machine's speed hits both."""
+    took: dict[int, list[dict[str, float]]] = {0: [], 100: []}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pictures.npz"
         write_pictures(path)
-        runs = {"none": 0, "every 100 steps": 100}
-        calls = {name: lambda name=name, every=every: train(path, every, peaks[name]) for name, every in runs.items()}  # type: ignore[misc]
-        medians = alternate(calls, rounds)
+        for _ in range(rounds):
+            for every, each in took.items():
+                each.append(train(path, every, threads))
         size = (Path(folder) / "mlp_arrays/checkpoints/last.ckpt").stat().st_size / 2**20
-    for name, median in medians.items():
-        tell(
-            f"checkpoints: {name:<16} {1000 * median / (LAST - FIRST):6.1f} ms a step, {median / medians['none']:.3f}"
-            f"   peak {statistics.median(peaks[name]):5.0f} MB"
-        )
-    growth = statistics.median(peaks["every 100 steps"]) - statistics.median(peaks["none"])
-    tell(f"a checkpoint has {size:.0f} MB; the peak grows by {growth / size:.2f} times that")
+    step, peak = (
+        {every: statistics.median(one[what] for one in each) for every, each in took.items()}
+        for what in ("step", "peak")
+    )
+    tell(f"no checkpoints:               {1e3 * step[0]:6.1f} ms a step, peak {peak[0]:5.0f} MB")
+    tell(f"one of {size:.0f} MB every 100 steps: {1e3 * step[100]:6.1f} ms a step, peak {peak[100]:5.0f} MB")
+    tell(f"they cost {100 * (step[100] / step[0] - 1):.1f} %, and {(peak[100] - peak[0]) / size:.2f} times their size")
 
 
 if __name__ == "__main__":
-    measure(arguments(__doc__).rounds)
+    given = arguments(__doc__)
+    measure(given.rounds, given.threads)

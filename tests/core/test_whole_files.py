@@ -19,18 +19,22 @@ def trainer_with(files: Any) -> Any:
 def test_a_copy_is_of_its_own_and_shares_what_was_shared() -> None:
     weight = torch.rand(3)
     checkpoint = {"a": weight, "b": [weight, {"c": weight[1:]}], "n": 3}
-    copy = copied(checkpoint)
+    copy, rooms = copied(checkpoint, {})
     weight.zero_()
     assert copy["a"].all()
     assert copy["a"] is copy["b"][0]
     assert torch.equal(copy["b"][1]["c"], copy["a"][1:])
     assert copy["n"] == 3
+    again, same = copied(checkpoint | {"d": torch.ones(2)}, rooms)
+    assert again["a"] is copy["a"]  # the room is used again
+    assert not again["a"].any()
+    assert len(same) == 3
 
 
 def test_a_copy_has_all_that_was_there() -> None:
     net = torch.nn.BatchNorm1d(2)
     seen, weights = {1}, net.state_dict()
-    copy = copied({"state_dict": weights, "seen": seen, "sparse": torch.eye(3).to_sparse()})
+    copy, _ = copied({"state_dict": weights, "seen": seen, "sparse": torch.eye(3).to_sparse()}, {})
     seen.add(2)
     assert copy["seen"] == {1}
     assert copy["state_dict"]._metadata == weights._metadata  # the modules' versions
