@@ -88,3 +88,12 @@ def test_several_sets(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> Non
     metrics = json.loads((tmp_path / "experiments/tiny/eval/epoch_0001/metrics.json").read_text())
     assert {"a/accuracy", "b/accuracy"} <= metrics.keys()
     assert len((tmp_path / "experiments/tiny/eval/epoch_0001/b/samples.csv").read_text().splitlines()) == 10
+
+
+def test_beside_a_checkpoint_callback_of_lightnings(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    """Its hook of a test batch is empty, and so taken from it."""
+    callbacks = [{"type": "ModelCheckpoint", "dirpath": str(tmp_path / "own")}]
+    ran = cli("fit", "--config", tiny({"evaluation": {"every_n_epochs": 1}, "trainer": {"callbacks": callbacks}}))
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "experiments/tiny/eval/epoch_0000/metrics.json").exists()
+    assert list((tmp_path / "own").glob("*.ckpt"))
