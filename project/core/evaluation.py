@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
-from project.core.errors import ConfigError, noting_where
+from project.core.errors import ConfigError, listing, noting_where
 from project.core.wiring import MetricTerm, Tensors, Wire, as_picture
 
 
@@ -189,5 +189,12 @@ def per_sample(tensors: Tensors, count: int) -> Tensors:
 
 
 def batch_size(batch: Tensors) -> int:
-    """How many samples a batch has: the first dimension of its first tensor that has one."""
-    return next(len(value) for value in batch.values() if isinstance(value, Tensor) and value.ndim)
+    """How many samples a batch has: the first dimension of its first tensor that has one.
+
+    Raises:
+        ConfigError: there is no such tensor.
+    """
+    for value in batch.values():
+        if isinstance(value, Tensor) and value.ndim:
+            return value.shape[0]
+    raise ConfigError(f"a batch needs a tensor with a row for each sample; this one has {listing(batch)}")

@@ -49,6 +49,8 @@ class Fetch(TorchDataset[dict[str, Any]]):
         except Exception as error:
             name_of = getattr(self.dataset, "name", None)
             note_where(error, f"{self.where}, samples {shorten(indices, name_of if callable(name_of) else str)}")
+            if isinstance(error, StopIteration):
+                raise RuntimeError("the dataset raised StopIteration, which would end the epoch silently") from error
             raise
         if not isinstance(batch, dict):
             raise ConfigError(f"{self.where} yields a {type(batch).__name__}; a sample is a dict of named tensors")
@@ -94,7 +96,10 @@ class Loader(DataLoader[Any]):
     """Loads what Fetch fetches. The indices leave a worker as an array: a tensor would take as long as a picture."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # DataLoader's own is wrapped
-        return map(_with_tensor, super().__iter__())
+        if self.num_workers or self.pin_memory:
+            return map(_with_tensor, super().__iter__())
+        # DataLoader's own tells a profiler of each batch, which takes as long as fetching a small one.
+        return map(_with_tensor, map(self.dataset.__getitem__, self.sampler))
 
 
 def build_loader(

@@ -116,7 +116,8 @@ class Results(Callback):
     def _add_rows(self, batch: Tensors, columns: Tensors, dataloader_idx: int) -> Tensors:
         """Keeps what goes into samples.csv, and returns all that has a row for each sample."""
         kept, size = self.rows.setdefault(dataloader_idx, Rows()), batch_size(batch)
-        rows = {"index": batch.get("index", torch.arange(kept.count, kept.count + size))} | per_sample(columns, size)
+        index = batch["index"] if "index" in batch else torch.arange(kept.count, kept.count + size)
+        rows = {"index": index} | per_sample(columns, size)
         kept.add({name: value for name, value in rows.items() if value.ndim <= 2})
         return rows
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from pytorch_lightning.core.hooks import DataHooks
 from pytorch_lightning.loops.evaluation_loop import _EvaluationLoop
 from pytorch_lightning.loops.fetchers import _DataFetcher, _DataLoaderIterDataFetcher
 from pytorch_lightning.loops.optimization.automatic import ClosureResult
@@ -37,6 +38,9 @@ class Step:
         selector = trainer._data_connector._datahook_selector
         names = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
         self.before, self.transfer, self.after = (getattr(selector.get_instance(name), name) for name in names)
+        # Lightning's own looks at each tensor of the batch, though on a CPU there is nowhere to go.
+        default = getattr(self.transfer, "__func__", None) is DataHooks.transfer_batch_to_device
+        self.stays = default and trainer.strategy.root_device.type == "cpu"
         self.start, self.end = f"on_{part}_batch_start", f"on_{part}_batch_end"
         self.hooks = {hook: self._filled(hook) for hook in (self.start, self.end)}
         self.own = {hook: None if is_empty(self.module, hook) else getattr(self.module, hook) for hook in self.hooks}
@@ -45,7 +49,8 @@ class Step:
     def move(self, batch: Any, index: int) -> Any:
         """The batch on the device, by way of the hooks."""
         batch = self.before(self.trainer.precision_plugin.convert_input(batch), index)
-        return self.after(self.transfer(batch, self.strategy.root_device, index), index)
+        batch = batch if self.stays else self.transfer(batch, self.strategy.root_device, index)
+        return self.after(batch, index)
 
     def begin(self, batch: Any, index: int | None) -> None:
         """Tells `log` about the batch."""
@@ -67,7 +72,10 @@ class Step:
         """What the module's method returns."""
         self.module._current_fx_name = self.method
         arguments = (batch, number, *index) if self.takes_number else (batch, *index)
-        return getattr(self.strategy, self.method)(*arguments)
+        try:
+            return getattr(self.strategy, self.method)(*arguments)
+        except StopIteration as error:
+            raise RuntimeError(f"{self.method} raised StopIteration, which would end the epoch silently") from error
 
     def finish(self) -> None:
         """Takes over what was logged, if anybody called `log`."""

@@ -60,3 +60,7 @@ def test_scalars() -> None:
 
 def test_batch_size() -> None:
     assert batch_size({"scale": torch.tensor(1.0), "x": torch.zeros(5, 2)}) == 5
+    with pytest.raises(
+        ConfigError, match="a batch needs a tensor with a row for each sample; this one has scale, text"
+    ):
+        batch_size({"scale": torch.tensor(1.0), "text": ["a", "b"]})  # type: ignore[dict-item]

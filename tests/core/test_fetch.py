@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from project.core.errors import ConfigError
+from project.core.errors import ConfigError, where_raised
 from project.core.fetch import Fetch, build_loader, shorten
 from project.core.order import Place, Request
 from tests.core.random_rooms import Noisy, NoisyBatches
@@ -62,6 +62,21 @@ def test_an_exception_names_the_samples() -> None:
         fetch(BrokenDataset(), [4, 2])
     assert caught.value.__notes__ == ["raised in data.train (BrokenDataset), samples 4, 2"]
     assert shorten(list(range(9))) == "0, 1, 2, 3, 4, 5, 6, 7, ..."
+
+
+class Exhausted(Counted):
+    """Reads on behind the end of something."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return next(iter([super().__getitem__(index)] if index < 4 else []))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_stop_within_a_dataset_does_not_end_the_epoch_silently(workers: int) -> None:
+    loader = build_loader(Exhausted(), "data.train", 2, seed=0, training=False, num_workers=workers)
+    with pytest.raises(RuntimeError, match="the dataset raised StopIteration, which would end the epoch") as caught:
+        list(loader)
+    assert where_raised(caught.value) == "raised in data.train (Exhausted), samples 4, 5"
 
 
 @pytest.mark.parametrize("dataset", [Noisy(), NoisyBatches()])

@@ -15,12 +15,13 @@ from torch.utils.data import DataLoader
 from project.core import loops
 from project.core.loops import replace_loops
 from project.core.overhead import NoEmptyHooks, NoProfiler
-from project.core.steps import TrainingStep
+from project.core.steps import EvaluationStep, TrainingStep
 
 HOOKS = (
     *("on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_backward"),
     *("on_after_backward", "on_before_optimizer_step", "on_train_epoch_end"),
 )
+OF_EVALUATION = tuple(f"on_{part}_batch_{at}" for part in ("validation", "test") for at in ("start", "end"))
 OF_MODULE = (
     *("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer", "training_step"),
     *("backward", "optimizer_zero_grad", "optimizer_step", "configure_gradient_clipping", "lr_scheduler_step"),
@@ -191,3 +192,91 @@ def test_lightning_does_what_only_it_can(unlike: str, tmp_path: Path) -> None:
     calls, _, trainer = train(tmp_path, module, **settings)
     assert not isinstance(trainer.fit_loop.epoch_loop._step, TrainingStep)  # type: ignore[attr-defined]
     assert [call[1] for call in calls].count("training_step") == 14
+
+
+class Level(Line):
+    """Evaluates, with a number of the set or without one."""
+
+    def validation_step(self, batch: Tensor, batch_idx: int, dataloader_idx: int = 0) -> Any:
+        loss = self.layer(batch).mean() + dataloader_idx
+        self.log("level", loss, batch_size=len(batch))
+        self.log("step", loss, on_step=True, on_epoch=False, batch_size=len(batch))
+        return {"loss": loss}
+
+    test_step = validation_step
+
+    def on_test_batch_end(self, *_: Any) -> None:
+        self.log("seen", 1.0, batch_size=1, reduce_fx="sum")
+
+
+class NoSet(Line):
+    def test_step(self, batch: Tensor) -> Tensor:
+        return self.layer(batch).mean()
+
+
+def evaluate(
+    folder: Path, stage: str, module: pl.LightningModule, sets: int, **settings: Any
+) -> tuple[Calls, Any, pl.Trainer]:
+    """Evaluates sets of four batches: what was called and what came of it, and the state of the loop."""
+    torch.manual_seed(0)
+    for parameter in module.parameters():
+        nn.init.ones_(parameter)
+    calls: Calls = []
+    watch = Watch()
+    record(calls, watch, OF_EVALUATION)
+    record(calls, module, (*OF_MODULE, "validation_step", "test_step", "on_test_batch_end"))
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, max_epochs=1,
+        enable_model_summary=False, default_root_dir=folder, callbacks=[NoEmptyHooks(), watch], **settings,
+    )  # fmt: skip
+    replace_loops(trainer)
+    loaders = [DataLoader(torch.rand(7, 3), batch_size=2) for _ in range(sets)]
+    if stage == "fit":
+        outcome: Any = trainer.fit(module, DataLoader(torch.rand(14, 3), batch_size=2), loaders)
+    else:
+        outcome = getattr(trainer, stage)(module, loaders, verbose=False)
+    loop: Any = trainer.test_loop if stage == "test" else trainer.validate_loop
+    loop = trainer.fit_loop.epoch_loop.val_loop if stage == "fit" else loop
+    return calls, [outcome, loop.state_dict(), plain(dict(trainer.callback_metrics))], trainer
+
+
+@pytest.mark.parametrize(
+    ("stage", "build", "sets", "settings"),
+    [
+        ("test", Level, 1, {}),
+        ("test", Level, 3, {}),
+        ("test", NoSet, 1, {}),
+        ("test", Level, 2, {"limit_test_batches": 3, "precision": "64-true"}),
+        ("validate", Level, 1, {"precision": "bf16-mixed"}),
+        ("validate", Level, 2, {}),
+        ("fit", Level, 1, {}),
+        ("fit", Level, 2, {"val_check_interval": 3, "num_sanity_val_steps": 0}),
+    ],
+)
+def test_the_same_calls_and_values_as_lightning_in_an_evaluation(
+    stage: str,
+    build: Callable[[], pl.LightningModule],
+    sets: int,
+    settings: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built: list[EvaluationStep] = []
+    monkeypatch.setattr(loops, "EvaluationStep", lambda loop: built.append(EvaluationStep(loop)) or built[-1])
+    ours, outcome, _ = evaluate(tmp_path, stage, build(), sets, **settings)
+    assert built
+    monkeypatch.setattr(loops, "is_plain", lambda *_: False)
+    theirs, expected, _ = evaluate(tmp_path, stage, build(), sets, **settings)
+    assert ours == theirs
+    assert len(ours) > 3 * 3 * sets
+    assert outcome == expected
+
+
+class Stops(Line):
+    def training_step(self, batch: Tensor, batch_idx: int) -> Any:
+        return next(iter([super().training_step(batch, batch_idx)] if batch_idx < 2 else []))
+
+
+def test_a_stop_within_a_step_does_not_end_the_epoch_silently(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="training_step raised StopIteration, which would end the epoch silently"):
+        train(tmp_path, Stops())
