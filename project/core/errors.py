@@ -101,7 +101,7 @@ def where_raised(error: BaseException) -> str:
 
     An exception without one came from elsewhere: then the line names the innermost code that is no library's.
     """
-    notes = [note for link in _chain(error) for note in getattr(link, "__notes__", [])]
+    notes: list[str] = [note for link in _chain(error) for note in getattr(link, "__notes__", [])]
     lines = [*notes, *(line.strip() for line in str(error).splitlines())]
     for line in lines:
         if line.startswith(RAISED_IN):

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -21,6 +21,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 from torch.utils._pytree import tree_leaves
 
 from project.core.checkpoint import read_checkpoint
+from project.core.direct_file import DirectFile
 from project.core.errors import ConfigError, Stopped, listing
 from project.core.files import whole
 
@@ -143,10 +144,9 @@ def _give_way() -> None:
 
 def _write(checkpoint: dict[str, Any], path: Path, then: Callable[[], None] | None = None) -> None:
     try:
-        with whole(path) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
+        with whole(path) as temporary:
+            with DirectFile(temporary) as file:
+                torch.save(checkpoint, cast(IO[bytes], file))
             _refuse_more_than_plain_data(checkpoint, temporary)
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:
