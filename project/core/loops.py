@@ -45,14 +45,20 @@ class EpochLoop(_TrainingEpochLoop):
     begun, and a resumed run takes up its work at that very place.
     """
 
+    _may_validate: bool | None = None
+
     @property
     def done(self) -> bool:
         return not self.restarting and super().done
 
     def on_run_start(self, data_fetcher: _DataFetcher) -> None:
         super().on_run_start(data_fetcher)
-        self._may_validate = self._should_check_val_epoch()
+        self._may_validate = super()._should_check_val_epoch()
         self._step = TrainingStep(self) if is_plain(self, data_fetcher) else super().advance
+
+    def on_run_end(self) -> None:
+        self._may_validate = None
+        super().on_run_end()
 
     def _broadcast_sigterm_tensor(self) -> None:
         """Lightning would have all processes wait for the first, at each batch; Checkpoints see to signals."""
@@ -71,7 +77,7 @@ class EpochLoop(_TrainingEpochLoop):
             self._step(data_fetcher)
 
     def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
-        self._is_time = self._may_validate and super()._should_check_val_fx(data_fetcher)
+        self._is_time = super()._should_check_val_fx(data_fetcher)
         if not self.restarting:
             validates = self._is_time
             if validates:
@@ -81,6 +87,10 @@ class EpochLoop(_TrainingEpochLoop):
                 if isinstance(callback, Checkpoints):
                     callback.after_batch(self.trainer, validates)
         super().on_advance_end(data_fetcher)
+
+    def _should_check_val_epoch(self) -> bool:
+        """Looked up once per epoch: Lightning does it at every batch."""
+        return super()._should_check_val_epoch() if self._may_validate is None else self._may_validate
 
     def _should_check_val_fx(self, data_fetcher: _DataFetcher) -> bool:
         """Decided once per batch: what comes before and behind a validation must not differ about it."""
