@@ -16,6 +16,7 @@ from project.core.slots import Leaf, Slots, check_names
 from project.core.yaml_files import Tree, dump_yaml
 from project.registry import Dataset
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast; what was dumped has no mistakes
 _NO_WORDS = "Unable to serialize instance"
 BUILT: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
 
@@ -50,7 +51,8 @@ class Config:
 
     def text(self, parser: ArgumentParser, namespace: Namespace) -> str:
         """The whole configuration, defaults included, as yaml that gives the same run."""
-        tree = _written(yaml.safe_load(parser.dump(namespace, skip_unset=False, format="yaml", skip_validation=True)))
+        dumped = parser.dump(namespace, skip_unset=False, format="yaml", skip_validation=True)
+        tree = _written(yaml.load(dumped, _LOADER))
         slots = Slots(_fills(tree))
         for key, cls in (("model", self.model_class), ("data", self.data_class)):
             tree[key] = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": tree[key]}
