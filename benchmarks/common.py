@@ -26,13 +26,20 @@ class Clock(pl.Callback):
         Clock.marks.clear()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        Clock.marks.append(time.perf_counter())
+        Clock.marks.append(now())
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         Clock.marks.append(time.perf_counter())
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         Clock.marks.append(time.perf_counter())
+
+
+def now() -> float:
+    """The time in seconds, when a GPU has done all that it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def write_pictures(path: Path) -> None:

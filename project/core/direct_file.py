@@ -1,9 +1,9 @@
 """A large file, written to the disk past the page cache."""
 
-import errno
 import mmap
 import os
 import sys
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,8 +19,8 @@ _ROOM = 4 * 2**20  # bytes that are written at once: whole blocks of any disk
 class DirectFile:
     """A new file, which is on the disk when it is closed.
 
-    By way of the page cache, the kernel copies all of it there, and later to the disk; beside a training whose threads
-    have all cores that costs twice what is saved. Where the file system cannot do without, it is written as usual.
+    To copy it into the page cache and to write that later would take a core that a training beside it has work for. The
+    end, which is no whole room, goes that way all the same, and so does everything where the file system has no other.
 
     Args:
         path: where to.
@@ -28,7 +28,7 @@ class DirectFile:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb", buffering=0)
-        self._room = mmap.mmap(-1, _ROOM)  # begins where a page does, as it must
+        self._room = mmap.mmap(-1, _ROOM)  # begins with a page, as it must; shared, so that a fork meanwhile does no harm
         self._bytes = np.frombuffer(self._room, dtype=np.uint8)
         self._filled = 0
         self._direct = False
@@ -64,17 +64,15 @@ class DirectFile:
         while rest:
             try:
                 rest = rest[os.write(self._file.fileno(), rest) :]
-            except OSError as refused:
-                if refused.errno != errno.EINVAL or not self._direct:
+            except OSError:
+                if not self._direct:
                     raise
-                self._set_direct(False)  # the blocks of this file system are others
+                self._set_direct(False)  # if that was not the reason, it comes again
         self._filled = 0
 
     def _set_direct(self, direct: bool) -> None:
         if sys.platform == "linux" and direct != self._direct:
             flags = fcntl.fcntl(self._file, fcntl.F_GETFL)
-            try:
+            with suppress(OSError) if direct else nullcontext():  # some file systems have only the cache
                 fcntl.fcntl(self._file, fcntl.F_SETFL, flags | os.O_DIRECT if direct else flags & ~os.O_DIRECT)
-            except OSError:
-                return  # this file system has only the cache
-            self._direct = direct
+                self._direct = direct

@@ -55,7 +55,7 @@ def mistake(error: BaseException) -> str:
 
 def _chain(error: BaseException) -> list[BaseException]:
     """The exception, and those behind it."""
-    behind = error.__cause__ or error.__context__
+    behind = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return [error, *_chain(behind)] if behind is not None else [error]
 
 
@@ -81,9 +81,15 @@ def listing(names: Iterable[str]) -> str:
 
 
 def note_where(error: BaseException, where: str) -> None:
-    """Adds to an exception of somebody else's code the one line that says where it came from."""
+    """Adds to an exception of somebody else's code the one line that says where it came from.
+
+    Raises:
+        RuntimeError: it is a StopIteration, which would end the epoch silently.
+    """
     if not isinstance(error, ConfigError):
         error.add_note(RAISED_IN + where)
+    if isinstance(error, StopIteration):
+        raise RuntimeError("StopIteration was raised, which would end the epoch silently") from error
 
 
 @contextmanager
@@ -101,7 +107,7 @@ def where_raised(error: BaseException) -> str:
 
     An exception without one came from elsewhere: then the line names the innermost code that is no library's.
     """
-    notes: list[str] = [note for link in _chain(error) for note in getattr(link, "__notes__", [])]
+    notes: list[str] = [*getattr(error, "__notes__", []), *getattr(error.__cause__, "__notes__", [])]
     lines = [*notes, *(line.strip() for line in str(error).splitlines())]
     for line in lines:
         if line.startswith(RAISED_IN):

@@ -49,8 +49,6 @@ class Fetch(TorchDataset[dict[str, Any]]):
         except Exception as error:
             name_of = getattr(self.dataset, "name", None)
             note_where(error, f"{self.where}, samples {shorten(indices, name_of if callable(name_of) else str)}")
-            if isinstance(error, StopIteration):
-                raise RuntimeError("the dataset raised StopIteration, which would end the epoch silently") from error
             raise
         if not isinstance(batch, dict):
             raise ConfigError(f"{self.where} yields a {type(batch).__name__}; a sample is a dict of named tensors")
@@ -147,7 +145,8 @@ def build_loader(
         raise ConfigError(
             f"data.batch_size is {batch_size}, but {fetch.where} has {batches.length} samples: not one whole batch"
         )
-    return Loader(fetch, batch_size=None, sampler=batches, collate_fn=_as_it_is, **workers)
+    generator = torch.Generator().manual_seed(seed)  # else those with workers would draw from that of the steps
+    return Loader(fetch, batch_size=None, sampler=batches, collate_fn=_as_it_is, generator=generator, **workers)
 
 
 def shorten(indices: list[int], name_of: Callable[[int], str] = str) -> str:

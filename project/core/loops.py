@@ -56,9 +56,11 @@ class EpochLoop(_TrainingEpochLoop):
         self._may_validate = super()._should_check_val_epoch()
         self._step = TrainingStep(self) if is_plain(self, data_fetcher) else super().advance
 
-    def on_run_end(self) -> None:
-        self._may_validate = None
-        super().on_run_end()
+    def run(self, data_fetcher: _DataFetcher) -> None:
+        try:
+            super().run(data_fetcher)
+        finally:
+            self._may_validate = None
 
     def _broadcast_sigterm_tensor(self) -> None:
         """Lightning would have all processes wait for the first, at each batch; Checkpoints see to signals."""
@@ -89,7 +91,7 @@ class EpochLoop(_TrainingEpochLoop):
         super().on_advance_end(data_fetcher)
 
     def _should_check_val_epoch(self) -> bool:
-        """Looked up once per epoch: Lightning does it at every batch."""
+        """Looked up once while an epoch's batches are trained on: Lightning does it at each."""
         return super()._should_check_val_epoch() if self._may_validate is None else self._may_validate
 
     def _should_check_val_fx(self, data_fetcher: _DataFetcher) -> bool:

@@ -81,6 +81,7 @@ class SupervisedModule(BaseModule):
         groups: parameters with a learning rate or weight decay of their own, or frozen.
         clip: gradient clipping.
         compile: compile the net with torch.compile.
+        channels_last: keep the weights of its 2d convolutions, and so what these make of pictures, channels last.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class SupervisedModule(BaseModule):
         groups: list[ParameterGroup] | None = None,
         clip: Clip | None = None,
         compile: bool = False,
+        channels_last: bool = False,
     ) -> None:
         super().__init__(clip)
         loss, metric = loss or {}, metric or {}
@@ -102,7 +104,7 @@ class SupervisedModule(BaseModule):
         self.losses = nn.ModuleDict({name: term.loss for name, term in loss.items()})
         self.weights = {name: term.weight for name, term in loss.items()}
         self.optimization = Optimization(optimizer, scheduler, interval, groups or [])
-        self.compile_net = compile
+        self.compile_net, self.channels_last = compile, channels_last
         self.metric_terms = metric
         self.call_net = Wire(self.net, "forward", "model.net", net.inputs)
         self.call_predict = Wire(self.net, "predict", "model.net") if hasattr(self.net, "predict") else None
@@ -115,10 +117,12 @@ class SupervisedModule(BaseModule):
         self.evaluations: list[Evaluation] = []
 
     def setup(self, stage: str) -> None:
-        """Freezes parameters, and compiles the net in place: names and weights stay as they are."""
+        """Freezes parameters, and makes the net fast in place: names and values stay as they are."""
         # What is logged is of all processes already: evaluation.py gathers it.
         warnings.filterwarnings("ignore", ".*sync_dist=True.*")
         freeze(self, self.optimization.groups)
+        if self.channels_last:
+            self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.compile_net:
             self.net.compile()
 

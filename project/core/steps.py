@@ -38,9 +38,8 @@ class Step:
         selector = trainer._data_connector._datahook_selector
         names = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
         self.before, self.transfer, self.after = (getattr(selector.get_instance(name), name) for name in names)
-        # Lightning's own looks at each tensor of the batch, though on a CPU there is nowhere to go.
-        default = getattr(self.transfer, "__func__", None) is DataHooks.transfer_batch_to_device
-        self.stays = default and trainer.strategy.root_device.type == "cpu"
+        is_lightnings = getattr(self.transfer, "__func__", None) is DataHooks.transfer_batch_to_device
+        self.stays = is_lightnings and self.strategy.root_device.type == "cpu"
         self.start, self.end = f"on_{part}_batch_start", f"on_{part}_batch_end"
         self.hooks = {hook: self._filled(hook) for hook in (self.start, self.end)}
         self.own = {hook: None if is_empty(self.module, hook) else getattr(self.module, hook) for hook in self.hooks}
@@ -49,7 +48,14 @@ class Step:
     def move(self, batch: Any, index: int) -> Any:
         """The batch on the device, by way of the hooks."""
         batch = self.before(self.trainer.precision_plugin.convert_input(batch), index)
-        batch = batch if self.stays else self.transfer(batch, self.strategy.root_device, index)
+        if (
+            self.stays
+            and type(batch) is dict
+            and all(type(value) is Tensor and value.is_cpu for value in batch.values())
+        ):
+            batch = {**batch}  # which is all that comes of Lightning's own transfer then, and that takes a while
+        else:
+            batch = self.transfer(batch, self.strategy.root_device, index)
         return self.after(batch, index)
 
     def begin(self, batch: Any, index: int | None) -> None:

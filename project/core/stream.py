@@ -5,7 +5,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 
-from project.core.errors import note_where
+from project.core.errors import note_where, noting_where
 from project.core.order import Position
 from project.core.randomness import seed_all
 
@@ -59,7 +59,8 @@ class Stream(IterableDataset[Any]):
     def collate_with_state(self, samples: list[Any]) -> tuple[Any, State | None]:
         """The batch, and the state behind its last sample."""
         state = {"taken": self.taken, "dataset": self.dataset.state_dict()} if self.stateful else None
-        return self.collate(samples), state
+        with noting_where(f"{self.place} ({type(self.dataset).__name__}), while samples were collated"):
+            return self.collate(samples), state
 
 
 class StreamLoader(DataLoader[Any]):

@@ -48,18 +48,31 @@ def test_a_file_system_with_only_a_cache(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @on_linux
-def test_a_file_system_with_larger_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, refused = os.write, list[int]()
+def test_a_file_system_that_refuses_the_first_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags, refused, write = [0], list[int](), os.write
+
+    def set_flags(file: Any, command: int, wanted: int = 0) -> int:
+        flags.append(wanted if command == direct_file.fcntl.F_SETFL else flags[-1])
+        return flags[-1]
 
     def refuse(file: int, data: Any) -> int:
-        if direct_file.fcntl.fcntl(file, direct_file.fcntl.F_GETFL) & os.O_DIRECT:
+        if flags[-1] & os.O_DIRECT:
             refused.append(len(data))
-            raise OSError(errno.EINVAL, "Invalid argument")
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
         return write(file, data)
 
+    monkeypatch.setattr(direct_file.fcntl, "fcntl", set_flags)
     monkeypatch.setattr(direct_file.os, "write", refuse)
     write_and_read(tmp_path / "file", ROOM + 3)
     assert refused == [ROOM]
+
+
+def test_it_is_on_the_disk_when_it_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done, write = list[str](), os.write
+    monkeypatch.setattr(direct_file.os, "write", lambda *given: done.append("write") or write(*given))
+    monkeypatch.setattr(direct_file.os, "fsync", lambda file: done.append(f"sync {os.fstat(file).st_size}"))
+    write_and_read(tmp_path / "file", ROOM + 3)
+    assert done == ["write", "write", f"sync {ROOM + 3}"]
 
 
 def write_and_read(path: Path, size: int) -> None:

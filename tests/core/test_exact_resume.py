@@ -123,6 +123,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "checkpoint": {"monitor": "eval/accuracy", "mode": "max"},
     },
     "batches fetched in one call": {"data": {"train": {"type": "tests.core.random_rooms.NoisyBatches", "length": 42}}},
+    "channels last": {"model": {"net": {"type": "tests.core.random_rooms.Convolved"}, "channels_last": True}},
     "two optimizers": {"model": GAN | {"clip": {"value": 0.1, "warmup_epochs": 1}}, "data": {"val": None}},
     "mean teacher": {"model": TEACHER | {"net": RANDOM["model"]["net"]}},
     "a schedule over the whole run": {

@@ -74,7 +74,7 @@ class Exhausted(Counted):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_stop_within_a_dataset_does_not_end_the_epoch_silently(workers: int) -> None:
     loader = build_loader(Exhausted(), "data.train", 2, seed=0, training=False, num_workers=workers)
-    with pytest.raises(RuntimeError, match="the dataset raised StopIteration, which would end the epoch") as caught:
+    with pytest.raises(RuntimeError, match="StopIteration was raised, which would end the epoch silently") as caught:
         list(loader)
     assert where_raised(caught.value) == "raised in data.train (Exhausted), samples 4, 5"
 
@@ -116,6 +116,16 @@ def test_training_is_shuffled_anew_in_each_epoch(workers: int) -> None:
     assert batches == [batch["index"].tolist() for batch in loader]
     position[0] = 1
     assert batches != [batch["index"].tolist() for batch in loader]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_nothing_is_drawn_beside_the_fetch(workers: int) -> None:
+    loader = build_loader(Counted(10), "data.train", 4, 0, False, num_workers=workers)
+    torch.manual_seed(5)
+    iter(loader)
+    drawn = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(drawn, torch.rand(1))
 
 
 def test_evaluation_is_in_order_and_complete() -> None:

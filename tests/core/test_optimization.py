@@ -162,3 +162,16 @@ def test_compiled_net_has_the_same_names_and_values(cli: Cli, tiny: Callable[...
     assert compiled.keys() == plain.keys()
     for name in plain:
         torch.testing.assert_close(compiled[name], plain[name])
+
+
+def test_channels_last_is_a_matter_of_memory_alone(cli: Cli, tiny: Callable[..., str]) -> None:
+    config = tiny({"model": {"net": {"type": "tests.core.random_rooms.Convolved"}}})
+    assert cli("fit", "--config", config, "--model.channels_last", "true").code == 0
+    assert cli("fit", "--config", config, "--name", "plain").code == 0
+    last, plain = checkpoint()["state_dict"], checkpoint("plain")["state_dict"]
+    assert last.keys() == plain.keys()
+    for name in plain:
+        torch.testing.assert_close(last[name], plain[name])
+    weight = "net.layers.2.weight"
+    assert last[weight].is_contiguous(memory_format=torch.channels_last)
+    assert not plain[weight].is_contiguous(memory_format=torch.channels_last)

@@ -15,15 +15,14 @@ from torch.utils.data import DataLoader
 from project.core import loops
 from project.core.loops import replace_loops
 from project.core.overhead import NoEmptyHooks, NoProfiler
-from project.core.steps import EvaluationStep, TrainingStep
+from project.core.steps import TrainingStep
 
 HOOKS = (
     *("on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_backward"),
     *("on_after_backward", "on_before_optimizer_step", "on_train_epoch_end"),
 )
-OF_EVALUATION = tuple(f"on_{part}_batch_{at}" for part in ("validation", "test") for at in ("start", "end"))
 OF_MODULE = (
-    *("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer", "training_step"),
+    *("on_before_batch_transfer", "on_after_batch_transfer", "training_step"),
     *("backward", "optimizer_zero_grad", "optimizer_step", "configure_gradient_clipping", "lr_scheduler_step"),
 )
 Calls = list[tuple[Any, ...]]
@@ -93,6 +92,22 @@ class Quasi(Line):
         return torch.optim.LBFGS(self.parameters(), lr=0.1, max_iter=3)
 
 
+class Moves(Line):
+    """Moves its batches itself."""
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return super().transfer_batch_to_device(batch + 1, device, dataloader_idx)
+
+
+class Doubles(Line):
+    """Changes the dict that it gets, or one within it."""
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Any:  # type: ignore[override]
+        inner = batch.get("inner", batch)
+        inner["x"] = inner["x"] * 2
+        return super().training_step(inner["x"], batch_idx)
+
+
 class Watch(pl.Callback):
     """Nobody minds what a callback returns."""
 
@@ -108,6 +123,20 @@ class Gaps(torch.utils.data.Dataset[Any]):
 
     def __getitem__(self, index: int) -> Tensor | None:
         return None if index % 3 == 2 else torch.full((2, 3), float(index))
+
+
+class Kept(torch.utils.data.Dataset[Any]):
+    """Gives out what it keeps."""
+
+    def __init__(self, nested: bool) -> None:
+        flat = [{"x": torch.ones(2, 3)} for _ in range(7)]
+        self.batches: list[Any] = [{"inner": batch} for batch in flat] if nested else flat
+
+    def __len__(self) -> int:
+        return 7
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.batches[index]
 
 
 def train(
@@ -148,6 +177,9 @@ def train(
         (Line, {"max_steps": 9}),
         (Line, {"profiler": NoProfiler()}),
         (Quasi, {}),
+        (Moves, {}),
+        (Doubles, {"data": DataLoader(Kept(nested=False), batch_size=None, collate_fn=lambda batch: batch)}),
+        (Doubles, {"data": DataLoader(Kept(nested=True), batch_size=None, collate_fn=lambda batch: batch)}),
         (Line, {"data": DataLoader(Gaps(), batch_size=None, collate_fn=lambda batch: batch)}),
     ],
 )
@@ -168,6 +200,29 @@ def test_the_same_calls_numbers_and_weights_as_lightning(
         assert repr(checkpoint[key]) == repr(expected[key])
     torch.testing.assert_close(checkpoint["state_dict"], expected["state_dict"], rtol=0, atol=0)
     assert plain(dict(trainer.callback_metrics)) == plain(dict(own.callback_metrics))
+
+
+def test_whether_an_epoch_validates_is_known_when_it_begins(tmp_path: Path) -> None:
+    validates: list[bool] = []
+
+    class Asks(pl.Callback):
+        def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+            validates.append(trainer.fit_loop.epoch_loop._should_check_val_epoch())
+
+        def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+            self.on_train_epoch_start(trainer)
+
+    class Validated(Line):
+        def validation_step(self, batch: Tensor, batch_idx: int) -> None: ...
+
+    settings: dict[str, Any] = {"max_epochs": 4, "check_val_every_n_epoch": 2, "callbacks": [Asks()]}
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, default_root_dir=tmp_path, **settings
+    )
+    replace_loops(trainer)
+    loader = DataLoader(torch.rand(2, 3), batch_size=2)
+    trainer.fit(Validated(), loader, loader)
+    assert validates == [False, False, True, True] * 2
 
 
 def test_an_epoch_without_steps(tmp_path: Path) -> None:
@@ -192,84 +247,6 @@ def test_lightning_does_what_only_it_can(unlike: str, tmp_path: Path) -> None:
     calls, _, trainer = train(tmp_path, module, **settings)
     assert not isinstance(trainer.fit_loop.epoch_loop._step, TrainingStep)  # type: ignore[attr-defined]
     assert [call[1] for call in calls].count("training_step") == 14
-
-
-class Level(Line):
-    """Evaluates, with a number of the set or without one."""
-
-    def validation_step(self, batch: Tensor, batch_idx: int, dataloader_idx: int = 0) -> Any:
-        loss = self.layer(batch).mean() + dataloader_idx
-        self.log("level", loss, batch_size=len(batch))
-        self.log("step", loss, on_step=True, on_epoch=False, batch_size=len(batch))
-        return {"loss": loss}
-
-    test_step = validation_step
-
-    def on_test_batch_end(self, *_: Any) -> None:
-        self.log("seen", 1.0, batch_size=1, reduce_fx="sum")
-
-
-class NoSet(Line):
-    def test_step(self, batch: Tensor) -> Tensor:
-        return self.layer(batch).mean()
-
-
-def evaluate(
-    folder: Path, stage: str, module: pl.LightningModule, sets: int, **settings: Any
-) -> tuple[Calls, Any, pl.Trainer]:
-    """Evaluates sets of four batches: what was called and what came of it, and the state of the loop."""
-    torch.manual_seed(0)
-    for parameter in module.parameters():
-        nn.init.ones_(parameter)
-    calls: Calls = []
-    watch = Watch()
-    record(calls, watch, OF_EVALUATION)
-    record(calls, module, (*OF_MODULE, "validation_step", "test_step", "on_test_batch_end"))
-    trainer = pl.Trainer(
-        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, max_epochs=1,
-        enable_model_summary=False, default_root_dir=folder, callbacks=[NoEmptyHooks(), watch], **settings,
-    )  # fmt: skip
-    replace_loops(trainer)
-    loaders = [DataLoader(torch.rand(7, 3), batch_size=2) for _ in range(sets)]
-    if stage == "fit":
-        outcome: Any = trainer.fit(module, DataLoader(torch.rand(14, 3), batch_size=2), loaders)
-    else:
-        outcome = getattr(trainer, stage)(module, loaders, verbose=False)
-    loop: Any = trainer.test_loop if stage == "test" else trainer.validate_loop
-    loop = trainer.fit_loop.epoch_loop.val_loop if stage == "fit" else loop
-    return calls, [outcome, loop.state_dict(), plain(dict(trainer.callback_metrics))], trainer
-
-
-@pytest.mark.parametrize(
-    ("stage", "build", "sets", "settings"),
-    [
-        ("test", Level, 1, {}),
-        ("test", Level, 3, {}),
-        ("test", NoSet, 1, {}),
-        ("test", Level, 2, {"limit_test_batches": 3, "precision": "64-true"}),
-        ("validate", Level, 1, {"precision": "bf16-mixed"}),
-        ("validate", Level, 2, {}),
-        ("fit", Level, 1, {}),
-        ("fit", Level, 2, {"val_check_interval": 3, "num_sanity_val_steps": 0}),
-    ],
-)
-def test_the_same_calls_and_values_as_lightning_in_an_evaluation(
-    stage: str,
-    build: Callable[[], pl.LightningModule],
-    sets: int,
-    settings: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    built: list[EvaluationStep] = []
-    monkeypatch.setattr(loops, "EvaluationStep", lambda loop: built.append(EvaluationStep(loop)) or built[-1])
-    ours, outcome, _ = evaluate(tmp_path, stage, build(), sets, **settings)
-    assert built
-    monkeypatch.setattr(loops, "is_plain", lambda *_: False)
-    theirs, expected, _ = evaluate(tmp_path, stage, build(), sets, **settings)
-    assert ours == theirs
-    assert len(ours) > 3 * 3 * sets
-    assert outcome == expected
 
 
 class Stops(Line):
