@@ -5,7 +5,6 @@ import sys
 
 import pytest
 
-from benchmarks import gpu
 from benchmarks.__main__ import NAMES, machine, main
 
 
@@ -25,14 +24,3 @@ def test_an_unknown_benchmark(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 def test_the_machine_is_told() -> None:
     assert " cores, " in machine()
     assert "torch " in machine()
-
-
-@pytest.mark.slow
-def test_the_gpus_on_a_cpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """What it measures is of no use; that it can be measured is seen."""
-    small = {"COUNT": 8, "BATCH": 4, "SIDE": 32, "WORKERS": 0, "EPOCHS": 4, "DEVICE": "cpu"}
-    for name, value in {"NETS": {"ViT-S/16": "ViT"}, **small}.items():
-        monkeypatch.setattr(gpu, name, value)
-    gpu.measure(rounds=1)
-    lines = [line for line in capsys.readouterr().out.splitlines() if " ratio " in line]
-    assert [line.split("plain")[0].strip() for line in lines] == ["ViT-S/16", "ViT-S/16, compiled"]
