@@ -28,9 +28,8 @@ class DirectFile:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb", buffering=0)
-        self._room = mmap.mmap(
-            -1, _ROOM
-        )  # begins with a page, as it must; shared, so that a fork meanwhile does no harm
+        # It begins with a page, as it must, and is shared memory: a fork in the middle of a write does no harm.
+        self._room = mmap.mmap(-1, _ROOM)
         self._bytes = np.frombuffer(self._room, dtype=np.uint8)
         self._filled = 0
         self._direct = False
