@@ -48,7 +48,7 @@ class Step:
     def move(self, batch: Any, index: int) -> Any:
         """The batch on the device, by way of the hooks."""
         batch = self.before(self.trainer.precision_plugin.convert_input(batch), index)
-        copies = self.stays and _is_flat(batch)  # which is all that Lightning's own does then, in ten times the time
+        copies = self.stays and _is_flat(batch)  # which is all that Lightning's own does then, slowly
         batch = {**batch} if copies else self.transfer(batch, self.strategy.root_device, index)
         return self.after(batch, index)
 
