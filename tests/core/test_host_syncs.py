@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conftest import Cli
 
-AUROC = {"type": "MulticlassAUROC", "num_classes": 10, "inputs": {"preds": "logits", "target": "label"}}
+OF_TORCHMETRICS = {"num_classes": 10, "inputs": {"preds": "logits", "target": "label"}}
 EVERY = 4  # steps are logged
 ALL = {
     "model": {
@@ -19,7 +19,7 @@ ALL = {
         "clip": {"value": 0.1},
         "scheduler": {"type": "WarmupCosine", "warmup": 2},
         "interval": "step",
-        "metric": {"f1": {"num_classes": 10}, "auroc": AUROC},
+        "metric": {name: {"type": f"Multiclass{name}"} | OF_TORCHMETRICS for name in ("AUROC", "F1Score")},
     },
     "trainer": {
         "limit_train_batches": 1.0,
