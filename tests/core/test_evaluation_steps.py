@@ -7,14 +7,12 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from project.core import loops
-from project.core.loops import replace_loops
-from project.core.overhead import NoEmptyHooks
 from project.core.steps import EvaluationStep
-from tests.core.test_steps import OF_MODULE, Calls, Line, Watch, plain, record
+from tests.core.test_steps import OF_MODULE, Calls, Line, plain, recorded
 
 OF_EVALUATION = tuple(f"on_{part}_batch_{at}" for part in ("validation", "test") for at in ("start", "end"))
 
@@ -43,18 +41,8 @@ def evaluate(
     folder: Path, stage: str, module: pl.LightningModule, sets: int, **settings: Any
 ) -> tuple[Calls, Any, pl.Trainer]:
     """Evaluates sets of four batches: what was called and what came of it, and the state of the loop."""
-    torch.manual_seed(0)
-    for parameter in module.parameters():
-        nn.init.ones_(parameter)
-    calls: Calls = []
-    watch = Watch()
-    record(calls, watch, OF_EVALUATION)
-    record(calls, module, (*OF_MODULE, "validation_step", "test_step", "on_test_batch_end"))
-    trainer = pl.Trainer(
-        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, max_epochs=1,
-        enable_model_summary=False, default_root_dir=folder, callbacks=[NoEmptyHooks(), watch], **settings,
-    )  # fmt: skip
-    replace_loops(trainer)
+    of_module = (*OF_MODULE, "validation_step", "test_step", "on_test_batch_end")
+    calls, trainer = recorded(folder, module, OF_EVALUATION, of_module, max_epochs=1, **settings)
     loaders = [DataLoader(torch.rand(7, 3), batch_size=2) for _ in range(sets)]
     if stage == "fit":
         outcome: Any = trainer.fit(module, DataLoader(torch.rand(14, 3), batch_size=2), loaders)

@@ -139,23 +139,30 @@ class Kept(torch.utils.data.Dataset[Any]):
         return self.batches[index]
 
 
-def train(
-    folder: Path, module: pl.LightningModule, data: Any = None, **settings: Any
-) -> tuple[Calls, dict[str, Any], pl.Trainer]:
-    """Two epochs of seven batches: what was called, and what a checkpoint would hold."""
+def recorded(
+    folder: Path, module: pl.LightningModule, of_callback: tuple[str, ...], of_module: tuple[str, ...], **settings: Any
+) -> tuple[Calls, pl.Trainer]:
+    """A trainer of the engine's loops, and the calls that it will make; the weights are ones."""
     torch.manual_seed(0)
     for parameter in module.parameters():
         nn.init.ones_(parameter)
     calls: Calls = []
     watch = Watch()
-    record(calls, watch, HOOKS)
-    record(calls, module, OF_MODULE)
+    record(calls, watch, of_callback)
+    record(calls, module, of_module)
     trainer = pl.Trainer(
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, default_root_dir=folder, callbacks=[NoEmptyHooks(), watch],
-        **({"max_epochs": 2} | settings),
+        enable_model_summary=False, default_root_dir=folder, callbacks=[NoEmptyHooks(), watch], **settings,
     )  # fmt: skip
     replace_loops(trainer)
+    return calls, trainer
+
+
+def train(
+    folder: Path, module: pl.LightningModule, data: Any = None, **settings: Any
+) -> tuple[Calls, dict[str, Any], pl.Trainer]:
+    """Two epochs of seven batches: what was called, and what a checkpoint would hold."""
+    calls, trainer = recorded(folder, module, HOOKS, OF_MODULE, **({"max_epochs": 2} | settings))
     trainer.fit(module, DataLoader(torch.rand(14, 3), batch_size=2) if data is None else data)
     trainer.save_checkpoint(folder / "end.ckpt")
     return calls, torch.load(folder / "end.ckpt", weights_only=True), trainer
