@@ -1,18 +1,19 @@
-"""Trains, validates, tests and predicts: `python cli.py --help`."""
+"""Command line: train, validate, test and predict. See `python cli.py --help`."""
 
 import signal
 import sys
 
-from project.core.interruption import TERMINATIONS, Interruption
+from project.core.distributed.signals import TERMINATION_SIGNALS, Interruption
 
 if __name__ == "__main__":
     interruption = Interruption()
-    interruption.listen(interactive=False)  # torch takes seconds to import: a job that is preempted then is not lost
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # and a Ctrl-C leaves no traceback
-    from project.core.main import main
+    interruption.install(with_sigint=False)  # a job may be preempted while torch is imported, which takes seconds
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the import prints no traceback
+    from project.core.cli.main import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code = main(interruption=interruption)
-    for number in TERMINATIONS:
-        signal.signal(number, signal.SIG_IGN)  # srun ends all tasks when the first one ends, and must see the same code
+    # srun signals all tasks when the first one ends, and must see the same exit code of all.
+    for number in TERMINATION_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""A research project: rooms that its owner fills, and an engine that turns one yaml into a run."""
+"""Research project: components that its owner writes, and an engine that turns one yaml file into a run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,14 +8,19 @@ if TYPE_CHECKING:
 
 
 def load(run: str | Path) -> "LightningModule":
-    """The trained module of a run, in evaluation mode on the CPU.
+    """Load the trained module of a run, in evaluation mode, on the CPU.
 
     Args:
-        run: a checkpoint, or a run's folder (checkpoints/best.ckpt, else the newest).
+        run: a run directory (loads checkpoints/best.ckpt, else the newest one) or a checkpoint.
 
     Raises:
-        ConfigError: there is no checkpoint, or it cannot be read.
+        ConfigError: the checkpoint does not exist or cannot be read.
+
+    Example::
+
+        module = project.load("experiments/digits")
+        logits = module({"image": torch.zeros(1, 1, 8, 8)})["logits"]
     """
-    from project.core.load import load_module
+    from project.core.cli.building import load_module
 
     return load_module(Path(run))

@@ -1,4 +1,4 @@
-"""The registries: which class stands behind a name in the yaml."""
+"""Registries: which class a name in the yaml means."""
 
 import importlib
 import pkgutil
@@ -11,7 +11,7 @@ import torch
 import torchmetrics
 from loguru import logger
 
-from project.core.errors import ConfigError, did_you_mean, listing, normalize
+from project.core.errors import ConfigError, did_you_mean, join_names, normalize
 from project.datasets.base import Dataset
 from project.losses.base import Loss
 from project.metrics.base import Metric
@@ -19,20 +19,31 @@ from project.models.base import Model
 from project.transforms.base import Transform
 from project.visuals.base import Visual
 
-__all__ = ["Dataset", "Loss", "Metric", "Model", "Transform", "Visual"]  # the rooms' bases, for the engine
+__all__ = ["Dataset", "Loss", "Metric", "Model", "Transform", "Visual"]  # for annotations
 Class = TypeVar("Class", bound=type)
 
 
 class Registry:
-    """Maps names to classes of one kind.
+    """Mapping from names to classes of one kind.
+
+    Names match regardless of case and underscores. The modules of `package` are imported at the first lookup; the
+    components in them register themselves.
 
     Args:
-        kind: what an entry is called in messages ("loss").
-        base: the class that annotates a slot of this kind.
-        room: the package whose modules are scanned, relative to this one; none for kinds of Lightning's and torch's.
-        foreign: modules whose classes can be named without being added; the first that has a name counts.
-        family: what a foreign or registered class must derive from; `base` unless given.
-        given: how many leading arguments of a constructor the engine gives (an optimizer's parameters).
+        kind: the word for a class of this kind in messages ("loss").
+        base: the class that annotates config entries of this kind.
+        package: subpackage of this package whose modules are imported to find components; None if there is none.
+        external_modules: modules whose classes can be named without registration; the first one that has a name wins.
+        required_base: the class that registered and external classes must derive from; None means `base`.
+        num_engine_args: number of leading constructor arguments that the engine passes (an optimizer's parameters: 1).
+
+    Example::
+
+        @LOSS_REGISTRY.register()
+        class Entropy(Loss): ...
+
+        LOSS_REGISTRY.resolve("entropy", "model.loss.entropy")  # Entropy
+        LOSS_REGISTRY.resolve("HuberLoss", "model.loss.huber")  # torch.nn.HuberLoss
     """
 
     by_base: ClassVar[dict[type, "Registry"]] = {}
@@ -41,47 +52,51 @@ class Registry:
         self,
         kind: str,
         base: type,
-        room: str | None = None,
-        foreign: tuple[str, ...] = (),
-        family: type | None = None,
-        given: int = 0,
+        package: str | None = None,
+        external_modules: tuple[str, ...] = (),
+        required_base: type | None = None,
+        num_engine_args: int = 0,
     ) -> None:
-        self.kind, self.base, self.room, self.foreign = kind, base, room, foreign
-        self.family, self.given = family or base, given
-        self.broken: dict[str, str] = {}
+        self.kind, self.base, self.package, self.external_modules = kind, base, package, external_modules
+        self.required_base, self.num_engine_args = required_base or base, num_engine_args
+        self.import_errors: dict[str, str] = {}  # by module
         self._entries: dict[str, tuple[str, type | str]] = {}
-        self._scanned = room is None
+        self._scanned = package is None
         Registry.by_base[base] = self
 
     @property
     def a_kind(self) -> str:
-        """The kind with its article."""
+        """The kind with its indefinite article, for messages."""
         return f"an {self.kind}" if self.kind[0] in "aeiou" else f"a {self.kind}"
 
     def register(self, name: str | None = None) -> Callable[[Class], Class]:
-        """Files a class under `name`, or under its own name."""
+        """Return a decorator that registers a class under `name`, by default its own."""
 
         def decorate(cls: Class) -> Class:
-            self._adopt(cls, f"{cls.__module__}.{cls.__qualname__}")
-            self._file(name or cls.__name__, cls)
+            self._check_class(cls, f"{cls.__module__}.{cls.__qualname__}")
+            self._add_entry(name or cls.__name__, cls)
             return cls
 
         return decorate
 
     def add(self, name: str, class_path: str) -> None:
-        """Names a class of somebody else's; it is imported when it is used."""
-        self._file(name, class_path)
+        """Register an external class by its dotted path; it is imported when it is first used."""
+        self._add_entry(name, class_path)
 
     def names(self) -> list[str]:
-        """The names of this room, sorted."""
+        """Return the registered names, sorted."""
         self._scan()
         return sorted(name for name, _ in self._entries.values())
 
-    def find(self, name: str, where: str) -> type:
-        """The class behind a name, a foreign class's name or a dotted path.
+    def resolve(self, name: str, where: str) -> type:
+        """Return the class that a registered name, an external class's name or a dotted path means.
+
+        Args:
+            name: the name or dotted path.
+            where: config path of the entry, for messages.
 
         Raises:
-            ConfigError: nothing has that name; lists what has one, and the modules that could not be imported.
+            ConfigError: no class has that name, or it cannot be imported or is not of this kind.
         """
         self._scan()
         if "." in name:
@@ -89,42 +104,42 @@ class Registry:
         if normalize(name) in self._entries:
             entry = self._entries[normalize(name)][1]
             return self._import(entry, where) if isinstance(entry, str) else entry
-        foreign = dict(self._foreign_classes())
-        for candidate, cls in foreign.items():
+        external = dict(self._external_classes())
+        for candidate, cls in external.items():
             if normalize(candidate) == normalize(name):
-                for module, why in self.broken.items():
+                for module, why in self.import_errors.items():
                     logger.warning(f"{where} is {cls.__module__}.{candidate}; {module} was not imported: {why}")
-                return self._adopt(cls, candidate)
-        raise ConfigError(self._unknown(name, where, foreign))
+                return self._check_class(cls, candidate)
+        raise ConfigError(self._describe_unknown(name, where, external))
 
     def short_name(self, class_path: str) -> str:
-        """The shortest name that `find` turns into the class of `class_path`."""
+        """Return the shortest name that `resolve` resolves to the class at `class_path`."""
         cls = self._import(class_path, class_path)
         names = [name for name, entry in self._entries.values() if entry in (cls, class_path)]
         for name in [*names, cls.__name__]:
             try:
-                if self.find(name, "") is cls:
+                if self.resolve(name, "") is cls:
                     return name
             except ConfigError:
                 continue
         return class_path
 
-    def known(self) -> str:
-        """What can be named, in one line."""
+    def describe_known(self) -> str:
+        """Return one line that lists the known names."""
         if not self.names():
-            return f"known: {listing(sorted(dict(self._foreign_classes())))}"
-        packages = [name for name in self.foreign if name.rpartition(".")[0] not in self.foreign]
-        also = f" (and the classes of {listing(packages)})" if packages else ""
-        return f"known: {listing(self.names())}{also}"
+            return f"known: {join_names(sorted(dict(self._external_classes())))}"
+        packages = [name for name in self.external_modules if name.rpartition(".")[0] not in self.external_modules]
+        also = f" (and the classes of {join_names(packages)})" if packages else ""
+        return f"known: {join_names(self.names())}{also}"
 
-    def _unknown(self, name: str, where: str, foreign: dict[str, type]) -> str:
-        near = did_you_mean(name, [*self.names(), *foreign])
-        lines = [f"{where}: no {self.kind} is called '{name}'{near}", self.known()]
-        if self.broken:
-            lines.append("not imported: " + "; ".join(f"{module}: {why}" for module, why in self.broken.items()))
+    def _describe_unknown(self, name: str, where: str, external: dict[str, type]) -> str:
+        near = did_you_mean(name, [*self.names(), *external])
+        lines = [f"{where}: no {self.kind} is called '{name}'{near}", self.describe_known()]
+        if self.import_errors:
+            lines.append("not imported: " + "; ".join(f"{module}: {why}" for module, why in self.import_errors.items()))
         return "\n".join(lines)
 
-    def _file(self, name: str, entry: type | str) -> None:
+    def _add_entry(self, name: str, entry: type | str) -> None:
         def path(entry: type | str) -> str:
             return entry if isinstance(entry, str) else f"{entry.__module__}.{entry.__qualname__}"
 
@@ -137,7 +152,7 @@ class Registry:
         if self._scanned:
             return
         self._scanned = True
-        package = importlib.import_module(f"{__package__}.{self.room}")
+        package = importlib.import_module(f"{__package__}.{self.package}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             try:
                 importlib.import_module(module.name)
@@ -145,13 +160,13 @@ class Registry:
                 self._scanned = False
                 raise
             except Exception as error:
-                self.broken[module.name] = _one_line(error)
+                self.import_errors[module.name] = _one_line(error)
 
-    def _foreign_classes(self) -> Iterator[tuple[str, type]]:
-        for module in reversed(self.foreign):
+    def _external_classes(self) -> Iterator[tuple[str, type]]:
+        for module in reversed(self.external_modules):
             for name, value in vars(importlib.import_module(module)).items():
                 own = isinstance(value, type) and value.__module__.startswith(module) and not name.startswith("_")
-                if own and issubclass(value, self.family) and value is not self.family:
+                if own and issubclass(value, self.required_base) and value is not self.required_base:
                     yield name, value
 
     def _import(self, class_path: str, where: str) -> type:
@@ -160,23 +175,23 @@ class Registry:
             found = getattr(importlib.import_module(module), name)
         except Exception as error:
             raise ConfigError(f"{where}: cannot import '{class_path}': {_one_line(error)}") from error
-        return self._adopt(found, where)
+        return self._check_class(found, where)
 
-    def _adopt(self, cls: Any, where: str) -> type:
-        if not (isinstance(cls, type) and issubclass(cls, self.family)):
-            expected = f"{self.family.__module__}.{self.family.__qualname__}"
+    def _check_class(self, cls: Any, where: str) -> type:
+        if not (isinstance(cls, type) and issubclass(cls, self.required_base)):
+            expected = f"{self.required_base.__module__}.{self.required_base.__qualname__}"
             raise ConfigError(f"{where}: {cls!r} cannot be {self.a_kind}: it does not derive from {expected}")
         if not issubclass(cls, self.base):
-            self.base.register(cls)  # type: ignore[attr-defined]  # every room's base is abstract
+            self.base.register(cls)  # type: ignore[attr-defined]  # base is an ABC if required_base differs
         return cls
 
 
 def _one_line(error: BaseException) -> str:
-    """The exception with the file and line it came from."""
-    machinery = ("<frozen", importlib.__file__, __file__)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(machinery)]
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames and not isinstance(error, SyntaxError) else ""
-    return f"{type(error).__name__}: {error}{place}".replace("\n", " ")
+    """Return the exception's type, message, and file and line, in one line."""
+    internal = ("<frozen", importlib.__file__, __file__)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(internal)]
+    location = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames and not isinstance(error, SyntaxError) else ""
+    return f"{type(error).__name__}: {error}{location}".replace("\n", " ")
 
 
 _METRICS = ("classification", "regression", "image", "segmentation", "detection", "audio", "text", "retrieval")
@@ -189,12 +204,32 @@ METRIC_REGISTRY = Registry(
     (*(f"torchmetrics.{part}" for part in _METRICS), "torchmetrics"),
     torchmetrics.Metric,
 )
-DATASET_REGISTRY = Registry("dataset", Dataset, "datasets", family=object)
-TRANSFORM_REGISTRY = Registry("transform", Transform, "transforms", family=object)
-VISUAL_REGISTRY = Registry("visual", Visual, "visuals", family=object)
+DATASET_REGISTRY = Registry("dataset", Dataset, "datasets", required_base=object)
+TRANSFORM_REGISTRY = Registry("transform", Transform, "transforms", required_base=object)
+VISUAL_REGISTRY = Registry("visual", Visual, "visuals", required_base=object)
 MODULE_REGISTRY = Registry("module", pytorch_lightning.LightningModule, "modules")
 DATAMODULE_REGISTRY = Registry("datamodule", pytorch_lightning.LightningDataModule, "modules")
-MODULE_REGISTRY.add("SupervisedModule", f"{__package__}.core.module.SupervisedModule")
-DATAMODULE_REGISTRY.add("DataModule", f"{__package__}.core.datamodule.DataModule")
-# Somebody else's constructors ask for these: a net's `backbone: nn.Module`, a wrapper's `base_metric: Metric`.
+CALLBACK_REGISTRY = Registry("callback", pytorch_lightning.Callback, "callbacks", ("pytorch_lightning.callbacks",))
+OPTIMIZER_REGISTRY = Registry("optimizer", torch.optim.Optimizer, None, ("torch.optim",), num_engine_args=1)
+SCHEDULER_REGISTRY = Registry(
+    "scheduler",
+    torch.optim.lr_scheduler.LRScheduler,
+    external_modules=("torch.optim.lr_scheduler",),
+    num_engine_args=1,
+)
+for _kind, _base in (
+    ("logger", pytorch_lightning.loggers.Logger),
+    ("profiler", pytorch_lightning.profilers.Profiler),
+    ("strategy", pytorch_lightning.strategies.Strategy),
+):
+    Registry(_kind, _base, external_modules=(_base.__module__.rpartition(".")[0],))
+# The engine's own classes.
+MODULE_REGISTRY.add("SupervisedModule", f"{__package__}.core.model.module.SupervisedModule")
+DATAMODULE_REGISTRY.add("DataModule", f"{__package__}.core.data.datamodule.DataModule")
+SCHEDULER_REGISTRY.add("WarmupCosine", f"{__package__}.core.model.schedulers.WarmupCosine")
+SCHEDULER_REGISTRY.add("Poly", f"{__package__}.core.model.schedulers.Poly")
+SCHEDULER_REGISTRY.add("ReduceLROnPlateau", "pytorch_lightning.cli.ReduceLROnPlateau")
+CALLBACK_REGISTRY.add("GradientMonitor", f"{__package__}.core.training.debugging.GradientMonitor")
+CALLBACK_REGISTRY.add("NonFiniteStop", f"{__package__}.core.training.debugging.NonFiniteStop")
+# Annotations of external constructors: a net's `backbone: nn.Module`, a wrapper's `base_metric: Metric`.
 Registry.by_base |= {torch.nn.Module: MODEL_REGISTRY, torchmetrics.Metric: METRIC_REGISTRY}

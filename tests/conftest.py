@@ -1,6 +1,7 @@
-"""What the tests share."""
+"""Fixtures shared by all tests."""
 
 import gc
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,34 +10,30 @@ from typing import Any
 import pytest
 import yaml
 
-from project.core.main import main
-from project.registry import (
-    DATASET_REGISTRY,
-    LOSS_REGISTRY,
-    METRIC_REGISTRY,
-    MODEL_REGISTRY,
-    TRANSFORM_REGISTRY,
-    VISUAL_REGISTRY,
-)
-from tests import rooms
+# Imports of torch are in the fixtures: the process that distributes the tests needs none.
+
+# One thread per process, also in those that tests start: with more, workers on a few cores wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+MAX_WORKERS = 8  # each takes about 700 MB
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
-# A run that is over in a second: a tiny net, two steps, small sets.
+# A run that takes a second: a tiny model, two steps, small datasets.
 TINY: dict[str, Any] = {
     "base": str(CONFIGS / "default.yaml"),
     "name": "tiny",
     "model": {
-        "net": {"type": "tests.rooms.MLP", "in_features": 64, "num_classes": 10, "hidden": 8},
-        "loss": {"cross_entropy": {"type": "tests.rooms.CrossEntropy"}},
-        "metric": {"accuracy": {"type": "tests.rooms.Accuracy", "num_classes": 10}},
+        "net": {"type": "tests.components.MLP", "in_features": 64, "num_classes": 10, "hidden": 8},
+        "loss": {"cross_entropy": {"type": "tests.components.CrossEntropy"}},
+        "metric": {"accuracy": {"type": "tests.components.Accuracy", "num_classes": 10}},
         "optimizer": {"type": "AdamW", "lr": 0.01},
     },
     "data": {
         "batch_size": 64,
-        "train": {"type": "tests.rooms.Glyphs", "split": "train"},
-        "val": {"type": "tests.rooms.Glyphs", "split": "val"},
-        "eval": {"type": "tests.rooms.Glyphs", "split": "test"},
+        "train": {"type": "tests.components.Glyphs", "split": "train"},
+        "val": {"type": "tests.components.Glyphs", "split": "val"},
+        "eval": {"type": "tests.components.Glyphs", "split": "test"},
     },
     "trainer": {
         "max_epochs": 1,
@@ -48,14 +45,33 @@ TINY: dict[str, Any] = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Distribute the tests over the cores, unless `-n` is given.
+
+    Stay in one process for single tests, where the user wants to see or debug it, and where slow tests are selected:
+    these start several processes themselves, share a cluster, or measure time.
+    """
+    option = config.option
+    if not config.pluginmanager.hasplugin("xdist") or "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    if option.numprocesses is None and option.dist == "no":
+        serial = option.capture == "no" or all("::" in arg for arg in config.args)
+        serial = serial or not all(f"not {mark}" in option.markexpr for mark in ("slow", "slurm"))
+        option.numprocesses = 0 if serial else "auto"
+        option.maxprocesses = option.maxprocesses or MAX_WORKERS
+    if option.numprocesses and option.dist == "no":
+        option.dist = "worksteal"  # neighbours share fixtures, and no worker is idle at the end
+
+
 def pytest_collection_finish() -> None:
-    """What was imported stays: the garbage collector need not look at it again, which takes a tenth of the time."""
+    """Exclude imported objects from garbage collection, which speeds up the tests."""
     gc.freeze()
 
 
 @dataclass
 class Ran:
-    """What a call of the command line left."""
+    """Result of a call of the command line."""
 
     code: int
     out: str
@@ -67,7 +83,9 @@ Cli = Callable[..., Ran]
 
 @pytest.fixture
 def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Calls the command line in this process, in an empty folder."""
+    """Return a function that calls the command line in this process, in an empty directory."""
+    from project.core.cli.main import main
+
     monkeypatch.chdir(tmp_path)
 
     def call(*argv: str) -> Ran:
@@ -84,25 +102,35 @@ def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.fixture
 def short_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rooms hold the classes of tests/rooms.py, by their names, and nothing of their owner's."""
+    """Let the registries hold the classes of tests/components.py and no others."""
+    from project.registry import (
+        DATASET_REGISTRY,
+        LOSS_REGISTRY,
+        METRIC_REGISTRY,
+        MODEL_REGISTRY,
+        TRANSFORM_REGISTRY,
+        VISUAL_REGISTRY,
+    )
+    from tests import components
+
     classes = {
-        MODEL_REGISTRY: rooms.MLP,
-        LOSS_REGISTRY: rooms.CrossEntropy,
-        METRIC_REGISTRY: rooms.Accuracy,
-        DATASET_REGISTRY: rooms.Glyphs,
-        TRANSFORM_REGISTRY: rooms.RandomShift,
-        VISUAL_REGISTRY: rooms.Row,
+        MODEL_REGISTRY: components.MLP,
+        LOSS_REGISTRY: components.CrossEntropy,
+        METRIC_REGISTRY: components.Accuracy,
+        DATASET_REGISTRY: components.Glyphs,
+        TRANSFORM_REGISTRY: components.RandomShift,
+        VISUAL_REGISTRY: components.Row,
     }
     for registry, cls in classes.items():
-        registry.names()  # imports what the owner has there: later, it would be registered here and then forgotten
+        registry.names()  # import the owner's components now: if registered during the test, they are lost after it
         monkeypatch.setattr(registry, "_entries", {})
-        monkeypatch.setattr(registry, "broken", {})
+        monkeypatch.setattr(registry, "import_errors", {})
         registry.register()(cls)
 
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Callable[..., str]:
-    """Writes a yaml over TINY, and returns its path: `tiny({"model": {...}})`."""
+    """Return a function that writes a yaml file based on TINY: `tiny({"model": {...}})` returns its path."""
 
     def write(over: dict[str, Any] | None = None, name: str = "tiny.yaml") -> str:
         (tmp_path / "base.yaml").write_text(yaml.safe_dump(TINY, sort_keys=False))

@@ -1,49 +1,56 @@
-"""What must be the same, to the last bit, of a run that was cut short and resumed."""
+"""Comparison of runs that must be equal to the last bit."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 from torch import Tensor
 
 SAVED = ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "callbacks", "loops", "epoch")
+Leaves = dict[str, Any]  # by dotted path
 
 
-def outcome(run: Path) -> dict[str, Any]:
-    """Weights, optimizers, schedulers, callbacks, loops and each curve's steps and values, by place."""
+def outcome(run: Path) -> Leaves:
+    """Return weights, optimizers, schedulers, callbacks, loops and curves of a run."""
     checkpoint = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     saved = {key: checkpoint[key] for key in SAVED if key in checkpoint}
     return flat(saved | {"curves": curves(run)})
 
 
+def read_events(source: Path) -> Any:
+    """Return the accumulator of an event file, or of a directory of event files, with all points and pictures."""
+    return EventAccumulator(str(source), {"scalars": 0, "images": 0}).Reload()
+
+
 def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
-    """The scalars of TensorBoard, all of them, by step; those of one step, if there are several, in any order."""
+    """Return all scalars in TensorBoard as sorted (step, value) pairs, by tag."""
     points: dict[str, list[tuple[int, float]]] = {}
-    for file in (run / "event").glob("events*"):  # one by one: files of one second are read in the order of their names
-        events = EventAccumulator(str(file), {"scalars": 0}).Reload()
+    for file in (run / "event").glob("events*"):  # one by one: TensorBoard orders files of the same second by name
+        events = read_events(file)
         for tag in events.Tags()["scalars"]:
             points.setdefault(tag, []).extend((event.step, event.value) for event in events.Scalars(tag))
     return {tag: sorted(found) for tag, found in points.items()}
 
 
-def flat(value: Any, place: str = "") -> dict[str, Any]:
-    """The leaves of dicts and sequences by their places."""
+def flat(value: Any, path: str = "") -> Leaves:
+    """Return the leaves of nested dicts and sequences by dotted path."""
     if isinstance(value, dict):
         items: Any = value.items()
     elif isinstance(value, list | tuple):
         items = enumerate(value)
     else:
-        return {place: value}
-    return {inner: leaf for key, item in items for inner, leaf in flat(item, f"{place}.{key}").items()}
+        return {path: value}
+    return {inner: leaf for key, item in items for inner, leaf in flat(item, f"{path}.{key}").items()}
 
 
-def differing(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
-    """The places at which two outcomes differ."""
-    return [place for place in {**one, **two} if not (place in one and place in two and same(one[place], two[place]))]
+def differing(one: Leaves, two: Leaves) -> list[str]:
+    """Return the paths at which two outcomes differ."""
+    return [path for path in {**one, **two} if not (path in one and path in two and same(one[path], two[path]))]
 
 
 def same(one: Any, two: Any) -> bool:
+    """Return whether two leaves are equal; NaN is equal to NaN."""
     if isinstance(one, Tensor) and isinstance(two, Tensor):
         return one.dtype == two.dtype and torch.equal(one.nan_to_num(7.5), two.nan_to_num(7.5))
     return bool(one == two) or (one != one and two != two)

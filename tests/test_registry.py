@@ -1,3 +1,5 @@
+"""A name in the yaml means one class, and a name that means none is reported with what is known."""
+
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -5,37 +7,37 @@ from types import ModuleType
 
 import pytest
 import torch
-import torchmetrics
+import torchmetrics.image
 
 from project.core.errors import ConfigError
 from project.losses.base import Loss
 from project.registry import LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY, Registry
+from tests.components import Accuracy, CrossEntropy
 from tests.conftest import Cli
-from tests.rooms import Accuracy, CrossEntropy
 
-PACKAGE = "project.someroom"
+PACKAGE = "project.things"
 THING = """
 import torch
-from project.registry import ROOM
-@ROOM.register()
+from project.registry import THINGS
+@THINGS.register()
 class Thing(torch.nn.Module): ...
 """
 
 
 class Base(Loss):
-    """The base of this file's room."""
+    """Base class of the things in this file."""
 
 
 @pytest.fixture
 def registry() -> Iterator[Registry]:
-    registry = Registry("thing", Base, foreign=("torch.nn",), family=torch.nn.Module)
+    registry = Registry("thing", Base, external_modules=("torch.nn",), required_base=torch.nn.Module)
     yield registry
     del Registry.by_base[Base]
 
 
 @pytest.mark.usefixtures("short_names")
 def test_names_match_ignoring_case_and_underscores() -> None:
-    found = {LOSS_REGISTRY.find(name, "here") for name in ("CrossEntropy", "cross_entropy", "CROSSENTROPY")}
+    found = {LOSS_REGISTRY.resolve(name, "here") for name in ("CrossEntropy", "cross_entropy", "CROSSENTROPY")}
     assert found == {CrossEntropy}
 
 
@@ -44,7 +46,7 @@ def test_register_under_another_name(registry: Registry) -> None:
     class Long(torch.nn.Module):
         pass
 
-    assert registry.find("short", "here") is Long
+    assert registry.resolve("short", "here") is Long
     assert registry.names() == ["short"]
     assert issubclass(Long, Base)
 
@@ -52,46 +54,46 @@ def test_register_under_another_name(registry: Registry) -> None:
 def test_add_names_a_class_without_importing_it(registry: Registry) -> None:
     registry.add("huber", "torch.nn.HuberLoss")
     registry.add("broken", "nowhere.at.All")
-    assert registry.find("huber", "here") is torch.nn.HuberLoss
+    assert registry.resolve("huber", "here") is torch.nn.HuberLoss
     assert registry.short_name("torch.nn.HuberLoss") == "huber"
     assert isinstance(torch.nn.HuberLoss(), Base)
     with pytest.raises(ConfigError, match=r"here: cannot import 'nowhere.at.All': ModuleNotFoundError"):
-        registry.find("broken", "here")
+        registry.resolve("broken", "here")
 
 
 @pytest.mark.usefixtures("short_names")
-def test_foreign_classes() -> None:
-    assert LOSS_REGISTRY.find("HuberLoss", "here") is torch.nn.HuberLoss
-    assert LOSS_REGISTRY.find("torch.nn.modules.loss.HuberLoss", "here") is torch.nn.HuberLoss
-    assert MODEL_REGISTRY.find("sequential", "here") is torch.nn.Sequential
-    assert METRIC_REGISTRY.find("MulticlassAUROC", "here") is torchmetrics.classification.MulticlassAUROC
-    assert METRIC_REGISTRY.find("PeakSignalNoiseRatio", "here") is torchmetrics.image.PeakSignalNoiseRatio
-    assert METRIC_REGISTRY.find("accuracy", "here") is Accuracy  # ours comes first
+def test_external_classes_are_found_by_name_and_path() -> None:
+    assert LOSS_REGISTRY.resolve("HuberLoss", "here") is torch.nn.HuberLoss
+    assert LOSS_REGISTRY.resolve("torch.nn.modules.loss.HuberLoss", "here") is torch.nn.HuberLoss
+    assert MODEL_REGISTRY.resolve("sequential", "here") is torch.nn.Sequential
+    assert METRIC_REGISTRY.resolve("MulticlassAUROC", "here") is torchmetrics.classification.MulticlassAUROC
+    assert METRIC_REGISTRY.resolve("PeakSignalNoiseRatio", "here") is torchmetrics.image.PeakSignalNoiseRatio
+    assert METRIC_REGISTRY.resolve("accuracy", "here") is Accuracy  # registered classes come first
 
 
-def test_a_name_registered_twice_shows_both(registry: Registry) -> None:
+def test_registering_a_name_twice_reports_both_classes(registry: Registry) -> None:
     registry.add("one", "torch.nn.L1Loss")
     registry.add("one", "torch.nn.L1Loss")
     with pytest.raises(ConfigError, match=r"two thing classes are called 'one': torch.nn.L1Loss and torch.nn.MSELoss"):
         registry.add("O_ne", "torch.nn.MSELoss")
 
 
-def test_what_is_no_module_cannot_be_one(registry: Registry) -> None:
+def test_register_rejects_a_class_without_the_required_base(registry: Registry) -> None:
     with pytest.raises(ConfigError, match=r"cannot be a thing: it does not derive from torch.nn.modules.module.Module"):
         registry.register()(dict)
 
 
 @pytest.fixture
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], Registry]]:
-    """A room on the disk, scanned by a registry of its own."""
+def add_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], Registry]]:
+    """Write a module to a package on disk, and return a new registry that scans this package."""
     package = ModuleType(PACKAGE)
     package.__path__ = [str(tmp_path)]
     monkeypatch.setitem(sys.modules, PACKAGE, package)
 
     def build(name: str, text: str) -> Registry:
         (tmp_path / name).write_text(text)
-        registry = Registry("thing", Base, "someroom", family=torch.nn.Module)
-        monkeypatch.setattr("project.registry.ROOM", registry, raising=False)
+        registry = Registry("thing", Base, "things", required_base=torch.nn.Module)
+        monkeypatch.setattr("project.registry.THINGS", registry, raising=False)
         return registry
 
     yield build
@@ -100,16 +102,16 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
         del sys.modules[name]
 
 
-def test_adding_a_file_is_all_it_takes(room: Callable[[str, str], Registry]) -> None:
-    assert room("file.py", THING).names() == ["Thing"]
+def test_a_component_needs_only_its_file(add_module: Callable[[str, str], Registry]) -> None:
+    assert add_module("file.py", THING).names() == ["Thing"]
 
 
-def test_a_broken_file_is_shown_when_a_name_is_missed(room: Callable[[str, str], Registry], tmp_path: Path) -> None:
-    room("whole.py", THING)
-    registry = room("broken.py", "import torch\n1 / 0\n")
-    assert registry.find("thing", "here").__name__ == "Thing"
+def test_an_unknown_name_reports_import_errors(add_module: Callable[[str, str], Registry], tmp_path: Path) -> None:
+    add_module("whole.py", THING)
+    registry = add_module("broken.py", "import torch\n1 / 0\n")
+    assert registry.resolve("thing", "here").__name__ == "Thing"
     with pytest.raises(ConfigError) as caught:
-        registry.find("thong", "here")
+        registry.resolve("thong", "here")
     assert str(caught.value) == (
         "here: no thing is called 'thong'; did you mean 'Thing'?\n"
         "known: Thing\n"
@@ -117,15 +119,15 @@ def test_a_broken_file_is_shown_when_a_name_is_missed(room: Callable[[str, str],
     )
 
 
-def test_a_syntax_error_is_shown_with_its_line(room: Callable[[str, str], Registry]) -> None:
-    registry = room("broken.py", "import torch\ndef f(:\n")
+def test_a_syntax_error_is_reported_with_its_line(add_module: Callable[[str, str], Registry]) -> None:
+    registry = add_module("broken.py", "import torch\ndef f(:\n")
     with pytest.raises(ConfigError, match=rf"{PACKAGE}.broken: SyntaxError: invalid syntax \(broken.py, line 2\)"):
-        registry.find("thing", "here")
+        registry.resolve("thing", "here")
 
 
-def test_two_files_with_one_name(room: Callable[[str, str], Registry]) -> None:
-    room("one.py", THING)
-    registry = room("two.py", THING)
+def test_the_same_name_in_two_files_is_an_error(add_module: Callable[[str, str], Registry]) -> None:
+    add_module("one.py", THING)
+    registry = add_module("two.py", THING)
     with pytest.raises(
         ConfigError, match=f"two thing classes are called 'Thing': {PACKAGE}.one.Thing and {PACKAGE}.two"
     ):
@@ -133,22 +135,24 @@ def test_two_files_with_one_name(room: Callable[[str, str], Registry]) -> None:
 
 
 @pytest.mark.usefixtures("short_names")
-def test_a_broken_room_does_not_stop_a_run_that_does_not_need_it(
+def test_an_import_error_stops_only_runs_that_need_the_module(
     cli: Cli, tiny: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(LOSS_REGISTRY.broken, "project.losses.mine", "SyntaxError: invalid syntax (mine.py, line 3)")
+    monkeypatch.setitem(
+        LOSS_REGISTRY.import_errors, "project.losses.mine", "SyntaxError: invalid syntax (mine.py, line 3)"
+    )
     assert cli("fit", "--config", tiny(), "--print_config").code == 0
     ran = cli("fit", "--config", tiny({"model": {"loss": {"mine": {}}}}))
     assert ran.code == 2
     assert ran.err == (
         "error: model.loss.mine: no loss is called 'mine'\n"
-        f"{LOSS_REGISTRY.known()}\n"
+        f"{LOSS_REGISTRY.describe_known()}\n"
         "not imported: project.losses.mine: SyntaxError: invalid syntax (mine.py, line 3)\n"
     )
 
 
 @pytest.mark.usefixtures("short_names")
-def test_foreign_classes_by_yaml(cli: Cli, tiny: Callable[..., str]) -> None:
+def test_external_classes_train_from_yaml(cli: Cli, tiny: Callable[..., str]) -> None:
     config = tiny(
         {
             "model": {
@@ -180,14 +184,14 @@ def test_foreign_classes_by_yaml(cli: Cli, tiny: Callable[..., str]) -> None:
 
 
 @pytest.mark.usefixtures("short_names")
-def test_slots_of_slots_and_of_somebody_elses_classes(cli: Cli, tiny: Callable[..., str]) -> None:
+def test_entries_nest_also_in_external_classes(cli: Cli, tiny: Callable[..., str]) -> None:
     inputs = {"preds": "logits", "target": "label"}
     base = {"type": "MulticlassAccuracy", "num_classes": 10}
     config = tiny(
         {
             "model": {
                 "net": {
-                    "type": "tests.core.rooms.Wrapped",
+                    "type": "tests.core.components.Wrapped",
                     "backbone": {"type": "MLP", "in_features": 64, "num_classes": 10},
                     "scale": {"type": "LayerNorm", "normalized_shape": 10},
                 },
@@ -203,7 +207,7 @@ def test_slots_of_slots_and_of_somebody_elses_classes(cli: Cli, tiny: Callable[.
 
 
 class Plain(torch.nn.Module):
-    """A net that knows nothing of the rooms."""
+    """Net that does not derive from a base class of the template."""
 
     def __init__(self) -> None:
         super().__init__()

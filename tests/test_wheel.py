@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = str(Registry.__module__).partition(".")[0]
 
 
-def test_the_wheel_holds_code_data_and_yaml(tmp_path: Path) -> None:
+def test_wheel_contains_code_data_and_yaml(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""How a mistake is told to the person who made it."""
+"""Errors that users see, and where in the user's own code an error was raised."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,124 +8,127 @@ from sysconfig import get_paths
 from traceback import FrameSummary, extract_tb
 from typing import TypeVar
 
-import lightning_fabric
-import pytorch_lightning
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 _CORE = Path(__file__).parent
 _LIBRARIES = [Path(get_paths()[name]) for name in ("stdlib", "purelib", "platlib")]
-_LIGHTNING = [Path(str(package.__file__)).parent for package in (pytorch_lightning, lightning_fabric)]
-RAISED_IN = "raised in "
-Kind = TypeVar("Kind", bound=BaseException)
+RAISED_IN = "raised in "  # stored: a DataLoader's worker passes errors on as text, in which this is looked for
+# Matched: Lightning refuses these settings with a plain RuntimeError or ValueError.
+_REFUSALS = (
+    "Early stopping conditioned on metric",
+    "`val_check_interval` (",
+    "You have set `accumulate_grad_batches` and are using the `GradientAccumulationScheduler`",
+    "Automatic gradient accumulation and the `GradientAccumulationScheduler`",
+    "Skipping the `training_step` by returning None",
+    "The current optimizer, ",
+    "You provided only a single `",
+    "You provided multiple `",
+    "`max_depth` can be",
+)
+ErrorType = TypeVar("ErrorType", bound=BaseException)
 
 
 class ConfigError(Exception):
-    """A mistake in the yaml or in the options: one to three lines, no traceback, exit code 2."""
+    """A mistake in the yaml files or options: one to three lines, no traceback, exit code 2."""
 
 
-class Stopped(Exception):
-    """The reason why the engine ended a run, told in full: no traceback, exit code 1."""
+class RunStopped(Exception):
+    """A stop of the run by the engine, whose message is the whole reason: no traceback, exit code 1."""
 
 
-def is_mistake(error: BaseException) -> bool:
-    """Whether an exception tells of the user's yaml: ours does, and what Lightning refuses of the engine's calls.
+def is_user_error(error: BaseException) -> bool:
+    """Return whether an error is a mistake in the configuration, found by the engine or refused by Lightning.
 
-    What Lightning refuses of a call in the user's own code is not: that needs a traceback.
+    What Lightning refuses of a call in the user's own code has a location, and needs a traceback.
     """
-    if any(isinstance(link, ConfigError) for link in _chain(error)):
+    if find_cause(error, ConfigError) is not None:
         return True
-    files = [Path(frame.filename) for frame in extract_tb(error.__traceback__)]
-    callers = [file for file in files if not _in_lightning(file)]
-    refused = isinstance(error, MisconfigurationException | ValueError | RuntimeError)
-    return refused and callers != files and _in_lightning(files[-1]) and _CORE in callers[-1].parents
+    is_refusal = isinstance(error, MisconfigurationException) or str(error).strip().startswith(_REFUSALS)
+    return is_refusal and _find_location(error) is None
 
 
-def find_in(error: BaseException, kind: type[Kind]) -> Kind | None:
-    """The exception of a kind, or one that it came from."""
-    return next((link for link in _chain(error) if isinstance(link, kind)), None)
+def find_cause(error: BaseException, error_type: type[ErrorType]) -> ErrorType | None:
+    """Return the error of a type among an error and its causes."""
+    return next((link for link in _chain(error) if isinstance(link, error_type)), None)
 
 
-def mistake(error: BaseException) -> str:
-    """A mistake's message in one to three lines, also when it crossed from a DataLoader's worker as text."""
-    text = str(next((link for link in _chain(error) if isinstance(link, ConfigError)), error)).strip()
+def user_message(error: BaseException) -> str:
+    """Return a mistake's message in one to three lines, also if a DataLoader's worker passed it on as text."""
+    text = str(find_cause(error, ConfigError) or error).strip()
     if text.startswith(f"Caught {ConfigError.__name__} in DataLoader"):
         text = text.rpartition(f"{ConfigError.__name__}: ")[2]
     return "\n".join(text.splitlines()[:3])
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """The exception, and those behind it."""
-    behind = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return [error, *_chain(behind)] if behind is not None else [error]
-
-
-def _in_lightning(file: Path) -> bool:
-    return any(folder in file.parents for folder in _LIGHTNING)
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return [error, *_chain(cause)] if cause is not None else [error]
 
 
 def normalize(name: str) -> str:
-    """Names match ignoring case and underscores: `cross_entropy` is `CrossEntropy`."""
+    """Return a name as it is compared, without case and underscores: `cross_entropy` is `CrossEntropy`."""
     return name.replace("_", "").lower()
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the known name nearest to `name`, or nothing when none is near."""
+    """Return `; did you mean 'x'?` for the known name nearest to `name`; empty if none is near."""
     by_normalized = {normalize(candidate): candidate for candidate in known}
     near = get_close_matches(normalize(name), by_normalized, n=1, cutoff=0.6)
     return f"; did you mean '{by_normalized[near[0]]}'?" if near else ""
 
 
-def listing(names: Iterable[str]) -> str:
-    """The names in one line."""
+def join_names(names: Iterable[str]) -> str:
+    """Return names in one line."""
     return ", ".join(names) or "none"
 
 
-def note_where(error: BaseException, where: str) -> None:
-    """Adds to an exception of somebody else's code the one line that says where it came from.
+def add_location(error: BaseException, location: str) -> None:
+    """Add to an error of the user's code the line that says where it was raised.
 
     Raises:
-        RuntimeError: it is a StopIteration, which would end the epoch silently.
+        RuntimeError: the error is a StopIteration, which would end the epoch silently.
     """
     if not isinstance(error, ConfigError):
-        error.add_note(RAISED_IN + where)
+        error.add_note(RAISED_IN + location)
     if isinstance(error, StopIteration):
         raise RuntimeError("StopIteration was raised, which would end the epoch silently") from error
 
 
 @contextmanager
-def noting_where(where: str) -> Iterator[None]:
-    """Notes it on what is raised inside."""
+def located(location: str) -> Iterator[None]:
+    """Add a location to errors raised in the `with` block."""
     try:
         yield
     except Exception as error:
-        note_where(error, where)
+        add_location(error, location)
         raise
 
 
-def where_raised(error: BaseException) -> str:
-    """The line that `note_where` left, also when the exception crossed from a DataLoader's worker as text.
-
-    An exception without one came from elsewhere: then the line names the innermost code that is no library's.
-    """
-    notes: list[str] = [*getattr(error, "__notes__", []), *getattr(error.__cause__, "__notes__", [])]
-    lines = [*notes, *(line.strip() for line in str(error).splitlines())]
-    for line in lines:
-        if line.startswith(RAISED_IN):
-            return line
+def error_location(error: BaseException) -> str:
+    """Return the line that `add_location` added; without one, the innermost line of code that is no library's."""
+    location = _find_location(error)
+    if location is not None:
+        return location
     frames = [frame for link in _chain(error) for frame in extract_tb(link.__traceback__)]
-    frame = ([frame for frame in frames if _is_of_the_owner(frame)] or frames)[-1]
+    frame = ([frame for frame in frames if _is_user_code(frame)] or frames)[-1]
     return f"{RAISED_IN}{frame.name} ({frame.filename}:{frame.lineno})"
 
 
-def by_owner(error: BaseException) -> bool:
-    """Whether code that somebody here wrote raised it, neither the engine nor a library."""
-    return _is_of_the_owner(extract_tb(error.__traceback__)[-1])
+def raised_by_user_code(error: BaseException) -> bool:
+    """Return whether neither the engine nor a library raised an error."""
+    return _is_user_code(extract_tb(error.__traceback__)[-1])
 
 
 def is_library(file: Path) -> bool:
-    """Whether a file of code is the engine's or somebody else's."""
+    """Return whether a source file belongs to the engine or to a library."""
     return _CORE in file.parents or any(library in file.parents for library in _LIBRARIES)
 
 
-def _is_of_the_owner(frame: FrameSummary) -> bool:
+def _find_location(error: BaseException) -> str | None:
+    notes: list[str] = [*getattr(error, "__notes__", []), *getattr(error.__cause__, "__notes__", [])]
+    lines = [*notes, *(line.strip() for line in str(error).splitlines())]
+    return next((line for line in lines if line.startswith(RAISED_IN)), None)
+
+
+def _is_user_code(frame: FrameSummary) -> bool:
     return not is_library(Path(frame.filename))

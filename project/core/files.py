@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Atomic writing of files."""
 
 import os
 import shutil
@@ -11,8 +11,14 @@ from torch import Tensor
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A temporary name to write to; the file gets its own name when all is written, and is gone otherwise."""
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write to; rename it to `path` after the `with` block, remove it after an error.
+
+    Example::
+
+        with atomic_write(Path("results.txt")) as temporary:
+            temporary.write_text("whole or not there")
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -23,10 +29,10 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def link(source: Path, target: Path) -> None:
-    """Makes `target` a second name of the file, or a copy where the file system has no such thing."""
+    """Make `target` a hard link to a file, or a copy where the file system has no hard links."""
     if target.exists() and source.samefile(target):
         return
-    with whole(target) as temporary:
+    with atomic_write(target) as temporary:
         try:
             os.link(source, temporary)
         except OSError:
@@ -34,13 +40,13 @@ def link(source: Path, target: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file."""
-    with whole(path) as temporary:
+    """Write a text file."""
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def write_picture(path: Path, picture: Tensor) -> None:
-    """Writes a picture `(3, H, W)` in [0, 1] as a PNG."""
+    """Write a picture `(3, H, W)` in [0, 1] as a PNG file."""
     pixels = (picture.detach().cpu().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG", compress_level=1)

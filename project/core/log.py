@@ -1,4 +1,4 @@
-"""loguru on the console and in log.txt, with Lightning's and Python's own messages passed through it."""
+"""Logging with loguru to the console and to log.txt; messages of Lightning and of `warnings` go the same way."""
 
 import logging
 import sys
@@ -14,8 +14,8 @@ from pytorch_lightning.utilities import rank_zero_only
 _FORMAT = "<green>{time:HH:mm:ss}</green> <level>{level: <7}</level> {message}"
 _FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss} {level: <7} {message}"
 _SOURCES = ("pytorch_lightning", "lightning_fabric")
-# What Lightning says about things that this engine settles itself, or that are advertisement.
-_SILENT = (
+# Matched: messages of Lightning about settings that the engine makes itself, and advertisement.
+_SILENCED = (
     "💡 Tip",
     "smaller than the logging interval",
     "does not have many workers",
@@ -26,23 +26,23 @@ _SILENT = (
 )
 
 
-class _Intercept(logging.Handler):
-    """Passes a standard-library record on to loguru."""
+class _InterceptHandler(logging.Handler):
+    """Handler that passes records of the standard library on to loguru."""
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
-        if not any(text in message for text in _SILENT):
+        if not any(text in message for text in _SILENCED):
             logger.log(record.levelname, message.strip())
 
 
 @contextmanager
-def logging_to(level: str) -> Iterator[None]:
-    """Sends all messages to the console while it lasts."""
+def logging_to_console(level: str) -> Iterator[None]:
+    """Send all messages to the console during the `with` block; of ranks other than 0, only errors."""
     logger.remove()
     logger.add(
-        _to_stderr,
-        level=level if on_first_rank() else "ERROR",
-        format=_FORMAT if on_first_rank() else f"[rank {rank()}] {_FORMAT}",
+        _write_to_stderr,
+        level=level if is_rank_zero() else "ERROR",
+        format=_FORMAT if is_rank_zero() else f"[rank {rank()}] {_FORMAT}",
         colorize=sys.stderr.isatty(),
         backtrace=False,
         diagnose=False,
@@ -50,7 +50,7 @@ def logging_to(level: str) -> Iterator[None]:
     sources = [logging.getLogger(name) for name in _SOURCES]
     before = [(source.handlers, source.propagate) for source in sources]
     for source in sources:
-        source.handlers, source.propagate = [_Intercept()], False
+        source.handlers, source.propagate = [_InterceptHandler()], False
     shown, warnings.showwarning = warnings.showwarning, _show_warning
     try:
         yield
@@ -64,8 +64,8 @@ def logging_to(level: str) -> Iterator[None]:
 
 @contextmanager
 def logging_to_file(path: Path) -> Iterator[None]:
-    """Appends all messages of rank 0 to a file while it lasts."""
-    if not on_first_rank():
+    """Append all messages of rank 0 to a file during the `with` block."""
+    if not is_rank_zero():
         yield
         return
     sink = logger.add(path, level="DEBUG", format=_FILE_FORMAT, backtrace=False, diagnose=False)
@@ -75,19 +75,19 @@ def logging_to_file(path: Path) -> Iterator[None]:
         logger.remove(sink)
 
 
-def on_first_rank() -> bool:
-    """Whether this is the process that speaks for all."""
+def is_rank_zero() -> bool:
+    """Return whether this process logs and writes for all."""
     return rank() == 0
 
 
 def rank() -> int:
-    """The number of this process in the run."""
+    """Return the rank of this process in the run."""
     number: int = getattr(rank_zero_only, "rank", 0)
     return number
 
 
-def _to_stderr(message: str) -> None:
-    # Looked up for each message: a progress bar puts itself in the place of sys.stderr.
+def _write_to_stderr(message: str) -> None:
+    # Looked up for each message, because a progress bar replaces sys.stderr.
     sys.stderr.write(message)
 
 
@@ -99,5 +99,5 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    if not any(text in str(message) for text in _SILENT):
+    if not any(text in str(message) for text in _SILENCED):
         logger.warning(f"{category.__name__}: {message} ({filename}:{lineno})")

@@ -1,1 +1,1 @@
-"""Datasets. A file here with a registered class is all it takes."""
+"""Datasets. A module here that registers a class makes it available in yaml files."""

@@ -1,4 +1,4 @@
-"""Arrays in numpy's files."""
+"""Arrays in NumPy files."""
 
 import zipfile
 from collections.abc import Sequence
@@ -17,17 +17,16 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 
 @DATASET_REGISTRY.register()
 class Arrays(Dataset):
-    """Arrays of one length: the rows of each are a tensor of the samples, by the array's name.
+    """NumPy arrays of equal length N; row i of each array is a tensor of sample i, named after the array.
 
-    They are mapped into memory: only what is used is read, and workers share it. Compressed ones are loaded. Integers
-    become int64, floats float32.
+    The arrays are memory-mapped, so rows are read when they are used, and workers share them; compressed arrays are
+    loaded. Integers become int64, floats float32.
 
     Args:
-        path: an .npz file, an .npy file or a folder of .npy files, in `data_dir` unless it is absolute; an .npy file's
-            name is its array's.
-        pictures: arrays (N, H, W) or (N, C, H, W) of uint8 that become pictures (C, H, W) in [0, 1].
-        augmentation: transforms by name, in order.
-        data_dir: where the data lies.
+        path: an .npz file, .npy file or directory of .npy files named after their arrays; relative to `data_dir`.
+        pictures: names of uint8 arrays (N, H, W) or (N, C, H, W) that become pictures (C, H, W) in [0, 1].
+        augmentation: transforms by name, applied in this order.
+        data_dir: directory that contains `path`, unless `path` is absolute.
     """
 
     example: ClassVar[dict[str, Any]] = {"path": str(Path(__file__).with_name("digits.npz"))}
@@ -44,9 +43,9 @@ class Arrays(Dataset):
         self.arrays = map_arrays(self.path)
         lengths = {name: array.shape[0] if array.ndim else 0 for name, array in self.arrays.items()}
         if not lengths:
-            raise FileNotFoundError(f"{self.path}: there are no arrays in it")
+            raise FileNotFoundError(f"{self.path} contains no arrays")
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"{self.path}: its arrays are of different lengths: {lengths}")
+            raise ValueError(f"{self.path}: the arrays differ in length: {lengths}")
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
@@ -55,12 +54,12 @@ class Arrays(Dataset):
         return {name: tensor[0] for name, tensor in self.__getitems__([index]).items()}
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        rows = np.asarray(indices)  # once, not for each array
-        # As plain arrays: one that is mapped takes twice as long.
+        rows = np.asarray(indices)  # convert once, not for each array
+        # Indexing a plain array is faster than indexing a memmap.
         return self.augment({name: self._tensor(name, np.asarray(array)[rows]) for name, array in self.arrays.items()})
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"arrays": {}}  # a worker that is spawned maps them itself
+        return self.__dict__ | {"arrays": {}}  # a spawned worker maps the files itself
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state | {"arrays": map_arrays(state["path"])}
@@ -76,11 +75,11 @@ class Arrays(Dataset):
 
 
 def map_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file, of an .npy file, or of a folder of .npy files, by name.
+    """Return the arrays of an .npz file, an .npy file or a directory of .npy files, by name.
 
     Raises:
-        FileNotFoundError: nothing is there.
-        ValueError: an array holds Python's objects.
+        FileNotFoundError: the path does not exist.
+        ValueError: an array contains Python objects.
     """
     if path.is_dir():
         return {file.stem: np.load(file, mmap_mode="r") for file in sorted(path.glob("*.npy"))}
@@ -93,11 +92,11 @@ def map_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _map_member(path: Path, member: zipfile.ZipInfo) -> np.ndarray | None:
-    """An array in an archive, which numpy itself maps only in a file of its own; none where it cannot be mapped."""
+    """Map an array in an archive (NumPy maps only .npy files); return None if it cannot be mapped."""
     if member.compress_type != zipfile.ZIP_STORED:
         return None
     with path.open("rb") as file:
-        file.seek(member.header_offset + 26)  # in the zip format's local header: how long its last two fields are
+        file.seek(member.header_offset + 26)  # lengths of the last two fields of the local zip header
         file.seek(int(np.frombuffer(file.read(4), "<u2").sum()), 1)
         read_header = _HEADERS.get(np.lib.format.read_magic(file))
         if read_header is None:

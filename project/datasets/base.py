@@ -1,4 +1,4 @@
-"""What a dataset is."""
+"""Base class of datasets."""
 
 from abc import ABC, abstractmethod
 
@@ -11,15 +11,32 @@ __all__ = ["Dataset", "Transform"]
 
 
 class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
-    """Samples as dicts of named tensors.
+    """Base class of datasets, whose samples are dicts of named tensors.
 
-    One that holds its samples in arrays may have `__getitems__(indices)`, which returns a whole batch as a dict of
-    tensors `(B, ...)`. It may have `collate(samples) -> batch` and `order(seed, epoch) -> indices`, both without state,
-    and `name(index) -> str`: what samples.csv and the pictures of `predict` call a sample.
-    A constructor's argument `data_dir` gets the yaml's `data.data_dir`.
+    Optional methods:
+
+    - `__getitems__(indices)` returns a whole batch as a dict of tensors `(B, ...)`; fast for samples stored in arrays.
+    - `collate(samples)` returns the batch of a list of samples; it must not depend on state.
+    - `order(seed, epoch)` returns the indices of an epoch; it must not depend on state.
+    - `name(index)` returns the name of a sample in samples.csv and of its pictures in the stage `predict`.
+
+    A constructor argument `data_dir` receives the setting `data.data_dir`.
 
     Args:
-        augmentation: transforms by name, applied in this order by `augment`.
+        augmentation: transforms by name, which `augment` applies in this order.
+
+    Example::
+
+        @DATASET_REGISTRY.register()
+        class Halves(Dataset):
+            def __len__(self) -> int:
+                return 512
+
+            def __getitem__(self, index: int) -> dict[str, Tensor]:
+                label = torch.tensor(index % 2)
+                image = torch.rand(1, 8, 8)
+                image[:, 4 * label : 4 * label + 4] += 0.3
+                return self.augment({"image": image / 1.3, "label": label})
     """
 
     def __init__(self, augmentation: dict[str, Transform] | None = None) -> None:
@@ -27,14 +44,14 @@ class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
 
     @abstractmethod
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """One sample."""
+        """Return one sample."""
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many samples there are."""
+        """Return the number of samples."""
 
     def augment(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The sample (or batch) after every transform of `augmentation`."""
+        """Apply all transforms of `augmentation` to a sample or batch."""
         for transform in self.augmentation.values():
             sample = transform(sample)
         return sample

@@ -1,4 +1,4 @@
-"""Handwritten digits that ship with the package."""
+"""Handwritten digits, included in the package."""
 
 from importlib.resources import files
 from typing import Literal
@@ -10,19 +10,19 @@ from torch import Tensor
 from project.datasets.base import Dataset, Transform
 from project.registry import DATASET_REGISTRY
 
-# Of every 20 scans of one digit, in file order: 14 to train, 3 to val, 3 to test.
+# Of every 20 scans of a digit, in file order, 14 are for training, 3 for validation and 3 for the test.
 _PARTS = {"train": range(14), "val": range(14, 17), "test": range(17, 20)}
 
 
 @DATASET_REGISTRY.register()
 class Digits(Dataset):
-    """The 1,797 scans of UCI's Optical Recognition of Handwritten Digits (see digits.md), split by a fixed rule.
+    """The 1,797 scans of UCI's Optical Recognition of Handwritten Digits (see digits.md).
 
-    A sample is `image` (1, 8, 8) in [0, 1] and `label`, 0 to 9. Every part holds all digits in equal shares.
+    A sample has `image` (1, 8, 8) in [0, 1] and `label`, 0 to 9. The splits are fixed and stratified by digit.
 
     Args:
         split: train (1,269 scans), val (267) or test (261).
-        augmentation: transforms by name, in order.
+        augmentation: transforms by name, applied in this order.
     """
 
     def __init__(

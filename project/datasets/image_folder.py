@@ -1,4 +1,4 @@
-"""Pictures in a folder."""
+"""Pictures in a directory."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,17 +13,17 @@ from project.registry import DATASET_REGISTRY
 
 @DATASET_REGISTRY.register()
 class ImageFolder(Dataset):
-    """The pictures in a folder, read when they are needed; each folder in it is a class.
+    """Pictures in a directory, whose subdirectories are the classes; read on access.
 
-    A sample is `image` (channels, H, W) in [0, 1] and `label`; only `image` if any picture lies in the folder itself.
+    A sample has `image` (channels, H, W) in [0, 1] and `label`; if a picture is in the directory itself, only `image`.
 
     Args:
-        path: the folder, in `data_dir` unless it is absolute.
-        size: cut the middle square of each picture out and scale it to this height and width; as it is unless given.
-        channels: 1 is grey, 3 red, green and blue.
-        classes: the folders of the labels 0, 1, ...; all by name unless given, as where a set lacks some.
-        augmentation: transforms by name, in order.
-        data_dir: where the data lies.
+        path: the directory, relative to `data_dir`.
+        size: height and width to which the central square of each picture is scaled; null keeps pictures as they are.
+        channels: 1 for grey, 3 for RGB.
+        classes: subdirectories with the labels 0, 1, ...; null means all, sorted. Needed if a set lacks classes.
+        augmentation: transforms by name, applied in this order.
+        data_dir: directory that contains `path`, unless `path` is absolute.
     """
 
     example: ClassVar[dict[str, Any]] = {"path": str(Path(__file__).with_name("photographs"))}
@@ -45,7 +45,7 @@ class ImageFolder(Dataset):
         present = sorted(path.name for path in self.folder.iterdir() if path.is_dir() and path.name[0] != ".")
         self.classes = classes or ([] if flat else present)
         if self.classes and (others := set(folders) - set(self.classes)):
-            raise FileNotFoundError(f"{self.folder}: {min(others)} is none of the classes {', '.join(self.classes)}")
+            raise FileNotFoundError(f"{self.folder}: {min(others)} is not one of the classes {', '.join(self.classes)}")
         self.labels = [self.classes.index(name) for name in folders] if self.classes else None
 
     def __len__(self) -> int:
@@ -58,5 +58,5 @@ class ImageFolder(Dataset):
         return self.augment(sample)
 
     def name(self, index: int) -> str:
-        """The file's path in the folder."""
+        """Return the path of the file, relative to the directory."""
         return self.files[index].relative_to(self.folder).as_posix()

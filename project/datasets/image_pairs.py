@@ -12,17 +12,17 @@ from project.registry import DATASET_REGISTRY
 
 @DATASET_REGISTRY.register()
 class ImagePairs(Dataset):
-    """Pictures of two folders that have the same name but for the suffix, read when they are needed.
+    """Pairs of pictures from two directories, with the same name except for the suffix; read on access.
 
-    A sample is `image` and `target`, (channels, H, W) in [0, 1]. One folder may be both, where transforms of the one
-    make the task.
+    A sample has `image` and `target`, both (channels, H, W) in [0, 1]. Both directories may be the same if transforms
+    change only one of the two, as in denoising.
 
     Args:
-        image: the folder of what the net gets, in `data_dir` unless it is absolute.
-        target: the folder of what it is to make of it.
-        channels: 1 is grey, 3 red, green and blue.
-        augmentation: transforms by name, in order.
-        data_dir: where the data lies.
+        image: directory of the inputs, relative to `data_dir`.
+        target: directory of the targets, relative to `data_dir`.
+        channels: 1 for grey, 3 for RGB.
+        augmentation: transforms by name, applied in this order.
+        data_dir: directory that contains `image` and `target`, unless they are absolute.
     """
 
     example: ClassVar[dict[str, Any]] = dict.fromkeys(("image", "target"), str(Path(__file__).with_name("photographs")))
@@ -38,9 +38,9 @@ class ImagePairs(Dataset):
         super().__init__(augmentation)
         folders = [Path(data_dir, folder) for folder in (image, target)]
         images, targets = (_by_name(folder) for folder in folders)
-        if alone := images.keys() ^ targets.keys():
-            without = folders[min(alone) in images]
-            raise FileNotFoundError(f"{without}: no picture is called {min(alone)}, as one in the other folder is")
+        if unpaired := images.keys() ^ targets.keys():
+            has, lacks = folders if min(unpaired) in images else reversed(folders)
+            raise FileNotFoundError(f"{lacks} has no picture '{min(unpaired)}', but {has} has one")
         self.channels = channels
         self.names = list(images)
         self.pairs = [(images[name], targets[name]) for name in images]
@@ -53,7 +53,7 @@ class ImagePairs(Dataset):
         return self.augment({"image": image, "target": target})
 
     def name(self, index: int) -> str:
-        """The picture's path in its folder, without the suffix."""
+        """Return the path of the pictures, relative to their directories, without the suffix."""
         return self.names[index]
 
 
@@ -62,6 +62,6 @@ def _by_name(folder: Path) -> dict[str, Path]:
     for file in find_pictures(folder):
         name = file.relative_to(folder).with_suffix("").as_posix()
         if name in named:
-            raise FileNotFoundError(f"{folder}: which one is {name}, {named[name].name} or {file.name}?")
+            raise FileNotFoundError(f"{folder} has two pictures '{name}': {named[name].name} and {file.name}")
         named[name] = file
     return named

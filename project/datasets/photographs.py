@@ -1,4 +1,4 @@
-"""Photographs that ship with the package."""
+"""Photographs, included in the package."""
 
 from importlib.resources import as_file, files
 from typing import Literal
@@ -14,14 +14,14 @@ _PARTS = {"train": ("china.jpg", 0, 480), "val": ("china.jpg", 480, 640), "test"
 
 @DATASET_REGISTRY.register()
 class Photographs(Dataset):
-    """Two photographs (see photographs/README.md): one to train and validate on, the other to test.
+    """Two photographs (see photographs/README.md): one for training and validation, the other for the test.
 
-    A sample is `image` and `target` (3, H, W) in [0, 1], the same picture until a transform tells them apart.
+    A sample has `image` and `target`, both (3, H, W) in [0, 1]. They are equal before augmentation.
 
     Args:
-        split: train (427 x 480 pixels on the left), val (427 x 160 on the right) or test (the other, 427 x 640).
-        samples: how many times the picture is yielded: it takes many random crops to make an epoch.
-        augmentation: transforms by name, in order.
+        split: train (picture 1, left 427 x 480 pixels), val (picture 1, right 427 x 160), test (picture 2, 427 x 640).
+        samples: number of samples, all of the same picture; random crops make them differ.
+        augmentation: transforms by name, applied in this order.
     """
 
     def __init__(
@@ -43,5 +43,5 @@ class Photographs(Dataset):
         return {name: tensor[0] for name, tensor in self.__getitems__([range(self.samples)[index]]).items()}
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        pictures = self.picture.expand(len(indices), -1, -1, -1)  # a view: only crops are copied
+        pictures = self.picture.expand(len(indices), -1, -1, -1)  # a view: only the crops are copied
         return self.augment({"image": pictures, "target": pictures})

@@ -1,1 +1,1 @@
-"""Losses. A file here with a registered class is all it takes."""
+"""Losses. A module here that registers a class makes it available in yaml files."""

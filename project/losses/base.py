@@ -1,4 +1,4 @@
-"""What a loss is."""
+"""Base class of losses."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -7,11 +7,22 @@ from torch import Tensor, nn
 
 
 class Loss(nn.Module, ABC):
-    """A loss: `forward`'s parameters name the tensors of batch and output that it gets.
+    """Base class of losses.
 
-    It may have `per_sample(...) -> (B,)`: its column in samples.csv.
+    The parameters of `forward` name tensors of the batch or of the model's output. An optional method `per_sample` with
+    such parameters returns one value per sample, `(B,)`: the column of the loss in samples.csv.
+
+    Example::
+
+        @LOSS_REGISTRY.register()
+        class Entropy(Loss):
+            def forward(self, logits: Tensor) -> Tensor:
+                return self.per_sample(logits).mean()
+
+            def per_sample(self, logits: Tensor) -> Tensor:
+                return -(logits.softmax(1) * logits.log_softmax(1)).sum(1)
     """
 
     @abstractmethod
     def forward(self, *args: Any, **kwargs: Any) -> Tensor | dict[str, Tensor]:
-        """A scalar, the mean over the batch; or a dict of scalars, which are added up."""
+        """Return a scalar, the mean over the batch, or a dict of scalars, which are summed."""

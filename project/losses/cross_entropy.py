@@ -9,10 +9,10 @@ from project.registry import LOSS_REGISTRY
 
 @LOSS_REGISTRY.register()
 class CrossEntropy(Loss):
-    """Cross entropy of class scores, in nats.
+    """Cross entropy between class scores and labels, in nats.
 
     Args:
-        label_smoothing: the share of the target that is spread over all classes, in [0, 1).
+        label_smoothing: fraction of the target probability that is spread over all classes, in [0, 1).
     """
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
@@ -20,10 +20,10 @@ class CrossEntropy(Loss):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """The mean over the batch, from logits `(B, classes, ...)` and labels `(B, ...)`."""
+        """Return the mean over the batch, given logits `(B, classes, ...)` and labels `(B, ...)`."""
         return F.cross_entropy(logits, label, label_smoothing=self.label_smoothing)
 
     def per_sample(self, logits: Tensor, label: Tensor) -> Tensor:
-        """`(B,)`, the mean over each sample."""
+        """Return the mean over each sample, `(B,)`."""
         loss = F.cross_entropy(logits, label, label_smoothing=self.label_smoothing, reduction="none")
         return loss if loss.ndim == 1 else loss.flatten(1).mean(1)

@@ -10,10 +10,10 @@ from project.registry import LOSS_REGISTRY
 
 @LOSS_REGISTRY.register()
 class Focal(Loss):
-    """Cross entropy in which what is classified well counts less (Lin et al., Focal Loss, 2017), in nats.
+    """Focal loss, in nats: cross entropy with less weight on well-classified samples (Lin et al., Focal Loss, 2017).
 
     Args:
-        gamma: how much less, at least 0; 0 is the cross entropy.
+        gamma: exponent of the weight (1 - p), >= 0; 0 is the cross entropy.
     """
 
     def __init__(self, gamma: float = 2.0) -> None:
@@ -21,16 +21,16 @@ class Focal(Loss):
         self.gamma = gamma
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """The mean over the batch, from logits `(B, classes, ...)` and labels `(B, ...)`."""
+        """Return the mean over the batch, given logits `(B, classes, ...)` and labels `(B, ...)`."""
         return self._each(logits, label).mean()
 
     def per_sample(self, logits: Tensor, label: Tensor) -> Tensor:
-        """`(B,)`, the mean over each sample."""
+        """Return the mean over each sample, `(B,)`."""
         return self._each(logits, label).flatten(1).mean(1)
 
     def _each(self, logits: Tensor, label: Tensor) -> Tensor:
-        """`(B, 1, ...)`."""
-        surprise = F.cross_entropy(logits, label, reduction="none").unsqueeze(1)
-        missed = -torch.expm1(-surprise)  # 1 - p of the true class
-        # At 0 a power below 1 has an infinite slope.
-        return missed.clamp(min=torch.finfo(missed.dtype).eps) ** self.gamma * surprise
+        """Return the loss of each label, `(B, 1, ...)`."""
+        cross_entropy = F.cross_entropy(logits, label, reduction="none").unsqueeze(1)
+        missed = -torch.expm1(-cross_entropy)  # 1 - p of the true class
+        # The gradient of a power below 1 is infinite at 0.
+        return missed.clamp(min=torch.finfo(missed.dtype).eps) ** self.gamma * cross_entropy

@@ -9,12 +9,12 @@ from project.registry import LOSS_REGISTRY
 
 @LOSS_REGISTRY.register()
 class MSE(Loss):
-    """The mean squared error."""
+    """Mean squared error."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The mean over the batch, from two tensors `(B, ...)` of one shape."""
+        """Return the mean over the batch, given two tensors `(B, ...)` of the same shape."""
         return F.mse_loss(prediction, target)
 
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """`(B,)`, the mean over each sample."""
+        """Return the mean over each sample, `(B,)`."""
         return F.mse_loss(prediction, target, reduction="none").unsqueeze(1).flatten(1).mean(1)

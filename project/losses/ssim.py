@@ -1,4 +1,4 @@
-"""Structural similarity as a loss, on the operation in ops/."""
+"""Structural similarity as a loss, computed by the operation in ops/."""
 
 import torch
 from torch import Tensor
@@ -10,12 +10,12 @@ from project.registry import LOSS_REGISTRY
 
 @LOSS_REGISTRY.register()
 class SSIM(Loss):
-    """1 less the structural similarity of pictures: 0 where they are equal, at most 2.
+    """One minus the structural similarity of pictures, in [0, 2]: 0 if they are equal.
 
     Args:
-        data_range: the largest possible value less the smallest.
-        size: of the window, odd; no picture may be smaller.
-        sigma: standard deviation of the window's weights, in pixels.
+        data_range: difference between the largest and the smallest possible value.
+        size: height and width of the window in pixels, odd and at most 33; pictures must not be smaller.
+        sigma: standard deviation of the Gaussian window, in pixels.
     """
 
     def __init__(self, data_range: float = 1.0, size: int = 11, sigma: float = 1.5) -> None:
@@ -23,11 +23,11 @@ class SSIM(Loss):
         self.data_range, self.size, self.sigma = data_range, size, sigma
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The mean over the batch, from pictures `(B, C, H, W)`."""
+        """Return the mean over the batch, given pictures `(B, C, H, W)`."""
         return self.per_sample(prediction, target).mean()
 
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """`(B,)`, the mean over each sample's windows."""
+        """Return the mean over the windows of each sample, `(B,)`."""
         if prediction.dtype is not torch.float64:
-            prediction = prediction.float()  # in half precision, 1 less nearly 1 would be 0
+            prediction = prediction.float()  # in half precision, 1 minus a value near 1 would round to 0
         return 1 - ssim(prediction, target, self.data_range, self.size, self.sigma).flatten(1).mean(1)

@@ -1,1 +1,1 @@
-"""Metrics. A file here with a registered class is all it takes."""
+"""Metrics. A module here that registers a class makes it available in yaml files."""

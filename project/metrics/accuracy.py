@@ -8,22 +8,22 @@ from project.registry import METRIC_REGISTRY
 
 @METRIC_REGISTRY.register()
 class Accuracy(MulticlassAccuracy):
-    """The share of samples whose label is among the `top_k` highest scores, in [0, 1].
+    """Fraction of samples whose label is among the `top_k` highest scores, in [0, 1].
 
     Args:
         num_classes: number of classes.
-        top_k: how many of the highest scores count.
+        top_k: number of highest scores that count as correct.
     """
 
     def __init__(self, num_classes: int, top_k: int = 1) -> None:
         super().__init__(num_classes, top_k=top_k, average="micro", validate_args=False)
 
     def update(self, logits: Tensor, label: Tensor) -> None:
-        """Adds scores `(B, classes)` and labels `(B,)`."""
+        """Add scores `(B, classes)` and labels `(B,)`."""
         super().update(logits, label)
 
     def per_sample(self, logits: Tensor, label: Tensor) -> Tensor:
-        """`(B,)`: 1 where the label is among the highest scores, else 0."""
+        """Return 1 for each sample whose label is among the highest scores, else 0, `(B,)`."""
         if self.top_k == 1:
             return (logits.argmax(1) == label).float()
         best = logits.topk(self.top_k, dim=1).indices

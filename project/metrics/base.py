@@ -1,4 +1,4 @@
-"""What a metric is."""
+"""Base class of metrics."""
 
 from abc import abstractmethod
 from typing import Any
@@ -7,17 +7,35 @@ import torchmetrics
 
 
 class Metric(torchmetrics.Metric):
-    """A torchmetrics metric: `update`'s parameters name the tensors of batch and output that it gets.
+    """Base class of metrics, a torchmetrics metric.
 
-    It may have `per_sample(...) -> (B,)`: its column in samples.csv. It may have `picture(value) -> (3, H, W)`, in
-    [0, 1] or of integers up to 255: what it computed is then shown so, in TensorBoard and beside the results, and not
-    as numbers.
+    The parameters of `update` name tensors of the batch or of the model's output. Optional methods:
+
+    - `per_sample`, with such parameters, returns one value per sample, `(B,)`: the column of the metric in samples.csv.
+    - `picture(value)` converts the result of `compute` to a picture `(3, H, W)` of floats in [0, 1] or integers in
+      [0, 255], which is shown in TensorBoard and saved with the results instead of numbers.
+
+    Example::
+
+        @METRIC_REGISTRY.register()
+        class Confidence(Metric):
+            def __init__(self) -> None:
+                super().__init__()
+                self.add_state("total", torch.zeros(()), "sum")
+                self.add_state("count", torch.zeros(()), "sum")
+
+            def update(self, logits: Tensor) -> None:
+                self.total += logits.softmax(1).amax(1).sum()
+                self.count += len(logits)
+
+            def compute(self) -> Tensor:
+                return self.total / self.count
     """
 
     @abstractmethod
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Adds one batch."""
+        """Add one batch to the state."""
 
     @abstractmethod
     def compute(self) -> Any:
-        """The value over all batches: a scalar, a vector, or a dict of scalars."""
+        """Return the value over all batches: a scalar, a vector or a dict of scalars."""

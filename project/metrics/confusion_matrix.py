@@ -9,13 +9,13 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from project.registry import METRIC_REGISTRY
 
-_CELL, _SIDE = 32, 1024  # pixels of a cell, and at most of the whole
-_MARGIN = 230  # grey
+_CELL, _SIDE = 32, 1024  # side of a cell, and the largest side of the picture, in pixels
+_MARGIN = 230  # grey value of the margins
 
 
 @METRIC_REGISTRY.register()
 class ConfusionMatrix(MulticlassConfusionMatrix):
-    """How many samples of each class (row) were taken for which (column): a picture.
+    """Number of samples of each class (row) by predicted class (column), shown as a picture.
 
     Args:
         num_classes: number of classes.
@@ -25,13 +25,13 @@ class ConfusionMatrix(MulticlassConfusionMatrix):
         super().__init__(num_classes, validate_args=False)
 
     def update(self, logits: Tensor, label: Tensor) -> None:
-        """Adds scores `(B, classes)` and labels `(B,)`."""
+        """Add scores `(B, classes)` and labels `(B,)`."""
         super().update(logits, label)
 
     def picture(self, value: Tensor) -> Tensor:
-        """The counts `(classes, classes)` as a picture `(3, H, W)`: the larger the share of its row, the bluer a cell.
+        """Draw the counts `(classes, classes)` as a picture `(3, H, W)`.
 
-        The margins number the classes: on the left the true one, above the predicted one.
+        The blue of a cell shows its share of the row. The margins number the true (left) and predicted classes (top).
         """
         counts = value.cpu()
         share = (counts / counts.sum(1, keepdim=True).clamp(min=1)).unsqueeze(2)
@@ -40,7 +40,7 @@ class ConfusionMatrix(MulticlassConfusionMatrix):
         cell = min(_CELL, max(1, _SIDE // len(cells)))
         side = len(cells) * cell
         image = Image.fromarray(cells).resize((side, side), Image.Resampling.NEAREST)
-        if cell == _CELL:  # else there is no room for numbers
+        if cell == _CELL:  # numbers do not fit into smaller cells
             _write_numbers(ImageDraw.Draw(image), counts, share)
         return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 

@@ -9,9 +9,9 @@ from project.registry import METRIC_REGISTRY
 
 @METRIC_REGISTRY.register()
 class MSE(SampleMean):
-    """The mean squared error; each sample counts alike, whatever its size."""
+    """Mean squared error of each sample, averaged over samples."""
 
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """`(B,)`, from two tensors `(B, ...)` of one shape."""
+        """Return the error of each sample `(B,)`, given two tensors `(B, ...)` of the same shape."""
         squares = F.mse_loss(prediction.float(), target.float(), reduction="none")
         return squares.unsqueeze(1).flatten(1).mean(1)

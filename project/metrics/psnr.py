@@ -9,10 +9,10 @@ from project.registry import METRIC_REGISTRY
 
 @METRIC_REGISTRY.register()
 class PSNR(SampleMean):
-    """The peak signal-to-noise ratio in decibels: each picture's, averaged; infinite where one equals its target.
+    """Peak signal-to-noise ratio of each picture in decibels, averaged; infinite if a picture equals its target.
 
     Args:
-        data_range: from black to white.
+        data_range: difference between the largest and the smallest possible value.
     """
 
     def __init__(self, data_range: float = 1.0) -> None:
@@ -20,7 +20,7 @@ class PSNR(SampleMean):
         self.data_range = data_range
 
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """`(B,)`, from pictures `(B, C, H, W)`."""
+        """Return the ratio of each picture `(B,)`, given pictures `(B, C, H, W)`."""
         return peak_signal_noise_ratio(
             prediction.float(), target.float(), self.data_range, reduction="none", dim=(1, 2, 3)
         )

@@ -9,10 +9,10 @@ from project.registry import METRIC_REGISTRY
 
 @METRIC_REGISTRY.register()
 class SSIM(SampleMean):
-    """Structural similarity, at most 1 (Wang et al., Image Quality Assessment, 2004): each picture's, averaged.
+    """Structural similarity of each picture, averaged; at most 1 (Wang et al., Image Quality Assessment, 2004).
 
     Args:
-        data_range: from black to white.
+        data_range: difference between the largest and the smallest possible value.
     """
 
     def __init__(self, data_range: float = 1.0) -> None:
@@ -20,7 +20,7 @@ class SSIM(SampleMean):
         self.data_range = data_range
 
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """`(B,)`, from pictures `(B, C, H, W)` of at least 6 x 6."""
+        """Return the similarity of each picture `(B,)`, given pictures `(B, C, H, W)` of at least 6 x 6 pixels."""
         similarity = structural_similarity_index_measure(
             prediction.float(), target.float(), reduction="none", data_range=self.data_range
         )

@@ -1,1 +1,1 @@
-"""Nets. A file here with a registered class is all it takes."""
+"""Models. A module here that registers a class makes it available in yaml files."""

@@ -1,4 +1,4 @@
-"""What a net is."""
+"""Base class of models."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -7,12 +7,24 @@ from torch import Tensor, nn
 
 
 class Model(nn.Module, ABC):
-    """A net: `forward`'s parameters name the tensors of the batch that it gets.
+    """Base class of models: networks that compute named tensors from a batch.
 
-    It returns a dict of named tensors, or one tensor that the yaml names with `output`.
-    It may have `predict(**output) -> dict` of tensors `(B, ...)`: what the stage `predict` writes.
+    The parameters of `forward` name the tensors of the batch that it receives. It returns a dict of named tensors, or a
+    single tensor, which the config entry names with `output`. An optional method `predict(**output)` returns a dict of
+    tensors `(B, ...)`, which the stage `predict` writes; without it, the stage writes the output itself.
+
+    Example::
+
+        @MODEL_REGISTRY.register()
+        class LinearNet(Model):
+            def __init__(self, in_features: int, num_classes: int) -> None:
+                super().__init__()
+                self.layer = nn.Linear(in_features, num_classes)
+
+            def forward(self, image: Tensor) -> dict[str, Tensor]:
+                return {"logits": self.layer(image.flatten(1))}
     """
 
     @abstractmethod
     def forward(self, *args: Any, **kwargs: Any) -> Tensor | dict[str, Tensor]:
-        """From the batch's tensors to the output's."""
+        """Compute the output from tensors of the batch."""

@@ -12,15 +12,15 @@ from project.registry import MODEL_REGISTRY
 
 @MODEL_REGISTRY.register()
 class MLP(Model):
-    """A multilayer perceptron over flattened pictures.
+    """Multilayer perceptron that classifies flattened pictures.
 
     Args:
-        in_features: the picture's C * H * W.
+        in_features: C * H * W of the pictures.
         num_classes: number of classes.
-        hidden: width of the hidden layers, or of each.
-        depth: number of hidden layers of one width.
-        dropout: share of hidden units dropped in training, in [0, 1).
-        batch_norm: normalise the hidden units over the batch.
+        hidden: number of units of all hidden layers, or a list with that of each layer.
+        depth: number of hidden layers, unless `hidden` is a list.
+        dropout: fraction of hidden units that are zeroed in training, in [0, 1).
+        batch_norm: whether batch normalization follows each hidden layer.
     """
 
     def __init__(
@@ -42,9 +42,9 @@ class MLP(Model):
         self.head = nn.Linear(widths[-1], num_classes)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """`image` (B, C, H, W) to `logits` (B, num_classes)."""
+        """Map `image` (B, C, H, W) to `logits` (B, num_classes)."""
         return {"logits": self.head(self.body(image))}
 
     def predict(self, logits: Tensor) -> dict[str, Tensor]:
-        """The class `label` (B,) and its `probability` (B,)."""
+        """Return the most likely class, `label` (B,), and its `probability` (B,)."""
         return class_and_probability(logits)

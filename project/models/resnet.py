@@ -1,4 +1,4 @@
-"""Residual nets."""
+"""Residual networks."""
 
 from typing import Literal
 
@@ -14,15 +14,15 @@ _BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 @MODEL_REGISTRY.register()
 class ResNet(Model):
-    """A residual net (He et al., Deep Residual Learning, 2016).
+    """Residual network for classification (He et al., Deep Residual Learning, 2016).
 
     Args:
-        in_channels: channels of the picture.
+        in_channels: number of channels of the pictures.
         num_classes: number of classes.
-        width: channels inside the first stage's blocks; each later stage halves the picture and doubles them.
-        blocks: blocks of each stage; [1, 1, 1] unless given.
-        block: basic has two 3x3 convolutions; bottleneck one, between two 1x1.
-        stem: small keeps the picture's size; large divides it by 4, for pictures of 100 pixels and more.
+        width: number of channels in the blocks of stage 1; each later stage doubles it and halves height and width.
+        blocks: number of blocks in each stage; null means [1, 1, 1].
+        block: basic has two 3x3 convolutions; bottleneck has one 3x3 between two 1x1 convolutions.
+        stem: small keeps height and width; large divides them by 4, for pictures of 100 pixels or more.
     """
 
     def __init__(
@@ -50,20 +50,20 @@ class ResNet(Model):
         self.head = nn.Linear(channels, num_classes)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """`image` (B, in_channels, H, W) to `logits` (B, num_classes)."""
+        """Map `image` (B, in_channels, H, W) to `logits` (B, num_classes)."""
         return {"logits": self.head(self.pool(self.stages(self.stem(image))))}
 
     def predict(self, logits: Tensor) -> dict[str, Tensor]:
-        """The class `label` (B,) and its `probability` (B,)."""
+        """Return the most likely class, `label` (B,), and its `probability` (B,)."""
         return class_and_probability(logits)
 
 
 @MODEL_REGISTRY.register()
 class ResNet18(ResNet):
-    """The paper's net of 18 layers, for pictures of about 224 x 224.
+    """ResNet-18 as published, for pictures of about 224 x 224.
 
     Args:
-        in_channels: channels of the picture.
+        in_channels: number of channels of the pictures.
         num_classes: number of classes.
     """
 
@@ -73,10 +73,10 @@ class ResNet18(ResNet):
 
 @MODEL_REGISTRY.register()
 class ResNet34(ResNet):
-    """The paper's net of 34 layers, for pictures of about 224 x 224.
+    """ResNet-34 as published, for pictures of about 224 x 224.
 
     Args:
-        in_channels: channels of the picture.
+        in_channels: number of channels of the pictures.
         num_classes: number of classes.
     """
 
@@ -86,10 +86,10 @@ class ResNet34(ResNet):
 
 @MODEL_REGISTRY.register()
 class ResNet50(ResNet):
-    """The paper's net of 50 layers, for pictures of about 224 x 224; in its blocks the 3x3 convolution has the stride.
+    """ResNet-50 for pictures of about 224 x 224, with the stride in the 3x3 convolutions, as in torchvision.
 
     Args:
-        in_channels: channels of the picture.
+        in_channels: number of channels of the pictures.
         num_classes: number of classes.
     """
 

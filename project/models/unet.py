@@ -1,4 +1,4 @@
-"""U-shaped net."""
+"""U-Net."""
 
 import torch
 from torch import Tensor, nn
@@ -11,17 +11,17 @@ from project.registry import MODEL_REGISTRY
 
 @MODEL_REGISTRY.register()
 class UNet(Model):
-    """From a picture to one of the same size (Ronneberger et al., U-Net, 2015), with residual blocks.
+    """U-Net with residual blocks: maps a picture to one of the same size (Ronneberger et al., U-Net, 2015).
 
-    It returns a tensor: `output` in the yaml names it.
+    It returns a single tensor, which `output` in the config entry names.
 
     Args:
-        in_channels: channels of the picture.
-        out_channels: channels of the result.
-        width: channels at full size; each level below halves the picture and doubles them.
-        depth: levels below the full size.
-        residual: whether the picture is added to the result, which must have as many channels; good for restoration.
-        batch_norm: whether convolutions are normalized; restoration does better without.
+        in_channels: number of channels of the input.
+        out_channels: number of channels of the output.
+        width: number of channels at full resolution; each level below doubles it and halves height and width.
+        depth: number of levels below full resolution.
+        residual: add the input to the output, which must have as many channels; useful for restoration.
+        batch_norm: whether batch normalization follows each convolution; restoration is better without.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class UNet(Model):
     ) -> None:
         super().__init__()
         if residual and in_channels != out_channels:
-            raise ValueError(f"residual: {in_channels} channels cannot be added to {out_channels}")
+            raise ValueError(f"residual needs out_channels ({out_channels}) to equal in_channels ({in_channels})")
         widths = [width * 2**level for level in range(depth + 1)]
         self.residual, self.multiple = residual, 2**depth
         self.first = nn.Conv2d(in_channels, width, 3, padding=1)
@@ -45,15 +45,15 @@ class UNet(Model):
         self.last = nn.Conv2d(width, out_channels, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """`image` (B, in_channels, H, W) to (B, out_channels, H, W), whatever the size."""
+        """Map `image` (B, in_channels, H, W) to (B, out_channels, H, W), for any H and W."""
         height, width = image.shape[-2:]
         x = F.pad(image, [0, -width % self.multiple, 0, -height % self.multiple], mode="replicate")
         x = self.first(x)
-        passed = []
+        skips = []
         for down in self.down:
-            passed.append(x)
+            skips.append(x)
             x = down(x)
-        for up, merge, beside in zip(reversed(self.up), reversed(self.merge), reversed(passed), strict=True):
-            x = merge(torch.cat([up(x), beside], dim=1))
+        for up, merge, skip in zip(reversed(self.up), reversed(self.merge), reversed(skips), strict=True):
+            x = merge(torch.cat([up(x), skip], dim=1))
         result: Tensor = self.last(x)[..., :height, :width]
         return image + result if self.residual else result

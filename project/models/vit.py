@@ -10,17 +10,18 @@ from project.registry import MODEL_REGISTRY
 
 @MODEL_REGISTRY.register()
 class ViT(Model):
-    """A plain vision transformer (Dosovitskiy et al., 2021): fixed positions, and the mean of all patches classifies
-    (Beyer et al., Better plain ViT baselines, 2022). The defaults are ViT-S/16.
+    """Vision transformer (Dosovitskiy et al., 2021) with fixed position embeddings and mean pooling.
+
+    Beyer et al., Better plain ViT baselines, 2022. The defaults are those of ViT-S/16.
 
     Args:
-        in_channels: channels of the picture.
+        in_channels: number of channels of the pictures.
         num_classes: number of classes.
-        patch: height and width of a patch; the picture's are multiples of it.
-        width: channels of a token, a multiple of 4 and of `heads`.
-        depth: number of blocks.
-        heads: attention heads of a block.
-        dropout: share dropped in attention and layers, in [0, 1).
+        patch: height and width of a patch in pixels; height and width of the pictures must be multiples of it.
+        width: number of channels of a token; a multiple of 4 and of `heads`.
+        depth: number of transformer blocks.
+        heads: number of attention heads in each block.
+        dropout: fraction of attention weights and activations that are zeroed in training, in [0, 1).
     """
 
     def __init__(
@@ -50,11 +51,9 @@ class ViT(Model):
         self.head = nn.Linear(width, num_classes)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """`image` (B, in_channels, H, W) to `logits` (B, num_classes)."""
+        """Map `image` (B, in_channels, H, W) to `logits` (B, num_classes)."""
         if any(side % self.patch for side in image.shape[-2:]):
-            raise ValueError(
-                f"a picture of {tuple(image.shape[-2:])} pixels has no whole number of patches of {self.patch}"
-            )
+            raise ValueError(f"picture size {tuple(image.shape[-2:])} is not a multiple of patch ({self.patch})")
         patches = self.embed(image)
         rows, columns = patches.shape[-2:]
         positions = sincos_positions(rows, columns, self.width, patches.device)
@@ -62,5 +61,5 @@ class ViT(Model):
         return {"logits": self.head(self.norm(self.blocks(tokens)).mean(1))}
 
     def predict(self, logits: Tensor) -> dict[str, Tensor]:
-        """The class `label` (B,) and its `probability` (B,)."""
+        """Return the most likely class, `label` (B,), and its `probability` (B,)."""
         return class_and_probability(logits)

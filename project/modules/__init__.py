@@ -1,1 +1,1 @@
-"""LightningModules and LightningDataModules of the owner, for what one dict of losses cannot say."""
+"""LightningModules and LightningDataModules of your own, for training that `SupervisedModule` cannot express."""

@@ -1,1 +1,1 @@
-"""Transforms. A file here with a registered class is all it takes."""
+"""Transforms. A module here that registers a class makes it available in yaml files."""

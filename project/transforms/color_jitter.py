@@ -8,20 +8,20 @@ from torch import Tensor
 from project.registry import TRANSFORM_REGISTRY
 from project.transforms.base import PictureTransform
 
-_GREY = (0.299, 0.587, 0.114)  # what red, green and blue add to brightness (ITU-R BT.601)
+_GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue (ITU-R BT.601)
 
 
 @TRANSFORM_REGISTRY.register()
 class ColorJitter(PictureTransform):
-    """Changes brightness, contrast and saturation of each picture; the result is cut off at 0 and 1.
+    """Random change of brightness, contrast and saturation; the result is clamped to [0, 1].
 
-    Each is multiplied by a factor between 1 - x and 1 + x, so x is in [0, 1].
+    Each of the three is multiplied by a factor that is drawn uniformly from [1 - x, 1 + x], where x is its argument.
 
     Args:
-        brightness: x of the brightness.
-        contrast: x of the distance to the picture's mean grey.
-        saturation: x of the distance of each pixel to its grey; without effect on pictures of one channel.
-        keys: the pictures `(..., 1 or 3, H, W)`; a sample's change alike.
+        brightness: largest relative change of the brightness, in [0, 1].
+        contrast: largest relative change of the differences from the picture's mean grey, in [0, 1].
+        saturation: largest relative change of a pixel's difference from its grey, in [0, 1]; unused with one channel.
+        keys: names of the pictures `(..., 1 or 3, H, W)`, all changed alike.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ColorJitter(PictureTransform):
 
 
 def _grey(pictures: Tensor) -> Tensor:
-    """`(N, 1, H, W)`."""
+    """Return the grey values `(N, 1, H, W)`."""
     if pictures.shape[1] == 1:
         return pictures
     return (pictures * torch.tensor(_GREY, dtype=pictures.dtype).view(3, 1, 1)).sum(1, keepdim=True)

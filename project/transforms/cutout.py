@@ -12,12 +12,12 @@ from project.transforms.components.windows import Corners, random_corners
 
 @TRANSFORM_REGISTRY.register()
 class Cutout(PictureTransform):
-    """Blanks a square of each picture, with its center anywhere in it (DeVries and Taylor, Cutout, 2017).
+    """Random square set to a constant, with its center anywhere in the picture (DeVries and Taylor, Cutout, 2017).
 
     Args:
-        size: the square's height and width, in pixels; what lies beyond the border is lost.
-        fill: the value that it gets.
-        keys: the pictures `(..., C, H, W)`; a sample's lose the same square.
+        size: height and width of the square in pixels; the part beyond the border is ignored.
+        fill: value of the pixels in the square.
+        keys: names of the pictures `(..., C, H, W)`, all with the same square.
     """
 
     def __init__(self, size: int = 8, fill: float = 0.0, keys: Sequence[str] = ("image",)) -> None:

@@ -11,11 +11,11 @@ from project.transforms.base import PictureTransform
 
 @TRANSFORM_REGISTRY.register()
 class GaussianNoise(PictureTransform):
-    """Adds independent noise to every value; the result is not cut off at 0 and 1.
+    """Independent Gaussian noise added to every value; the result is not clamped to [0, 1].
 
     Args:
-        sigma: its standard deviation, where 1 is white.
-        keys: the pictures `(..., C, H, W)`; each gets noise of its own.
+        sigma: standard deviation of the noise, where 1 is white.
+        keys: names of the pictures `(..., C, H, W)`, each with its own noise.
     """
 
     def __init__(self, sigma: float = 0.1, keys: Sequence[str] = ("image",)) -> None:

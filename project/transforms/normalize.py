@@ -11,12 +11,12 @@ from project.transforms.base import PictureTransform
 
 @TRANSFORM_REGISTRY.register()
 class Normalize(PictureTransform):
-    """Subtracts a mean and divides by a standard deviation, per channel.
+    """Normalization by a mean and a standard deviation per channel.
 
     Args:
-        mean: one value per channel, or one for all.
-        std: likewise, above 0.
-        keys: the pictures `(..., C, H, W)`.
+        mean: mean of each channel, or one value for all.
+        std: standard deviation of each channel, or one value for all, > 0.
+        keys: names of the pictures `(..., C, H, W)`.
     """
 
     def __init__(self, mean: list[float], std: list[float], keys: Sequence[str] = ("image",)) -> None:

@@ -11,11 +11,11 @@ from project.transforms.components.windows import Corners, cut, random_corners
 
 @TRANSFORM_REGISTRY.register()
 class RandomCrop(PictureTransform):
-    """Takes a square out of each picture, anywhere in it.
+    """Random square crop of each picture.
 
     Args:
-        size: the square's height and width, in pixels; at most the picture's.
-        keys: the pictures `(..., C, H, W)`; a sample's are cut at the same place.
+        size: height and width of the crop in pixels, at most those of the picture.
+        keys: names of the pictures `(..., C, H, W)`, all cropped alike.
     """
 
     def __init__(self, size: int, keys: Sequence[str] = ("image",)) -> None:
@@ -24,7 +24,7 @@ class RandomCrop(PictureTransform):
 
     def draw(self, count: int, height: int, width: int) -> Corners:
         if self.size > min(height, width):
-            raise ValueError(f"a picture of {height} x {width} pixels has no square of {self.size}")
+            raise ValueError(f"size is {self.size}, but the picture has only {height} x {width} pixels")
         return random_corners(count, height - self.size, width - self.size)
 
     def change(self, pictures: Tensor, drawn: Corners) -> Tensor:

@@ -12,12 +12,12 @@ from project.transforms.base import PictureTransform
 
 @TRANSFORM_REGISTRY.register()
 class RandomFlip(PictureTransform):
-    """Mirrors each picture with a probability of `p`.
+    """Random flip of each picture.
 
     Args:
-        p: the probability, in [0, 1].
-        direction: horizontal swaps left and right, vertical top and bottom.
-        keys: the pictures `(..., C, H, W)`; a sample's flip together.
+        p: probability of a flip, in [0, 1].
+        direction: horizontal swaps left and right, vertical swaps top and bottom.
+        keys: names of the pictures `(..., C, H, W)`, all flipped alike.
     """
 
     def __init__(

@@ -12,11 +12,11 @@ from project.transforms.components.windows import Corners, cut, random_corners
 
 @TRANSFORM_REGISTRY.register()
 class RandomShift(PictureTransform):
-    """Moves each picture by up to `pixels` in both directions; what comes in from outside is 0.
+    """Random shift of each picture, padded with zeros.
 
     Args:
-        pixels: the furthest shift, at least 0.
-        keys: the pictures `(..., C, H, W)`; a sample's move alike.
+        pixels: largest shift in each direction, >= 0.
+        keys: names of the pictures `(..., C, H, W)`, all shifted alike.
     """
 
     def __init__(self, pixels: int = 1, keys: Sequence[str] = ("image",)) -> None:

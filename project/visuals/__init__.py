@@ -1,1 +1,1 @@
-"""Visuals. A file here with a registered class is all it takes."""
+"""Visuals. A module here that registers a class makes it available in yaml files."""

@@ -1,4 +1,4 @@
-"""What a visual is."""
+"""Base class of visuals."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -7,11 +7,23 @@ from torch import Tensor
 
 
 class Visual(ABC):
-    """Draws the picture to look at: `__call__`'s parameters name the tensors of batch and output that it gets."""
+    """Base class of visuals, which draw samples and outputs as one picture.
+
+    The parameters of `__call__` name tensors of the batch or of the model's output.
+
+    Example::
+
+        @VISUAL_REGISTRY.register()
+        class Row(Visual):
+            def __call__(self, image: Tensor, prediction: Tensor) -> Tensor:
+                pictures = torch.cat([image, prediction], dim=2)  # (B, 3, 2 * H, W)
+                return torch.cat(list(pictures.clamp(0, 1)), dim=2)
+    """
 
     @abstractmethod
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
-        """One picture `(3, H, W)` of a few samples, whose tensors are `(B, ...)` on the CPU.
+        """Draw a few samples, given their tensors `(B, ...)` on the CPU.
 
-        It is in [0, 1], or in 0 to 255 where it is of an integer type.
+        Returns:
+            A picture `(3, H, W)` of floats in [0, 1] or integers in [0, 255].
         """

@@ -1,4 +1,4 @@
-"""Pictures with their labels and predictions."""
+"""Grid of pictures with labels and predictions."""
 
 import math
 
@@ -11,24 +11,24 @@ from torch.nn import functional as F
 from project.registry import VISUAL_REGISTRY
 from project.visuals.base import Visual
 
-_CAPTION = 14  # pixels of height
+_CAPTION = 14  # height in pixels
 _RIGHT, _WRONG = (120, 220, 120), (255, 110, 110)
 
 
 @VISUAL_REGISTRY.register()
 class ClassificationGrid(Visual):
-    """A grid of pictures, each above its label and the predicted class: green when right, red when wrong.
+    """Grid of pictures, each with the label and the predicted class below: green if correct, red if wrong.
 
     Args:
-        classes: names of the classes; their numbers unless given.
-        cell: width and height of a picture in the grid, in pixels.
+        classes: names of the classes; null shows their numbers.
+        cell: height and width of a picture in the grid, in pixels.
     """
 
     def __init__(self, classes: list[str] | None = None, cell: int = 64) -> None:
         self.classes, self.cell = classes, cell
 
     def __call__(self, image: Tensor, label: Tensor, logits: Tensor) -> Tensor:
-        """`image` (B, 1 or 3, H, W) in [0, 1], `label` (B,), `logits` (B, classes)."""
+        """Draw `image` (B, 1 or 3, H, W) in [0, 1] with `label` (B,) and `logits` (B, classes)."""
         columns = math.ceil(math.sqrt(len(image)))
         rows = math.ceil(len(image) / columns)
         pictures = F.interpolate(image.float(), (self.cell, self.cell)).clamp(0, 1)

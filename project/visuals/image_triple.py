@@ -1,4 +1,4 @@
-"""Pictures before, after, and as they should be."""
+"""Rows of input, output and target pictures."""
 
 import torch
 from torch import Tensor
@@ -11,10 +11,10 @@ _GAP = 4  # pixels
 
 @VISUAL_REGISTRY.register()
 class ImageTriple(Visual):
-    """A row for each sample: the net's input, its output, and the target."""
+    """One row per sample: the input, the output and the target."""
 
     def __call__(self, image: Tensor, prediction: Tensor, target: Tensor) -> Tensor:
-        """Three of `(B, 1 or 3, H, W)` in [0, 1]; what lies outside is cut off."""
+        """Draw three tensors `(B, 1 or 3, H, W)` in [0, 1]; other values are clamped."""
         triples = torch.stack([image, prediction, target], dim=1).float().clamp(0, 1).expand(-1, -1, 3, -1, -1)
         framed = torch.nn.functional.pad(triples, [0, _GAP, 0, _GAP], value=1.0)  # (B, 3, 3, H + gap, W + gap)
         rows = framed.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)

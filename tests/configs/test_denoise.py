@@ -1,3 +1,5 @@
+"""configs/denoise.yaml trains, shows its progress, and predicts pictures in a directory."""
+
 from pathlib import Path
 
 import torch
@@ -11,7 +13,7 @@ from tests.conftest import CONFIGS, Cli
 DENOISE = str(CONFIGS / "denoise.yaml")
 
 
-def test_pictures_before_after_and_as_they_should_be(cli: Cli, tmp_path: Path) -> None:
+def test_progress_shows_input_output_and_target(cli: Cli, tmp_path: Path) -> None:
     ran = cli("fit", "--config", DENOISE, "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2")
     assert ran.code == 0, ran.err
     (file,) = (tmp_path / "experiments/denoise/progress/val").iterdir()
@@ -19,10 +21,10 @@ def test_pictures_before_after_and_as_they_should_be(cli: Cli, tmp_path: Path) -
     target = picture[..., 2 * (160 + 4) :]
     torch.testing.assert_close(target, Photographs("val")[0]["target"], atol=1 / 255, rtol=0)
     noise = picture[..., :160] - target
-    assert 0.08 < noise.std() < 0.1  # 0.098, but for what is cut off at black and white
+    assert 0.08 < noise.std() < 0.1  # 0.098, reduced by clamping at black and white
 
 
-def test_predict_a_folder_of_pictures(cli: Cli, tmp_path: Path) -> None:
+def test_predict_on_a_directory_of_pictures(cli: Cli, tmp_path: Path) -> None:
     assert cli("fit", "--config", DENOISE, "--trainer.max_steps", "1", "--data.val", "null").code == 0
     for name, size in (("a.jpg", (30, 20)), ("deep/b.png", (24, 24))):
         (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)

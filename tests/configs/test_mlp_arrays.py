@@ -1,3 +1,5 @@
+"""configs/mlp_arrays.yaml learns from arrays in a file."""
+
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +8,8 @@ import torch
 from tests.conftest import CONFIGS, Cli
 
 
-def test_pictures_in_a_file_of_numpy(cli: Cli, tmp_path: Path) -> None:
-    """Ten classes, a bright row each: learned within two epochs."""
+def test_mlp_learns_from_an_npz_file(cli: Cli, tmp_path: Path) -> None:
+    """Each of the ten classes has a bright row of its own, which takes two epochs to learn."""
     label = np.arange(2048) % 10
     image = np.zeros((2048, 28, 28), dtype=np.uint8)
     image[np.arange(2048), 2 * label] = 255

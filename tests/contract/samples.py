@@ -1,4 +1,4 @@
-"""What a registered class gets in the contract tests: what its `example` declares, else what its names usually mean."""
+"""Arguments of registered classes in the contract tests: their `example`, else usual values of the name."""
 
 import inspect
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from project.core.annotations import parameters_of
+from project.core.config.annotations import parameters_of
 from project.registry import Registry
 
 BATCH = 4
@@ -25,7 +25,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def tensors() -> dict[str, Tensor]:
-    """A batch of what the rooms share."""
+    """Return a batch with the tensors that components usually take."""
     generator = torch.Generator().manual_seed(0)
     pictures = {name: torch.rand(BATCH, 3, 32, 32, generator=generator) for name in ("image", "prediction", "target")}
     logits = torch.randn(BATCH, 10, generator=generator)
@@ -33,14 +33,14 @@ def tensors() -> dict[str, Tensor]:
 
 
 def build(cls: Any, seed: int = 0) -> Any:
-    """An instance of the class."""
+    """Build an instance of the class."""
     torch.manual_seed(seed)
     required = {name: parameter.required for name, parameter in parameters_of(cls).items()}
     return cls(**_known(cls, required, ARGUMENTS))
 
 
 def inputs(owner: Any, method: str = "forward") -> dict[str, Tensor]:
-    """The tensors that a method's parameters name."""
+    """Return the tensors that the parameters of a method name."""
     parameters = inspect.signature(getattr(owner, method)).parameters.values()
     named = [item for item in parameters if item.kind is not item.VAR_KEYWORD]
     required = {item.name: item.default is item.empty for item in named}
@@ -48,9 +48,9 @@ def inputs(owner: Any, method: str = "forward") -> dict[str, Tensor]:
 
 
 def registered(registry: Registry, having: str = "__init__") -> list[Any]:
-    """The classes of a room that have a method; those of tests and of other packages are left out."""
+    """Return the registered classes of this package that have a method, as parameters of a test."""
     package = str(Registry.__module__).partition(".")[0]
-    found = {name: registry.find(name, "here") for name in registry.names()}
+    found = {name: registry.resolve(name, "here") for name in registry.names()}
     own = {name: cls for name, cls in found.items() if cls.__module__.partition(".")[0] == package}
     return [pytest.param(cls, id=name) for name, cls in own.items() if hasattr(cls, having)]
 
@@ -61,6 +61,6 @@ def _known(cls: Any, required: Mapping[str, bool], usual: Mapping[str, Any]) -> 
     for name in required:
         if required[name] and name not in known:
             pytest.fail(
-                f"{cls.__name__}: nobody knows a '{name}'; give it a default, or declare example = {{'{name}': ...}}"
+                f"{cls.__name__}: '{name}' has no usual value: give it a default or declare example = {{'{name}': ...}}"
             )
     return {name: known[name] for name in required if required[name] or name in example}

@@ -1,3 +1,5 @@
+"""Each registered dataset returns named tensors, in any order and in worker processes."""
+
 import pickle
 from typing import Any
 
@@ -5,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from project.core.fetch import build_loader
+from project.core.data.loading import build_loader
 from project.registry import DATASET_REGISTRY
 from tests.contract.samples import build, registered
 
@@ -24,9 +26,9 @@ def test_samples_are_named_tensors(cls: Any) -> None:
 
 
 @every_dataset
-def test_batches(cls: Any) -> None:
+def test_loader_returns_samples_in_order(cls: Any) -> None:
     dataset = build(cls)
-    batch = next(iter(build_loader(dataset, "here", min(2, len(dataset)), seed=0, training=False)))
+    batch = next(iter(build_loader(dataset, "here", min(2, len(dataset)), seed=0, is_training=False)))
     assert batch["index"].tolist() == list(range(min(2, len(dataset))))
     assert batch.keys() - {"index"} >= dataset[0].keys()
     if not hasattr(dataset, "collate"):
@@ -35,7 +37,7 @@ def test_batches(cls: Any) -> None:
 
 
 @every_dataset
-def test_workers_can_have_it(cls: Any) -> None:
+def test_pickled_copy_has_the_same_samples(cls: Any) -> None:
     dataset = build(cls)
     sample, copy = dataset[0], pickle.loads(pickle.dumps(dataset))[0]
     assert sample.keys() == copy.keys()
@@ -43,7 +45,7 @@ def test_workers_can_have_it(cls: Any) -> None:
 
 
 @pytest.mark.parametrize("cls", registered(DATASET_REGISTRY, having="order"))
-def test_order_is_pure(cls: Any) -> None:
+def test_order_depends_only_on_seed_and_epoch(cls: Any) -> None:
     dataset = build(cls)
     order = list(dataset.order(0, 1))
     assert list(dataset.order(0, 1)) == order

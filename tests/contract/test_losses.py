@@ -1,3 +1,5 @@
+"""Each registered loss returns finite scalars with gradients, and its state can be saved."""
+
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,14 @@ every_loss = pytest.mark.parametrize("cls", registered(LOSS_REGISTRY))
 
 
 def run(loss: Any, given: dict[str, Tensor]) -> list[Tensor]:
-    """The loss's scalars."""
+    """Return the scalars of the loss."""
     value = loss(**given)
     return [value] if isinstance(value, Tensor) else list(value.values())
 
 
 @every_loss
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_scalars_with_gradients(cls: Any, dtype: torch.dtype) -> None:
+def test_losses_are_finite_scalars_with_gradients(cls: Any, dtype: torch.dtype) -> None:
     loss = build(cls)
     given = inputs(loss)
     floats = {
@@ -35,7 +37,7 @@ def test_scalars_with_gradients(cls: Any, dtype: torch.dtype) -> None:
 
 
 @every_loss
-def test_weights_are_all_that_is_learned(cls: Any, tmp_path: Path) -> None:
+def test_state_dict_restores_the_loss(cls: Any, tmp_path: Path) -> None:
     loss, other = build(cls), build(cls, seed=1)
     torch.save(loss.state_dict(), tmp_path / "loss.ckpt")
     other.load_state_dict(torch.load(tmp_path / "loss.ckpt", weights_only=True))

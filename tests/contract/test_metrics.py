@@ -1,3 +1,5 @@
+"""The value of each registered metric is finite and does not depend on the batches."""
+
 from copy import deepcopy
 from typing import Any
 
@@ -5,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from project.core.evaluation import scalars
-from project.core.wiring import as_picture
+from project.core.model.metrics import flatten_scalars
+from project.core.model.wiring import as_picture
 from project.registry import METRIC_REGISTRY
 from tests.contract.samples import build, inputs, registered
 
@@ -14,15 +16,15 @@ every_metric = pytest.mark.parametrize("cls", registered(METRIC_REGISTRY))
 
 
 def compute(metric: Any, *batches: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What the engine gets: scalars by name, or a picture."""
+    """Return what the engine receives: scalars by name, or a picture."""
     for batch in batches:
         metric.update(**batch)
     value = metric.compute()
-    return {"": as_picture(metric.picture(value), "here")} if hasattr(metric, "picture") else scalars("", value)
+    return {"": as_picture(metric.picture(value), "here")} if hasattr(metric, "picture") else flatten_scalars("", value)
 
 
 @every_metric
-def test_batches_add_up(cls: Any) -> None:
+def test_value_does_not_depend_on_the_batches(cls: Any) -> None:
     metric = build(cls)
     batch = inputs(metric, "update")
     halves = [{name: value[rows] for name, value in batch.items()} for rows in (slice(1), slice(1, None))]
@@ -35,7 +37,7 @@ def test_batches_add_up(cls: Any) -> None:
 
 
 @every_metric
-def test_low_precision(cls: Any) -> None:
+def test_bf16_inputs_give_finite_values(cls: Any) -> None:
     metric = build(cls)
     batch = inputs(metric, "update")
     low = {name: value.bfloat16() if value.is_floating_point() else value for name, value in batch.items()}

@@ -1,3 +1,5 @@
+"""Each registered model trains, is restored from its state, keeps samples apart, and can be exported."""
+
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +10,16 @@ from torch import Tensor
 from project.registry import MODEL_REGISTRY
 from tests.contract.samples import build, inputs, registered
 
-every_net = pytest.mark.parametrize("cls", registered(MODEL_REGISTRY))
+every_model = pytest.mark.parametrize("cls", registered(MODEL_REGISTRY))
 
 
 def run(net: Any, given: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The net's output, by name."""
+    """Return the output of the model, by name."""
     output = net(**given)
     return {"": output} if isinstance(output, Tensor) else dict(output)
 
 
-@every_net
+@every_model
 @pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bf16"])
 def test_gradients_reach_every_parameter(cls: Any, bf16: bool) -> None:
     net = build(cls)
@@ -33,8 +35,8 @@ def test_gradients_reach_every_parameter(cls: Any, bf16: bool) -> None:
             assert parameter.grad.isfinite().all(), f"{name} has a gradient that is not finite"
 
 
-@every_net
-def test_weights_are_all_that_is_learned(cls: Any, tmp_path: Path) -> None:
+@every_model
+def test_state_dict_restores_the_model(cls: Any, tmp_path: Path) -> None:
     net, other = build(cls).eval(), build(cls, seed=1).eval()
     torch.save(net.state_dict(), tmp_path / "net.ckpt")
     other.load_state_dict(torch.load(tmp_path / "net.ckpt", weights_only=True))
@@ -44,7 +46,7 @@ def test_weights_are_all_that_is_learned(cls: Any, tmp_path: Path) -> None:
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-@every_net
+@every_model
 def test_samples_do_not_mix_in_evaluation(cls: Any) -> None:
     net = build(cls).eval()
     given = inputs(net)
@@ -56,8 +58,8 @@ def test_samples_do_not_mix_in_evaluation(cls: Any) -> None:
             torch.testing.assert_close(alone[name], value[-1:], rtol=1e-4, atol=1e-5)
 
 
-@every_net
-def test_export(cls: Any) -> None:
+@every_model
+def test_exported_model_computes_the_same(cls: Any) -> None:
     net = build(cls).eval()
     given = inputs(net)
     with torch.no_grad():
@@ -67,8 +69,8 @@ def test_export(cls: Any) -> None:
         torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-5)
 
 
-@every_net
-def test_predict(cls: Any) -> None:
+@every_model
+def test_predict_returns_finite_tensors(cls: Any) -> None:
     net = build(cls).eval()
     with torch.no_grad():
         output = run(net, inputs(net))

@@ -1,4 +1,4 @@
-"""The contract tests can fail."""
+"""Tests that the contract tests can fail."""
 
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from tests.contract.samples import build, inputs
 
 
 class Unusual(Model):
-    """Has an argument and a tensor that nobody else has."""
+    """Model with unusual names of an argument and a tensor."""
 
     def __init__(self, points: int) -> None:
         super().__init__()
@@ -26,26 +26,28 @@ class Unusual(Model):
 
 
 class Declared(Unusual):
-    """Says what it needs."""
+    """Model that declares what it needs."""
 
     example: ClassVar[dict[str, Any]] = {"points": 5, "cloud": torch.ones(4, 5)}
 
 
 def test_a_class_with_neither_defaults_nor_an_example_fails() -> None:
-    with pytest.raises(pytest.fail.Exception, match="Unusual: nobody knows a 'points'; give it a default, or declare"):
+    with pytest.raises(
+        pytest.fail.Exception, match="Unusual: 'points' has no usual value: give it a default or declare"
+    ):
         build(Unusual)
-    with pytest.raises(pytest.fail.Exception, match="Unusual: nobody knows a 'cloud'"):
+    with pytest.raises(pytest.fail.Exception, match="Unusual: 'cloud' has no usual value"):
         inputs(Unusual(5))
 
 
-def test_an_example_is_enough() -> None:
+def test_an_example_supplies_arguments_and_tensors() -> None:
     assert inputs(build(Declared)).keys() == {"cloud"}
     test_models.test_gradients_reach_every_parameter(Declared, bf16=True)
-    test_models.test_export(Declared)
+    test_models.test_exported_model_computes_the_same(Declared)
 
 
 class Mixes(Declared):
-    """Looks at other samples."""
+    """Model whose output depends on other samples."""
 
     def forward(self, cloud: Tensor, mask: Tensor | None = None) -> Tensor:
         output: Tensor = self.layer(cloud - cloud.cumsum(0))
@@ -53,7 +55,7 @@ class Mixes(Declared):
 
 
 class Idle(Declared):
-    """Has a parameter without a use."""
+    """Model with an unused parameter."""
 
     def __init__(self, points: int) -> None:
         super().__init__(points)
@@ -61,26 +63,26 @@ class Idle(Declared):
 
 
 class Detached(Loss):
-    """Has no gradient."""
+    """Loss without gradients."""
 
     def forward(self, logits: Tensor) -> Tensor:
         return logits.detach().mean().requires_grad_()
 
 
 class InPlace(Transform):
-    """Changes what it was given."""
+    """Transform that changes its argument in place."""
 
     def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
         sample["image"] *= 2
         return sample
 
 
-def test_what_breaks_a_contract_fails() -> None:
+def test_components_that_break_a_contract_fail() -> None:
     with pytest.raises(AssertionError, match="Tensor-likes are not close"):
         test_models.test_samples_do_not_mix_in_evaluation(Mixes)
     with pytest.raises(AssertionError, match="idle has no gradient"):
         test_models.test_gradients_reach_every_parameter(Idle, bf16=False)
     with pytest.raises(AssertionError):
-        test_losses.test_scalars_with_gradients(Detached, torch.float32)
+        test_losses.test_losses_are_finite_scalars_with_gradients(Detached, torch.float32)
     with pytest.raises(AssertionError):
-        test_transforms.test_samples_and_batches(InPlace, ())
+        test_transforms.test_transforms_are_reproducible_and_not_in_place(InPlace, ())

@@ -1,20 +1,21 @@
-"""An order in which every class comes up equally often."""
+"""Dataset whose order contains every class equally often."""
 
 import torch
 
-from tests.rooms import Glyphs
+from tests.components import Glyphs
 
 
 class BalancedGlyphs(Glyphs):
-    """Each epoch draws as many samples of every class as the largest has; a smaller one begins anew when used up."""
+    """Glyphs that draws as many samples of every class as the largest class has; smaller classes are repeated."""
 
     def order(self, seed: int, epoch: int) -> list[int]:
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-        places = [(self.label == label).nonzero().flatten() for label in self.label.unique()]
-        largest = max(map(len, places))
+        classes = [(self.label == label).nonzero().flatten() for label in self.label.unique()]
+        largest = max(map(len, classes))
         drawn = []
-        for place in places:
-            rounds = [place[torch.randperm(len(place), generator=generator)] for _ in range(-(-largest // len(place)))]
+        for indices in classes:
+            count = -(-largest // len(indices))  # rounded up
+            rounds = [indices[torch.randperm(len(indices), generator=generator)] for _ in range(count)]
             drawn.append(torch.cat(rounds)[:largest])
         order = torch.cat(drawn)
         return order[torch.randperm(len(order), generator=generator)].tolist()

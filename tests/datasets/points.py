@@ -1,4 +1,4 @@
-"""Samples of different lengths: the pixels of a picture that are not black, as a set of points."""
+"""Dataset with samples of different lengths (point sets), and a model for them."""
 
 from typing import Literal
 
@@ -8,11 +8,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from project.datasets.base import Dataset
 from project.models.base import Model
-from tests.rooms import Glyphs
+from tests.components import Glyphs
 
 
 class GlyphPoints(Dataset):
-    """A sample is `points` (N, 3), each row, column and brightness in [0, 1], and `label`; N differs."""
+    """Non-black pixels of Glyphs: `points` (N, 3), row, column and brightness in [0, 1], and `label`; N differs."""
 
     def __init__(self, split: Literal["train", "val", "test"]) -> None:
         super().__init__()
@@ -24,12 +24,12 @@ class GlyphPoints(Dataset):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         sample = self.glyphs[index]
         image = sample["image"][0]
-        places = image.nonzero()
-        points = torch.cat([places / 7, image[places[:, 0], places[:, 1], None]], dim=1)
+        pixels = image.nonzero()
+        points = torch.cat([pixels / 7, image[pixels[:, 0], pixels[:, 1], None]], dim=1)
         return {"points": points, "label": sample["label"]}
 
     def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """`points` (B, N, 3) of the longest, the others filled up; `mask` (B, N) is true where there are points."""
+        """Pad `points` to those of the longest sample, (B, N, 3); `mask` (B, N) is False on padding."""
         points = [sample["points"] for sample in samples]
         lengths = torch.tensor([len(sample) for sample in points])
         padded = pad_sequence(points, batch_first=True)
@@ -38,7 +38,7 @@ class GlyphPoints(Dataset):
 
 
 class PointNet(Model):
-    """Classifies a set by the maximum over its points (Qi et al., PointNet, 2017)."""
+    """Classifier of point sets that takes the maximum over points (Qi et al., PointNet, 2017)."""
 
     def __init__(self, num_classes: int = 10, width: int = 64) -> None:
         super().__init__()
@@ -46,6 +46,6 @@ class PointNet(Model):
         self.head = nn.Linear(width, num_classes)
 
     def forward(self, points: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """`points` (B, N, 3) and `mask` (B, N) to `logits` (B, num_classes)."""
+        """Map `points` (B, N, 3) and `mask` (B, N) to `logits` (B, num_classes)."""
         features = self.each(points).masked_fill(~mask[..., None], 0)
         return {"logits": self.head(features.amax(1))}

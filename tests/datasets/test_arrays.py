@@ -24,7 +24,7 @@ def save_folder(path: Path, **arrays: np.ndarray) -> None:
 
 
 def save_by_hand(path: Path, **arrays: np.ndarray) -> None:
-    """An archive with other headers than numpy's."""
+    """Write an archive whose zip headers differ from NumPy's."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays.items():
             file = io.BytesIO()
@@ -42,7 +42,7 @@ FORMATS: list[tuple[str, Save]] = [
 
 
 @pytest.mark.parametrize(("name", "save"), FORMATS)
-def test_every_format_has_the_same_samples(name: str, save: Save, tmp_path: Path) -> None:
+def test_samples_are_the_same_in_every_format(name: str, save: Save, tmp_path: Path) -> None:
     save(tmp_path / name, image=IMAGE, label=LABEL)
     dataset = Arrays(name, data_dir=str(tmp_path))
     assert len(dataset) == 5
@@ -58,7 +58,7 @@ def test_every_format_has_the_same_samples(name: str, save: Save, tmp_path: Path
             assert torch.equal(batch[key], torch.stack([dataset[4][key], dataset[0][key], dataset[0][key]]))
 
 
-def test_one_npy_file_is_one_array(tmp_path: Path) -> None:
+def test_an_npy_file_is_one_array(tmp_path: Path) -> None:
     np.save(tmp_path / "points.npy", np.eye(3, dtype=np.float16))
     dataset = Arrays(str(tmp_path / "points.npy"), data_dir="/nowhere")
     assert isinstance(dataset.arrays["points"], np.memmap)
@@ -69,7 +69,7 @@ def test_one_npy_file_is_one_array(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int16", "int64", "float16", "float32", "float64"])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize(("name", "save"), [item for item in FORMATS if item[1] is not np.savez_compressed])
-def test_what_is_not_compressed_is_mapped(name: str, save: Save, order: Any, dtype: str, tmp_path: Path) -> None:
+def test_uncompressed_arrays_are_mapped(name: str, save: Save, order: Any, dtype: str, tmp_path: Path) -> None:
     arrays = {
         "a_long_name_that_moves_what_follows": np.ones(7, dtype),
         "a": np.arange(24).reshape(4, 3, 2).astype(dtype, order),
@@ -87,7 +87,7 @@ def test_what_is_not_compressed_is_mapped(name: str, save: Save, order: Any, dty
         assert mapped[key].flags.f_contiguous == array.flags.f_contiguous
 
 
-def test_a_mapped_array_is_read_from_the_file_when_it_is_used(tmp_path: Path) -> None:
+def test_a_mapped_array_is_read_on_access(tmp_path: Path) -> None:
     path = tmp_path / "set.npz"
     np.savez(path, a=np.full(1000, 7, dtype=np.uint8))
     mapped = map_arrays(path)["a"]
@@ -97,7 +97,7 @@ def test_a_mapped_array_is_read_from_the_file_when_it_is_used(tmp_path: Path) ->
     assert mapped[:2].tolist() == [1, 7]
 
 
-def test_what_is_compressed_is_loaded(tmp_path: Path) -> None:
+def test_compressed_arrays_are_loaded(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "set.npz", a=IMAGE, b=np.asfortranarray(IMAGE))
     loaded = map_arrays(tmp_path / "set.npz")
     assert np.array_equal(loaded["a"], IMAGE)
@@ -111,7 +111,7 @@ def test_what_is_compressed_is_loaded(tmp_path: Path) -> None:
         (np.array([[True, False]]), torch.tensor([True, False])),
         (np.array([[1, -2]], dtype=np.int16), torch.tensor([1, -2])),
         (np.array([[1, 65535]], dtype=np.uint16), torch.tensor([1, 65535])),
-        (np.array([[1, 255]], dtype=np.uint8), torch.tensor([1, 255])),  # no picture
+        (np.array([[1, 255]], dtype=np.uint8), torch.tensor([1, 255])),  # not a picture
         (np.array([[2**40]], dtype=np.int64), torch.tensor([2**40])),
         (np.array([[0.5, -1]], dtype=np.float16), torch.tensor([0.5, -1])),
         (np.array([[0.1, 1e9]], dtype=np.float64), torch.tensor([0.1, 1e9])),
@@ -124,27 +124,27 @@ def test_what_is_compressed_is_loaded(tmp_path: Path) -> None:
     ],
     ids=lambda value: f"{value.dtype}-{value.ndim}" if isinstance(value, np.ndarray) else "",
 )
-def test_types(array: np.ndarray, expected: Tensor, tmp_path: Path) -> None:
+def test_dtypes_and_picture_shapes(array: np.ndarray, expected: Tensor, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", array)
     torch.testing.assert_close(
         Arrays("a.npy", ["a"] if array.ndim > 2 else [], data_dir=str(tmp_path))[0]["a"], expected
     )
 
 
-def test_what_is_no_picture_is_not_scaled(tmp_path: Path) -> None:
+def test_only_pictures_are_scaled(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", image=IMAGE, mask=IMAGE)
     sample = Arrays("set.npz", data_dir=str(tmp_path))[1]
     assert torch.equal(sample["mask"], torch.tensor(IMAGE[1].tolist()))
     torch.testing.assert_close(sample["image"], sample["mask"][None] / 255)
 
 
-def test_python_objects_are_refused(tmp_path: Path) -> None:
+def test_object_arrays_are_an_error(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", a=np.array([{}, [1]], dtype=object))
     with pytest.raises(ValueError, match="Object arrays cannot be loaded"):
         Arrays("set.npz", data_dir=str(tmp_path))
 
 
-def test_other_members_of_an_archive_are_left_out(tmp_path: Path) -> None:
+def test_other_members_of_an_archive_are_ignored(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", a=IMAGE)
     with zipfile.ZipFile(tmp_path / "set.npz", "a") as archive:
         archive.writestr("README.txt", "text")
@@ -158,7 +158,7 @@ def test_a_spawned_worker_maps_the_file_itself(tmp_path: Path) -> None:
     assert isinstance(pickle.loads(pickled).arrays["a"], np.memmap)
 
 
-def test_samples_do_not_write_to_the_arrays(tmp_path: Path) -> None:
+def test_writing_to_samples_does_not_change_the_arrays(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "set.npz", a=np.ones((3, 2), dtype=np.float32))
     dataset = Arrays("set.npz", data_dir=str(tmp_path))
     dataset[0]["a"].zero_()
@@ -167,23 +167,23 @@ def test_samples_do_not_write_to_the_arrays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "save"), FORMATS)
-def test_arrays_of_unequal_length(name: str, save: Save, tmp_path: Path) -> None:
+def test_arrays_of_unequal_length_are_an_error(name: str, save: Save, tmp_path: Path) -> None:
     save(tmp_path / name, image=IMAGE, label=LABEL[:4])
-    message = f"{tmp_path / name}: its arrays are of different lengths: {{'image': 5, 'label': 4}}"
+    message = f"{tmp_path / name}: the arrays differ in length: {{'image': 5, 'label': 4}}"
     with pytest.raises(ValueError, match=re.escape(message)):
         Arrays(name, data_dir=str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["no.npz", "no.npy", "no"])
-def test_nothing_is_there(name: str, tmp_path: Path) -> None:
+def test_a_missing_path_is_an_error(name: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path / name))):
         Arrays(name, data_dir=str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["set.npz", "folder"])
-def test_no_arrays(name: str, tmp_path: Path) -> None:
+def test_no_arrays_are_an_error(name: str, tmp_path: Path) -> None:
     dict(FORMATS)[name](tmp_path / name)
-    with pytest.raises(FileNotFoundError, match=re.escape(f"{tmp_path / name}: there are no arrays in it")):
+    with pytest.raises(FileNotFoundError, match=re.escape(f"{tmp_path / name} contains no arrays")):
         Arrays(name, data_dir=str(tmp_path))
 
 

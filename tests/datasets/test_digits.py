@@ -1,20 +1,21 @@
 import hashlib
 from importlib.resources import files
+from typing import Literal
 
 import pytest
 import torch
 
-from project.core.fetch import Fetch
+from project.core.data.loading import BatchDataset
 from project.datasets.digits import Digits
 
-SPLITS = ("train", "val", "test")
+SPLITS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
 
 
 def keys(digits: Digits) -> list[str]:
     return [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in digits.image]
 
 
-def test_parts_are_fixed_and_stratified() -> None:
+def test_splits_are_fixed_and_stratified() -> None:
     parts = [Digits(split) for split in SPLITS]
     assert [len(part) for part in parts] == [1269, 267, 261]
     for part in parts:
@@ -25,13 +26,13 @@ def test_parts_are_fixed_and_stratified() -> None:
     assert digest == "d49926b89d9b0941bbc0c7b1337fb9cd487cc48f4932a58d6e180b239055a229"
 
 
-def test_parts_do_not_overlap() -> None:
+def test_splits_do_not_overlap() -> None:
     parts = [set(keys(Digits(split))) for split in SPLITS]
-    assert sum(map(len, parts)) == 1797  # no scan stands twice, within a part or between two
+    assert sum(map(len, parts)) == 1797  # no scan occurs twice, in one split or in two
     assert len(set.union(*parts)) == 1797
 
 
-def test_samples() -> None:
+def test_shapes_dtypes_and_ranges() -> None:
     digits = Digits("val")
     sample = digits[3]
     assert (sample["image"].shape, sample["image"].dtype) == ((1, 8, 8), torch.float32)
@@ -40,11 +41,11 @@ def test_samples() -> None:
     assert batch["image"].shape == (2, 1, 8, 8)
     assert torch.equal(batch["image"][1], sample["image"])
     assert batch["label"][1] == sample["label"]
-    assert (digits.image.min(), digits.image.max()) == (0, 16)
+    assert (int(digits.image.min()), int(digits.image.max())) == (0, 16)
     assert batch["image"].max() <= 1
 
 
-def test_augmentation_comes_in_order() -> None:
+def test_augmentation_is_applied_in_order() -> None:
     def double(sample: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return sample | {"image": sample["image"] * 2}
 
@@ -57,9 +58,9 @@ def test_augmentation_comes_in_order() -> None:
 
 
 def test_batches_are_fetched_in_one_call() -> None:
-    assert Fetch(Digits("val"), "data.val", 0, False).fetches_batches
+    assert BatchDataset(Digits("val"), "data.val", 0, False).has_getitems
 
 
 @pytest.mark.parametrize("name", ["digits.npz", "digits.md"])
-def test_files_ship_with_the_package(name: str) -> None:
+def test_files_are_in_the_package(name: str) -> None:
     assert 0 < len(files("project.datasets").joinpath(name).read_bytes()) < 100_000

@@ -17,7 +17,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def test_labels_are_folders_by_name(folder: Path) -> None:
+def test_labels_are_sorted_subdirectories(folder: Path) -> None:
     dataset = ImageFolder(str(folder))
     assert dataset.classes == ["ant", "bee", "cat"]
     assert [dataset.name(i) for i in range(len(dataset))] == ["ant/b.png", "bee/a.png", "cat/a.png", "cat/deep/er.png"]
@@ -28,7 +28,7 @@ def test_labels_are_folders_by_name(folder: Path) -> None:
         torch.testing.assert_close(sample["image"], torch.full((3, 3, 4), grey))
 
 
-def test_classes_give_the_labels(folder: Path) -> None:
+def test_classes_set_the_labels(folder: Path) -> None:
     dataset = ImageFolder(str(folder), classes=["cat", "dog", "bee", "ant"])
     assert [int(dataset[i]["label"]) for i in range(4)] == [3, 2, 0, 0]
 
@@ -36,18 +36,18 @@ def test_classes_give_the_labels(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("dog/a.png", "dog is none of the classes bee, cat, ant"),
-        ("a.png", "a.png is none of the classes bee, cat, ant"),
+        ("dog/a.png", "dog is not one of the classes bee, cat, ant"),
+        ("a.png", "a.png is not one of the classes bee, cat, ant"),
     ],
 )
-def test_a_picture_of_no_class(folder: Path, name: str, message: str) -> None:
+def test_a_picture_outside_the_classes_is_an_error(folder: Path, name: str, message: str) -> None:
     paint(folder / name)
     with pytest.raises(FileNotFoundError, match=f"{folder}: {message}"):
         ImageFolder(str(folder), classes=["bee", "cat", "ant"])
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_there_are_no_labels_where_a_picture_lies_in_no_folder(tmp_path: Path, deep: bool) -> None:
+def test_no_labels_if_a_picture_is_in_no_subdirectory(tmp_path: Path, deep: bool) -> None:
     paint(tmp_path / ("b/b.png" if deep else "b.png"), 255)
     paint(tmp_path / "a.png")
     dataset = ImageFolder(str(tmp_path))
@@ -65,16 +65,16 @@ def test_channels_and_size(folder: Path, arguments: dict[str, Any], shape: tuple
     torch.testing.assert_close(image, torch.full(shape, 0.6))
 
 
-def test_where_it_lies(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_path_is_relative_to_data_dir(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(ImageFolder("set", data_dir=str(folder.parent))) == 4
     assert len(ImageFolder(str(folder), data_dir="/nowhere")) == 4
     monkeypatch.chdir(folder.parent)
     assert len(ImageFolder("set")) == 4
-    with pytest.raises(FileNotFoundError, match="data/set: there is no such folder"):
+    with pytest.raises(FileNotFoundError, match="data/set is not a directory"):
         ImageFolder("set", data_dir="data")
 
 
-def test_augmentation(folder: Path) -> None:
+def test_augmentation_is_applied(folder: Path) -> None:
     def negative(sample: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"image": 1 - sample["image"], "label": sample["label"] + 10}
 
@@ -83,7 +83,7 @@ def test_augmentation(folder: Path) -> None:
     assert sample["label"] == 10
 
 
-def test_workers_get_the_same(folder: Path) -> None:
+def test_pickled_copy_has_the_same_samples(folder: Path) -> None:
     dataset = ImageFolder(str(folder), size=2)
     copy = pickle.loads(pickle.dumps(dataset))
     for i in range(4):

@@ -19,7 +19,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_pairs_have_one_name_whatever_the_suffix(root: Path) -> None:
+def test_pairs_have_the_same_name_and_any_suffix(root: Path) -> None:
     dataset = ImagePairs("x", "y", data_dir=str(root))
     assert [dataset.name(i) for i in range(len(dataset))] == ["a", "b", "deep/a.v2"]
     for i in range(3):
@@ -30,27 +30,27 @@ def test_pairs_have_one_name_whatever_the_suffix(root: Path) -> None:
         torch.testing.assert_close(sample["target"], color.expand(3, 3, 8))
 
 
-def test_one_channel(root: Path) -> None:
+def test_one_channel_is_grey(root: Path) -> None:
     sample = ImagePairs("x", "y", 1, data_dir=str(root))[0]
     assert sample["image"].shape == (1, 3, 4)
     torch.testing.assert_close(sample["target"], torch.full((1, 3, 8), 0.299), atol=1 / 255, rtol=0)
 
 
-@pytest.mark.parametrize(("extra", "without"), [("x/c.png", "y"), ("y/c.png", "x")])
-def test_an_unpaired_picture(root: Path, extra: str, without: str) -> None:
-    paint(root / extra)
-    message = f"{root / without}: no picture is called c, as one in the other folder is"
+@pytest.mark.parametrize(("has", "lacks"), [("x", "y"), ("y", "x")])
+def test_an_unpaired_picture_is_an_error(root: Path, has: str, lacks: str) -> None:
+    paint(root / has / "c.png")
+    message = f"{root / lacks} has no picture 'c', but {root / has} has one"
     with pytest.raises(FileNotFoundError, match=re.escape(message)):
         ImagePairs("x", "y", data_dir=str(root))
 
 
 @pytest.mark.parametrize(("image", "target"), [("x", "nowhere"), ("nowhere", "x")])
-def test_a_missing_folder(root: Path, image: str, target: str) -> None:
-    with pytest.raises(FileNotFoundError, match=f"{root / 'nowhere'}: there is no such folder"):
+def test_a_missing_directory_is_an_error(root: Path, image: str, target: str) -> None:
+    with pytest.raises(FileNotFoundError, match=f"{root / 'nowhere'} is not a directory"):
         ImagePairs(image, target, data_dir=str(root))
 
 
-def test_one_folder_may_be_both_and_transforms_make_the_task(root: Path) -> None:
+def test_image_and_target_may_be_the_same_directory(root: Path) -> None:
     def darken(sample: dict[str, Tensor]) -> dict[str, Tensor]:
         return sample | {"image": sample["image"] / 2}
 
@@ -59,7 +59,7 @@ def test_one_folder_may_be_both_and_transforms_make_the_task(root: Path) -> None
     torch.testing.assert_close(sample["target"], torch.full((3, 3, 4), 0.4))
 
 
-def test_workers_get_the_same(root: Path) -> None:
+def test_pickled_copy_has_the_same_samples(root: Path) -> None:
     dataset = ImagePairs("x", "y", data_dir=str(root))
     copy = pickle.loads(pickle.dumps(dataset))
     for i in range(3):
@@ -67,8 +67,8 @@ def test_workers_get_the_same(root: Path) -> None:
         assert copy.name(i) == dataset.name(i)
 
 
-def test_two_pictures_of_one_name(tmp_path: Path) -> None:
+def test_two_pictures_with_the_same_name_are_an_error(tmp_path: Path) -> None:
     for name in ("in/a.png", "in/a.jpg", "out/a.png"):
         paint(tmp_path / name)
-    with pytest.raises(FileNotFoundError, match=r"in: which one is a, a.jpg or a.png\?"):
+    with pytest.raises(FileNotFoundError, match=r"in has two pictures 'a': a.jpg and a.png"):
         ImagePairs("in", "out", data_dir=str(tmp_path))

@@ -21,10 +21,10 @@ def decoded(name: str) -> Tensor:
 def test_train_and_val_are_the_two_sides_of_one_photograph() -> None:
     train, val = Photographs("train")[0]["image"], Photographs("val")[0]["image"]
     assert (train.shape, val.shape) == ((3, 427, 480), (3, 427, 160))
-    assert torch.equal(torch.cat([train, val], dim=2), decoded("china.jpg"))  # all of it, and nothing twice
+    assert torch.equal(torch.cat([train, val], dim=2), decoded("china.jpg"))  # no overlap, nothing missing
 
 
-def test_test_is_the_other_photograph() -> None:
+def test_test_split_is_the_other_photograph() -> None:
     test = Photographs("test")[0]["image"]
     assert test.shape == (3, 427, 640)
     assert torch.equal(test, decoded("flower.jpg"))
@@ -32,7 +32,7 @@ def test_test_is_the_other_photograph() -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_samples(split: Literal["train", "val", "test"]) -> None:
+def test_image_and_target_are_equal_and_samples_repeat(split: Literal["train", "val", "test"]) -> None:
     dataset = Photographs(split, samples=5)
     assert (len(dataset), len(Photographs(split))) == (5, 1)
     sample, batch = dataset[4], dataset.__getitems__([0, 4, 4])
@@ -47,7 +47,7 @@ def test_samples(split: Literal["train", "val", "test"]) -> None:
     assert torch.equal(copy[0]["image"], sample["image"])
 
 
-def test_augmentation_tells_image_and_target_apart() -> None:
+def test_augmentation_may_change_only_the_image() -> None:
     def darken(sample: dict[str, Tensor]) -> dict[str, Tensor]:
         return sample | {"image": sample["image"] / 2}
 
@@ -56,12 +56,12 @@ def test_augmentation_tells_image_and_target_apart() -> None:
     assert torch.equal(sample["target"], Photographs("val")[0]["target"])
 
 
-def test_the_package_says_whose_they_are() -> None:
+def test_readme_names_the_photographers_and_licence() -> None:
     readme = (FOLDER / "README.md").read_text()
     names = {file.name for file in FOLDER.iterdir()}
     assert names == {"README.md", "china.jpg", "flower.jpg"}
     assert all(word in readme for word in [*names - {"README.md"}, "danielbuechele", "vultilion", "CC BY 2.0"])
 
 
-def test_a_loop_over_the_samples_ends() -> None:
+def test_iteration_ends() -> None:
     assert len(list(Photographs("val", samples=3))) == 3  # type: ignore[call-overload]

@@ -11,7 +11,7 @@ from tests.datasets.painting import paint
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
-def test_pictures_are_found_by_name_in_all_folders(tmp_path: Path) -> None:
+def test_pictures_are_found_recursively_and_sorted(tmp_path: Path) -> None:
     names = ["B.PNG", "a.jpeg", "c.png", "d/a.bmp", "d/e/z.tiff"]
     for name in reversed(names):
         paint(tmp_path / name)
@@ -19,15 +19,15 @@ def test_pictures_are_found_by_name_in_all_folders(tmp_path: Path) -> None:
     assert [path.relative_to(tmp_path).as_posix() for path in find_pictures(tmp_path)] == names
 
 
-def test_no_pictures(tmp_path: Path) -> None:
+def test_no_pictures_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(FileNotFoundError, match=f"{tmp_path}: there are no pictures in it"):
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path} contains no pictures"):
         find_pictures(tmp_path)
-    with pytest.raises(FileNotFoundError, match=f"{tmp_path / 'nowhere'}: there is no such folder"):
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path / 'nowhere'} is not a directory"):
         find_pictures(tmp_path / "nowhere")
 
 
-def test_colors_and_places(tmp_path: Path) -> None:
+def test_channel_order_and_orientation(tmp_path: Path) -> None:
     pixels = np.array([[RED, GREEN, BLUE], [(0, 0, 0), (51, 102, 204), (255, 255, 255)]], dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     picture = read_picture(tmp_path / "a.png")
@@ -37,14 +37,14 @@ def test_colors_and_places(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("color", "grey"), [(RED, 0.299), (GREEN, 0.587), (BLUE, 0.114), (102, 0.4)])
-def test_grey(color: int | tuple[int, int, int], grey: float, tmp_path: Path) -> None:
+def test_grey_is_the_luma_of_rgb(color: int | tuple[int, int, int], grey: float, tmp_path: Path) -> None:
     paint(tmp_path / "a.png", color)
     torch.testing.assert_close(read_picture(tmp_path / "a.png", 1), torch.full((1, 3, 4), grey), atol=1 / 255, rtol=0)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_mode_of_8_bits(mode: str, channels: Channels, tmp_path: Path) -> None:
+def test_every_mode_of_8_bits_is_read(mode: str, channels: Channels, tmp_path: Path) -> None:
     white = Image.new("RGB", (4, 3), "white").convert(mode)
     white.save(tmp_path / "a.tiff")
     assert torch.equal(read_picture(tmp_path / "a.tiff", channels), torch.ones(channels, 3, 4))
@@ -54,7 +54,7 @@ def test_every_mode_of_8_bits(mode: str, channels: Channels, tmp_path: Path) -> 
     ("dtype", "suffix"), [("uint16", "png"), ("uint16", "tiff"), ("int32", "tiff"), ("f4", "tiff")]
 )
 @pytest.mark.parametrize("channels", [1, 3])
-def test_more_than_8_bits_are_refused(dtype: str, suffix: str, channels: Channels, tmp_path: Path) -> None:
+def test_more_than_8_bits_are_an_error(dtype: str, suffix: str, channels: Channels, tmp_path: Path) -> None:
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(np.full((3, 4), 1000, dtype=dtype)).save(path)
     with pytest.raises(ValueError, match=f"{path} is grey with more than 8 bits"):
@@ -72,12 +72,12 @@ STORED = np.arange(6, dtype=np.uint8).reshape(2, 3)
         (3, STORED[::-1, ::-1]),
         (4, STORED[::-1]),
         (5, STORED.T),
-        (6, STORED[::-1].T),  # turned clockwise
+        (6, STORED[::-1].T),  # rotated clockwise
         (7, STORED[::-1, ::-1].T),
-        (8, STORED[:, ::-1].T),  # turned counterclockwise
+        (8, STORED[:, ::-1].T),  # rotated counterclockwise
     ],
 )
-def test_exif_tells_how_a_picture_is_turned(orientation: int, shown: np.ndarray, tmp_path: Path) -> None:
+def test_exif_orientation_is_applied(orientation: int, shown: np.ndarray, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(STORED).save(tmp_path / "a.png", exif=exif)
@@ -86,20 +86,20 @@ def test_exif_tells_how_a_picture_is_turned(orientation: int, shown: np.ndarray,
 
 @pytest.mark.parametrize("size", [2, 4, 8])
 @pytest.mark.parametrize("wide", [True, False])
-def test_the_middle_square_is_scaled(size: int, wide: bool, tmp_path: Path) -> None:
+def test_the_central_square_is_scaled(size: int, wide: bool, tmp_path: Path) -> None:
     pixels = np.zeros((4, 8, 3), dtype=np.uint8)
-    pixels[:, 2:4], pixels[:, 4:6] = RED, BLUE  # the middle square, between black
+    pixels[:, 2:4], pixels[:, 4:6] = RED, BLUE  # the central square, surrounded by black
     Image.fromarray(pixels if wide else pixels.swapaxes(0, 1)).save(tmp_path / "a.png")
     picture = read_picture(tmp_path / "a.png", size=size)
     assert picture.shape == (3, size, size)
     picture = picture if wide else picture.mT
-    atol = 0.25 if size != 4 else 0  # Pillow lets neighbours in when it scales
-    for place, color in ((0, RED), (-1, BLUE)):
+    atol = 0.25 if size != 4 else 0  # scaling mixes neighbouring pixels
+    for column, color in ((0, RED), (-1, BLUE)):
         expected = torch.tensor(color).float().view(3, 1).expand(3, size) / 255
-        torch.testing.assert_close(picture[:, :, place], expected, atol=atol, rtol=0)
+        torch.testing.assert_close(picture[:, :, column], expected, atol=atol, rtol=0)
 
 
-def test_a_picture_is_turned_before_it_is_scaled(tmp_path: Path) -> None:
+def test_exif_orientation_is_applied_before_scaling(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(np.array([[0, 255], [0, 255]], dtype=np.uint8)).save(tmp_path / "a.png", exif=exif)

@@ -6,7 +6,7 @@ from tests.conftest import Cli
 from tests.datasets.points import GlyphPoints, PointNet
 
 
-def test_collate_fills_up_and_masks() -> None:
+def test_collate_pads_and_masks() -> None:
     dataset = GlyphPoints("val")
     samples = [dataset[index] for index in range(8)]
     lengths = [len(sample["points"]) for sample in samples]
@@ -18,7 +18,7 @@ def test_collate_fills_up_and_masks() -> None:
         assert torch.equal(batch["points"][row][batch["mask"][row]], sample["points"])
 
 
-def test_what_fills_up_changes_nothing() -> None:
+def test_padding_does_not_change_the_output() -> None:
     dataset, net = GlyphPoints("val"), PointNet()
     samples = [dataset[index] for index in range(8)]
     together = net(**{key: dataset.collate(samples)[key] for key in ("points", "mask")})["logits"]
@@ -26,7 +26,7 @@ def test_what_fills_up_changes_nothing() -> None:
     torch.testing.assert_close(together[:1], alone)
 
 
-def test_it_trains(cli: Cli, tiny: Callable[..., str]) -> None:
+def test_point_sets_train_and_predict(cli: Cli, tiny: Callable[..., str]) -> None:
     sets = {
         part: {"type": "tests.datasets.points.GlyphPoints", "split": split}
         for part, split in (("train", "train"), ("val", "val"), ("eval", "test"))

@@ -8,14 +8,14 @@ from project.losses.focal import Focal
 
 
 @pytest.mark.parametrize("gamma", [0.0, 1.0, 2.0, 3.5])
-def test_a_sample_in_doubt(gamma: float) -> None:
+def test_value_at_uniform_probabilities(gamma: float) -> None:
     loss = Focal(gamma)(torch.zeros(1, 4), torch.tensor([2]))
     torch.testing.assert_close(loss, torch.tensor(0.75**gamma * math.log(4)))
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (5, 6)])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
-def test_values(shape: tuple[int, ...], gamma: float) -> None:
+def test_values_and_per_sample_means(shape: tuple[int, ...], gamma: float) -> None:
     generator = torch.Generator().manual_seed(0)
     logits, label = torch.randn(4, 3, *shape, generator=generator), torch.randint(3, (4, *shape), generator=generator)
     p = (logits.softmax(1) * F.one_hot(label, 3).movedim(-1, 1)).sum(1)
@@ -24,7 +24,7 @@ def test_values(shape: tuple[int, ...], gamma: float) -> None:
     torch.testing.assert_close(Focal(gamma).per_sample(logits, label), expected.view(4, -1).mean(1))
 
 
-def test_gamma_of_0_is_the_cross_entropy_and_2_the_default() -> None:
+def test_gamma_0_is_the_cross_entropy_and_2_the_default() -> None:
     logits, label = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
     torch.testing.assert_close(Focal(0.0)(logits, label), F.cross_entropy(logits, label))
     assert torch.equal(Focal()(logits, label), Focal(2.0)(logits, label))
@@ -32,7 +32,7 @@ def test_gamma_of_0_is_the_cross_entropy_and_2_the_default() -> None:
 
 
 @pytest.mark.parametrize("gamma", [0.0, 1.0, 2.0])
-def test_gradients_of_what_is_certain_are_finite(gamma: float) -> None:
+def test_gradients_are_finite_at_saturated_probabilities(gamma: float) -> None:
     logits = torch.tensor([[200.0, 0.0], [0.0, 200.0]], requires_grad=True)
     Focal(gamma)(logits, torch.tensor([0, 0])).backward()
     assert logits.grad is not None
@@ -40,7 +40,7 @@ def test_gradients_of_what_is_certain_are_finite(gamma: float) -> None:
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
-def test_gradients_of_a_sample_beyond_doubt(gamma: float) -> None:
+def test_gradients_of_a_perfect_prediction_are_zero(gamma: float) -> None:
     logits = torch.tensor([[200.0, 0.0]], requires_grad=True)
     Focal(gamma)(logits, torch.tensor([0])).backward()
     assert logits.grad is not None

@@ -4,7 +4,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from project.losses.ssim import SSIM
 
 
-def test_values() -> None:
+def test_values_are_those_of_torchmetrics() -> None:
     generator = torch.Generator().manual_seed(0)
     target = torch.rand(4, 3, 20, 24, generator=generator)
     prediction = (target + 0.2 * torch.randn(target.shape, generator=generator)).clamp(0, 1)
@@ -15,7 +15,7 @@ def test_values() -> None:
     torch.testing.assert_close(SSIM()(target, target), torch.tensor(0.0), rtol=0, atol=1e-6)
 
 
-def test_half_precision_does_not_round_what_is_nearly_0() -> None:
+def test_half_precision_does_not_round_small_losses_to_0() -> None:
     target = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0)).bfloat16()
     prediction = (target.float() * 0.99).bfloat16()
     expected = SSIM()(prediction.float(), target.float())
@@ -23,7 +23,7 @@ def test_half_precision_does_not_round_what_is_nearly_0() -> None:
     torch.testing.assert_close(SSIM()(prediction, target), expected)
 
 
-def test_a_step_against_the_gradient_makes_pictures_more_alike() -> None:
+def test_a_gradient_step_reduces_the_loss() -> None:
     target = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     prediction = (0.5 * target + 0.2).requires_grad_()
     loss = SSIM()

@@ -8,11 +8,11 @@ WHITE, BLUE, BETWEEN, MARGIN = [255, 255, 255], [31, 119, 180], [143, 187, 217],
 
 
 def cell(picture: Tensor, row: int, column: int) -> Tensor:
-    """A cell; the margins are its row 0 and its column 0, and classes start at 1."""
+    """Return the pixels of a cell; row 0 and column 0 are the margins, class 0 is at 1."""
     return picture[:, 32 * row : 32 * (row + 1), 32 * column : 32 * (column + 1)]
 
 
-def test_rows_are_classes_and_columns_what_they_were_taken_for() -> None:
+def test_rows_are_true_and_columns_predicted_classes() -> None:
     metric = ConfusionMatrix(3)
     guess, label = torch.tensor([0, 1, 1, 2, 2, 0]), torch.tensor([0, 0, 1, 2, 2, 2])
     for rows in (slice(1), slice(1, None)):
@@ -20,7 +20,7 @@ def test_rows_are_classes_and_columns_what_they_were_taken_for() -> None:
     assert metric.compute().tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 2]]
 
 
-def test_cells_are_as_blue_as_their_share_of_the_row() -> None:
+def test_the_blue_of_a_cell_is_its_fraction_of_the_row() -> None:
     counts = torch.tensor([[4, 4, 0], [0, 0, 0], [0, 0, 3]])
     picture = ConfusionMatrix(3).picture(counts)
     assert (picture.shape, picture.dtype) == ((3, 128, 128), torch.uint8)
@@ -34,7 +34,7 @@ def test_cells_are_as_blue_as_their_share_of_the_row() -> None:
     assert torch.equal(cell(picture, 1, 1), cell(picture, 1, 2))
 
 
-def test_cells_show_their_numbers() -> None:
+def test_cells_show_their_counts() -> None:
     three, five = (ConfusionMatrix(2).picture(torch.tensor([[count, 0], [0, 7]])) for count in (3, 5))
     assert (three != five).any(0).nonzero().amin(0).ge(32).all()
     assert (three != five).any(0).nonzero().amax(0).lt(64).all()
@@ -50,7 +50,7 @@ def test_margins_number_the_classes() -> None:
     assert len({str(number.tolist()) for number in numbers}) == 3
 
 
-def test_many_classes_make_no_huge_picture() -> None:
+def test_many_classes_do_not_make_the_picture_huge() -> None:
     picture = ConfusionMatrix(500).picture(torch.eye(500, dtype=torch.long))
     assert picture.shape == (3, 1002, 1002)
     assert picture[:, 2, 2].tolist() == BLUE

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from project.metrics.f1 import F1
 
 GUESS, LABEL = torch.tensor([0, 1, 1, 2, 2, 0]), torch.tensor([0, 0, 1, 2, 2, 2])
-EACH = [2 / (2 + 1 + 1), 2 / (2 + 1), 4 / (4 + 1)]  # twice the hits, by themselves and the two kinds of errors
+EACH = [2 / (2 + 1 + 1), 2 / (2 + 1), 4 / (4 + 1)]  # 2 TP / (2 TP + FP + FN)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ EACH = [2 / (2 + 1 + 1), 2 / (2 + 1), 4 / (4 + 1)]  # twice the hits, by themsel
         ("micro", 4 / 6),
     ],
 )
-def test_averages_over_batches(
+def test_each_average_over_batches(
     average: Literal["macro", "weighted", "micro", "none"], expected: float | list[float]
 ) -> None:
     metric = F1(3, average)
@@ -28,7 +28,7 @@ def test_averages_over_batches(
     torch.testing.assert_close(metric.compute(), torch.tensor(expected))
 
 
-def test_macro_unless_given() -> None:
+def test_default_average_is_macro() -> None:
     metric = F1(3)
     metric.update(F.one_hot(GUESS, 3).float(), LABEL)
     torch.testing.assert_close(metric.compute(), torch.tensor(sum(EACH) / 3))

@@ -6,13 +6,13 @@ from project.metrics.components.sample_mean import SampleMean
 
 
 class Difference(SampleMean):
-    """The difference of numbers."""
+    """Difference of two numbers."""
 
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
         return prediction - target
 
 
-def test_each_sample_counts_alike_whatever_its_batch() -> None:
+def test_samples_have_equal_weight_regardless_of_batch_size() -> None:
     metric = Difference()
     metric.update(torch.tensor([7.0]), torch.tensor([1.0]))
     metric.update(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 1.0, 1.0]))
@@ -29,7 +29,7 @@ def test_nan_is_not_hidden() -> None:
 
 
 @pytest.mark.parametrize("fresh", [True, False], ids=["fresh", "after reset"])
-def test_sums_of_many_samples_are_exact_whatever_the_default_precision(fresh: bool) -> None:
+def test_sums_of_many_samples_are_exact_for_any_default_dtype(fresh: bool) -> None:
     default = torch.get_default_dtype()
     try:
         torch.set_default_dtype(torch.bfloat16)

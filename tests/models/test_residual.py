@@ -9,9 +9,7 @@ BLOCKS = [BasicBlock, Bottleneck]
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 7])
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_conv_norm_has_two_normalizing_parameters_per_channel_or_else_a_bias(
-    kernel_size: int, batch_norm: bool
-) -> None:
+def test_conv_norm_has_scale_and_shift_or_else_a_bias(kernel_size: int, batch_norm: bool) -> None:
     layers = conv_norm(2, 5, kernel_size, batch_norm=batch_norm)
     count = sum(parameter.numel() for parameter in layers.parameters())
     assert count == 2 * 5 * kernel_size**2 + 5 * (2 if batch_norm else 1)
@@ -26,7 +24,7 @@ def test_batch_norm_comes_after_the_convolution() -> None:
 
 
 @pytest.mark.parametrize(("in_channels", "stride"), [(4, 1), (3, 1), (4, 2)])
-def test_basic_block_is_the_paper_s(in_channels: int, stride: int) -> None:
+def test_basic_block_is_as_published(in_channels: int, stride: int) -> None:
     block, x = BasicBlock(in_channels, 4, stride, batch_norm=False), torch.randn(2, in_channels, 6, 6)
     w1, b1, w2, b2, *shortcut = block.parameters()
     inner = F.conv2d(F.conv2d(x, w1, b1, stride, 1).relu(), w2, b2, 1, 1)
@@ -36,7 +34,7 @@ def test_basic_block_is_the_paper_s(in_channels: int, stride: int) -> None:
 
 
 @pytest.mark.parametrize(("in_channels", "stride"), [(16, 1), (4, 1), (16, 2)])
-def test_bottleneck_is_the_paper_s_with_the_stride_in_the_middle(in_channels: int, stride: int) -> None:
+def test_bottleneck_is_as_published_with_the_stride_in_the_3x3(in_channels: int, stride: int) -> None:
     block, x = Bottleneck(in_channels, 4, stride, batch_norm=False), torch.randn(2, in_channels, 6, 6)
     w1, b1, w2, b2, w3, b3, *shortcut = block.parameters()
     inner = F.conv2d(F.conv2d(F.conv2d(x, w1, b1).relu(), w2, b2, stride, 1).relu(), w3, b3)
@@ -46,7 +44,7 @@ def test_bottleneck_is_the_paper_s_with_the_stride_in_the_middle(in_channels: in
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_with_silent_convolutions_is_its_shortcut(block: type[BasicBlock]) -> None:
+def test_a_block_with_zero_convolutions_is_its_shortcut(block: type[BasicBlock]) -> None:
     net = block(4 * block.expansion, 4)
     torch.nn.init.zeros_(net.body[-1][1].weight)  # type: ignore[index]
     x = torch.rand(2, 4 * block.expansion, 5, 5)
@@ -54,7 +52,7 @@ def test_a_block_with_silent_convolutions_is_its_shortcut(block: type[BasicBlock
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_leaves_its_input_as_it_was(block: type[BasicBlock]) -> None:
+def test_a_block_does_not_change_its_input(block: type[BasicBlock]) -> None:
     x = torch.randn(2, 4 * block.expansion, 5, 5)
     before = x.clone()
     block(4 * block.expansion, 4)(x)

@@ -10,7 +10,7 @@ PUBLISHED = [(ResNet18, 18, 11_689_512), (ResNet34, 34, 21_797_672), (ResNet50, 
 
 
 @pytest.mark.parametrize(("cls", "depth", "size"), PUBLISHED)
-def test_published_nets(cls: type[ResNet18], depth: int, size: int) -> None:
+def test_layers_and_parameters_are_as_published(cls: type[ResNet18], depth: int, size: int) -> None:
     with torch.device("meta"):
         net = cls(3, 1000)
         assert net.stages(net.stem(torch.empty(2, 3, 224, 224))).shape[2:] == (7, 7)
@@ -34,12 +34,12 @@ def test_sizes_of_blocks_and_stems(
     assert net.head(net.pool(x)).shape == (2, 10)
 
 
-def test_three_stages_of_one_block_unless_given() -> None:
+def test_default_is_three_stages_of_one_block() -> None:
     assert [len(stage) for stage in ResNet(1, 10).stages] == [1, 1, 1]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])
-def test_every_pixel_counts(block: Literal["basic", "bottleneck"]) -> None:
+def test_every_pixel_has_a_gradient(block: Literal["basic", "bottleneck"]) -> None:
     net, image = ResNet(1, 2, 8, [1, 1], block).eval(), torch.rand(1, 1, 8, 8, requires_grad=True)
     net(image)["logits"].square().sum().backward()
     assert image.grad is not None

@@ -11,7 +11,7 @@ def test_every_size_is_kept(height: int, width: int, depth: int) -> None:
     assert net(torch.rand(2, 3, height, width)).shape == (2, 2, height, width)
 
 
-def test_the_last_row_and_column_fill_up_odd_sizes() -> None:
+def test_odd_sizes_are_padded_with_the_last_row_and_column() -> None:
     net, image = UNet(1, 2, width=4, depth=2).eval(), torch.rand(2, 1, 5, 6)
     rows, columns = [0, 1, 2, 3, 4, 4, 4, 4], [0, 1, 2, 3, 4, 5, 5, 5]
     torch.testing.assert_close(net(image), net(image[:, :, rows][..., columns])[..., :5, :6])
@@ -26,7 +26,7 @@ def test_levels_double_the_channels() -> None:
     assert sum(parameter.numel() for parameter in net.parameters()) == expected
 
 
-def test_levels_widen_what_a_pixel_sees_and_the_full_size_keeps_the_details() -> None:
+def test_levels_widen_the_receptive_field_and_skips_keep_details() -> None:
     net, image = UNet(1, 1, width=8, depth=3, batch_norm=False), torch.rand(1, 1, 64, 64, requires_grad=True)
     (seen,) = torch.autograd.grad(net(image)[0, 0, 32, 32], image)
     rows = seen[0, 0].abs().sum(1).nonzero()
@@ -38,7 +38,7 @@ def test_levels_widen_what_a_pixel_sees_and_the_full_size_keeps_the_details() ->
     assert 28 <= min(rows.min(), columns.min()) <= max(rows.max(), columns.max()) <= 36  # four 3x3 convolutions
 
 
-def test_a_residual_net_that_says_nothing_gives_the_picture_back() -> None:
+def test_a_residual_net_with_zero_last_layer_is_the_identity() -> None:
     image = torch.rand(2, 3, 9, 7)
     for residual, expected in ((True, image), (False, torch.zeros(2, 3, 9, 7))):
         net = UNet(3, 3, width=4, depth=1, residual=residual)
@@ -47,12 +47,12 @@ def test_a_residual_net_that_says_nothing_gives_the_picture_back() -> None:
         assert torch.equal(net(image), expected)
 
 
-def test_a_residual_net_needs_as_many_channels_in_as_out() -> None:
-    with pytest.raises(ValueError, match="residual: 1 channels cannot be added to 3"):
+def test_a_residual_net_needs_equal_channels() -> None:
+    with pytest.raises(ValueError, match=r"out_channels \(3\) to equal in_channels \(1\)"):
         UNet(1, 3, residual=True)
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_samples_mix_in_training_only_by_batch_norm(batch_norm: bool) -> None:
+def test_only_batch_norm_mixes_samples_in_training(batch_norm: bool) -> None:
     net, image = UNet(1, 1, width=4, depth=1, batch_norm=batch_norm), torch.rand(4, 1, 8, 8)
     assert torch.allclose(net(image)[:1], net(image[:1]), atol=1e-6) != batch_norm

@@ -11,7 +11,7 @@ def test_the_defaults_are_vit_s_16() -> None:
         net = ViT(3, 1000)
         logits = net(torch.empty(2, 3, 224, 224))["logits"]
     assert logits.shape == (2, 1000)
-    published = 22_050_664  # with learned positions of 14 x 14 patches and of a token for the class, and this token
+    published = 22_050_664  # has a class token, and learned positions of it and of 14 x 14 patches
     assert sum(parameter.numel() for parameter in net.parameters()) == published - (14 * 14 + 1 + 1) * 384
 
 
@@ -22,10 +22,10 @@ def test_one_token_per_patch() -> None:
     assert seen == [(2, 6, 8)]
 
 
-def test_only_positions_tell_the_order_of_patches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_position_embeddings_distinguish_the_order_of_patches(monkeypatch: pytest.MonkeyPatch) -> None:
     net = ViT(1, 10, patch=4, width=8, depth=2, heads=2).eval()
     image = torch.rand(2, 1, 3, 5).repeat_interleave(4, 2).repeat_interleave(4, 3)
-    turned = image.flip(2, 3)  # other patches at each place, but the same ones
+    turned = image.flip(2, 3)  # the same patches in another order
     assert not torch.allclose(net(image)["logits"], net(turned)["logits"], atol=1e-4)
 
     def nowhere(height: int, width: int, channels: int, device: torch.device) -> Tensor:
@@ -36,18 +36,18 @@ def test_only_positions_tell_the_order_of_patches(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_dropout_is_of_training(dropout: float) -> None:
+def test_dropout_acts_only_in_training(dropout: float) -> None:
     net, image = ViT(1, 10, patch=4, width=8, depth=1, heads=2, dropout=dropout), torch.rand(2, 1, 8, 8)
     assert torch.equal(net(image)["logits"], net(image)["logits"]) == (dropout == 0)
     net.eval()
     assert torch.equal(net(image)["logits"], net(image)["logits"])
 
 
-def test_width_is_a_multiple_of_four() -> None:
+def test_width_must_be_a_multiple_of_four() -> None:
     with pytest.raises(ValueError, match="width is 6"):
         ViT(1, 10, patch=4, width=6, heads=2)
 
 
-def test_no_pixel_is_left_out() -> None:
-    with pytest.raises(ValueError, match=r"\(8, 10\) pixels has no whole number of patches of 4"):
+def test_picture_size_must_be_a_multiple_of_the_patch() -> None:
+    with pytest.raises(ValueError, match=r"picture size \(8, 10\) is not a multiple of patch \(4\)"):
         ViT(1, 10, patch=4, width=8, depth=1, heads=2)(torch.rand(1, 1, 8, 10))

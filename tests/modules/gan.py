@@ -1,4 +1,4 @@
-"""A GAN: two nets, two optimizers, manual optimization and clipping, on the engine's base module."""
+"""GAN with two models, two optimizers, manual optimization and gradient clipping, derived from BaseModule."""
 
 from typing import Any
 
@@ -7,23 +7,21 @@ from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor
 from torch.nn import functional as F
 
-from project.core.module import BaseModule
-from project.core.optimization import Clip, build_optimizer
-from project.models.base import Model
-from project.registry import MODULE_REGISTRY
+from project.modules.base import BaseModule, Clip, build_optimizer
+from project.registry import MODULE_REGISTRY, Model
 
 
 @MODULE_REGISTRY.register()
 class GAN(BaseModule):
-    """Goodfellow et al., Generative Adversarial Networks, 2014, with the non-saturating loss.
+    """Generative adversarial network with the non-saturating loss (Goodfellow et al., 2014).
 
     Args:
-        generator: from noise `z` (B, latent) to `image`.
-        discriminator: from `image` to `logits` (B, 1).
-        generator_optimizer: any of torch.optim.
-        discriminator_optimizer: any of torch.optim.
-        latent: size of the noise.
-        clip: gradient clipping, of both.
+        generator: model from noise (B, latent) to pictures.
+        discriminator: model from pictures to logits (B, 1).
+        generator_optimizer: optimizer of the generator.
+        discriminator_optimizer: optimizer of the discriminator.
+        latent: number of noise values per sample.
+        clip: gradient clipping of both models.
     """
 
     def __init__(
@@ -43,7 +41,7 @@ class GAN(BaseModule):
     def configure_optimizers(self) -> list[Any]:
         nets = (self.generator, self.discriminator)
         pairs = zip(self.optimizers_to_build, nets, strict=True)
-        return [build_optimizer(build, net.parameters(), self, self.clip.active) for build, net in pairs]
+        return [build_optimizer(build, net.parameters(), self, self.clip.is_active) for build, net in pairs]
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Any]:
         for_generator, for_discriminator = self.optimizers()  # type: ignore[attr-defined]
@@ -54,14 +52,14 @@ class GAN(BaseModule):
         self.step(for_discriminator, discriminator_loss)
         generator_loss = F.softplus(-self.discriminator(fake)).mean()
         self.step(for_generator, generator_loss)
-        if self.logs_now:
-            self.log_now(
+        if self.should_log:
+            self.log_immediately(
                 {"train/generator": generator_loss.detach(), "train/discriminator": discriminator_loss.detach()}
             )
         return {"output": {"fake": fake}}
 
     def step(self, optimizer: Any, loss: Tensor) -> None:
-        """One step of one optimizer, its gradients clipped."""
+        """Do one step of an optimizer, with clipped gradients."""
         optimizer.zero_grad()
         self.manual_backward(loss)
         self.configure_gradient_clipping(optimizer)

@@ -1,12 +1,15 @@
+"""A GAN that derives from BaseModule trains with two optimizers and clipped gradients."""
+
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from project import load
 from tests.conftest import Cli
+from tests.exactness import curves
+from tests.modules import gan
 
 GAN = {
     "type": "tests.modules.gan.GAN",
@@ -19,7 +22,7 @@ GAN = {
 
 
 class Mapper(nn.Sequential):
-    """Linear layers."""
+    """Multilayer perceptron."""
 
     def __init__(self, sizes: list[int]) -> None:
         layers: list[nn.Module] = [nn.Flatten()]
@@ -28,23 +31,29 @@ class Mapper(nn.Sequential):
         super().__init__(*layers[:-1])
 
 
-def test_gan_trains(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+def load_gan(run: Path) -> gan.GAN:
+    module = load(run)
+    assert isinstance(module, gan.GAN)
+    return module
+
+
+def test_gan_trains_with_two_optimizers(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     config = tiny({"model": GAN, "data": {"val": None}, "trainer": {"limit_train_batches": 4, "log_every_n_steps": 2}})
     ran = cli("fit", "--config", config)
     assert ran.code == 0, ran.err
-    events = EventAccumulator(str(tmp_path / "experiments/tiny/event")).Reload()
-    assert {"train/generator", "train/discriminator", "lr-Adam", "lr-SGD"} <= set(events.Tags()["scalars"])
-    saved = torch.load(tmp_path / "experiments/tiny/checkpoints/last.ckpt", weights_only=True)
+    directory = tmp_path / "experiments/tiny"
+    assert {"train/generator", "train/discriminator", "lr-Adam", "lr-SGD"} <= curves(directory).keys()
+    saved = torch.load(directory / "checkpoints/last.ckpt", weights_only=True)
     assert len(saved["optimizer_states"]) == 2
-    assert load(tmp_path / "experiments/tiny").generator(torch.zeros(2, 16)).shape == (2, 64)
+    assert load_gan(directory).generator(torch.zeros(2, 16)).shape == (2, 64)
 
 
-def test_gan_is_clipped(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+def test_gan_clips_gradients(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     """SGD with a clipped gradient cannot move further than steps * lr * clip."""
     config = tiny({"model": GAN, "data": {"val": None}, "trainer": {"limit_train_batches": 4}})
     assert cli("fit", "--config", config).code == 0
-    before = cli("fit", "--config", config, "--name", "before", "--model.discriminator_optimizer.lr", "0")
-    assert before.code == 0, before.err
-    one, two = (load(tmp_path / "experiments" / name).discriminator for name in ("tiny", "before"))
-    moved = nn.utils.parameters_to_vector(one.parameters()) - nn.utils.parameters_to_vector(two.parameters())
-    assert 0 < moved.norm() <= 4 * 0.01 * 0.001 * 1.001
+    initial_run = cli("fit", "--config", config, "--name", "initial", "--model.discriminator_optimizer.lr", "0")
+    assert initial_run.code == 0, initial_run.err
+    trained, initial = (load_gan(tmp_path / "experiments" / name).discriminator for name in ("tiny", "initial"))
+    change = nn.utils.parameters_to_vector(trained.parameters()) - nn.utils.parameters_to_vector(initial.parameters())
+    assert 0 < change.norm() <= 4 * 0.01 * 0.001 * 1.001

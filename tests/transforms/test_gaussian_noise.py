@@ -5,7 +5,7 @@ from project.transforms.gaussian_noise import GaussianNoise
 
 
 @pytest.mark.parametrize("sigma", [0.05, 0.5])
-def test_noise_has_its_deviation_and_is_not_cut_off(sigma: float) -> None:
+def test_noise_has_standard_deviation_sigma_and_is_not_clamped(sigma: float) -> None:
     torch.manual_seed(0)
     image = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 100, 100)
     result = GaussianNoise(sigma)({"image": image})["image"]
@@ -17,7 +17,7 @@ def test_noise_has_its_deviation_and_is_not_cut_off(sigma: float) -> None:
     assert result.max() > 1
 
 
-def test_every_value_gets_noise_of_its_own() -> None:
+def test_noise_of_values_is_independent() -> None:
     torch.manual_seed(0)
     noise = GaussianNoise(1.0)({"image": torch.zeros(4, 3, 50, 50)})["image"]
     for dimension in range(4):
@@ -25,7 +25,7 @@ def test_every_value_gets_noise_of_its_own() -> None:
         assert abs(neighbours.corrcoef()[0, 1]) < 0.05
 
 
-def test_each_key_gets_noise_of_its_own() -> None:
+def test_noise_of_keys_is_independent() -> None:
     torch.manual_seed(0)
     result = GaussianNoise(1.0, ["image", "target"])(
         {"image": torch.zeros(3, 50, 50), "target": torch.zeros(3, 50, 50)}
@@ -33,6 +33,6 @@ def test_each_key_gets_noise_of_its_own() -> None:
     assert abs(torch.stack([result["image"], result["target"]]).flatten(1).corrcoef()[0, 1]) < 0.05
 
 
-def test_no_noise() -> None:
+def test_sigma_0_changes_nothing() -> None:
     image = torch.rand(2, 3, 4, 4)
     assert torch.equal(GaussianNoise(0.0)({"image": image})["image"], image)

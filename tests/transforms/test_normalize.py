@@ -3,7 +3,7 @@ import torch
 from project.transforms.normalize import Normalize
 
 
-def test_sample_and_batch() -> None:
+def test_samples_and_batches_are_normalized_per_channel() -> None:
     image = torch.stack([torch.full((4, 4), 1.0), torch.full((4, 4), 3.0)])
     transform = Normalize(mean=[0.0, 1.0], std=[1.0, 2.0])
     label = torch.tensor(1)

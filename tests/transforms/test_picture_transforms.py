@@ -30,7 +30,7 @@ def test_keys_change_alike(cls: Any, arguments: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("cls", "arguments"), RANDOM)
-def test_pictures_of_a_batch_change_each_by_itself(cls: Any, arguments: dict[str, Any]) -> None:
+def test_pictures_of_a_batch_change_independently(cls: Any, arguments: dict[str, Any]) -> None:
     image = torch.rand(3, 8, 9).expand(50, -1, -1, -1)
     result = cls(**arguments)({"image": image})["image"]
     assert len(result.unique(dim=0)) > 1
@@ -38,7 +38,7 @@ def test_pictures_of_a_batch_change_each_by_itself(cls: Any, arguments: dict[str
 
 @pytest.mark.parametrize("leading", [(), (1,), (10,), (2, 5), (2, 1, 5)])
 @pytest.mark.parametrize(("cls", "arguments"), ALL)
-def test_leading_dimensions_are_free(cls: Any, arguments: dict[str, Any], leading: tuple[int, ...]) -> None:
+def test_any_leading_dimensions(cls: Any, arguments: dict[str, Any], leading: tuple[int, ...]) -> None:
     image, transform = torch.rand(*leading, 3, 8, 9), cls(**arguments)
     torch.manual_seed(0)
     result = transform({"image": image})["image"]
@@ -49,7 +49,7 @@ def test_leading_dimensions_are_free(cls: Any, arguments: dict[str, Any], leadin
 
 
 @pytest.mark.parametrize(("cls", "arguments"), ALL)
-def test_only_the_keys_are_replaced_and_nothing_is_written_to(cls: Any, arguments: dict[str, Any]) -> None:
+def test_only_the_keys_are_replaced_and_never_in_place(cls: Any, arguments: dict[str, Any]) -> None:
     sample = {name: torch.rand(50, 3, 8, 9) for name in ("image", "picture")} | {"label": torch.arange(50)}
     before = dict(sample)
     values = {name: value.clone() for name, value in sample.items()}
@@ -65,5 +65,5 @@ def test_only_the_keys_are_replaced_and_nothing_is_written_to(cls: Any, argument
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_color_jitter_keeps_the_type(dtype: torch.dtype) -> None:
+def test_color_jitter_keeps_the_dtype(dtype: torch.dtype) -> None:
     assert ColorJitter()({"image": torch.rand(2, 3, 4, 4, dtype=dtype)})["image"].dtype == dtype

@@ -8,7 +8,7 @@ from project.transforms.random_flip import RandomFlip
 
 @pytest.mark.parametrize(("direction", "dimension"), [("horizontal", -1), ("vertical", -2)])
 @pytest.mark.parametrize("p", [0.0, 0.2, 0.5, 1.0])
-def test_every_picture_is_itself_or_its_mirror_image(
+def test_pictures_are_flipped_with_probability_p(
     direction: Literal["horizontal", "vertical"], dimension: int, p: float
 ) -> None:
     torch.manual_seed(0)
@@ -20,7 +20,7 @@ def test_every_picture_is_itself_or_its_mirror_image(
     assert flipped.float().mean().item() == pytest.approx(p, abs=0.0 if p in (0, 1) else 0.05)
 
 
-def test_left_and_right_are_swapped_unless_given() -> None:
+def test_default_direction_is_horizontal() -> None:
     image = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])
     assert RandomFlip(1.0)({"image": image})["image"].tolist() == [[[2, 1], [4, 3]]]
     assert RandomFlip(1.0, "vertical")({"image": image})["image"].tolist() == [[[3, 4], [1, 2]]]

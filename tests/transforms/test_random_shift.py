@@ -10,7 +10,7 @@ def shifted(image: torch.Tensor, down: int, right: int) -> torch.Tensor:
     return padded[..., 2 - down : 2 - down + height, 2 - right : 2 - right + width]
 
 
-def test_every_picture_is_one_of_the_shifts() -> None:
+def test_every_result_is_one_of_all_shifts() -> None:
     torch.manual_seed(0)
     image = torch.rand(500, 2, 4, 5)
     result = RandomShift(2)({"image": image})["image"]
@@ -23,16 +23,16 @@ def test_every_picture_is_one_of_the_shifts() -> None:
             if torch.equal(shifted(before, down, right), after)
         ]
     assert len(found) == 500
-    assert len(set(found)) == 25  # all shifts come up, each picture by itself
+    assert len(set(found)) == 25  # all shifts occur
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (6, 3, 8, 9), (2, 3, 1, 4, 4)])
-def test_shapes(shape: tuple[int, ...]) -> None:
+def test_shapes_stay_and_0_pixels_change_nothing(shape: tuple[int, ...]) -> None:
     image = torch.rand(shape)
     assert RandomShift(1)({"image": image})["image"].shape == shape
     assert torch.equal(RandomShift(0)({"image": image})["image"], image)
 
 
-def test_other_tensors_stay() -> None:
+def test_other_tensors_are_kept() -> None:
     label = torch.tensor(3)
     assert RandomShift(1, keys=["x"])({"x": torch.rand(1, 4, 4), "label": label})["label"] is label

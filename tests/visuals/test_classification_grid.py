@@ -3,7 +3,7 @@ import torch
 from project.visuals.classification_grid import ClassificationGrid
 
 
-def test_grid() -> None:
+def test_grid_shows_pictures_with_colored_captions() -> None:
     image = torch.stack([torch.full((1, 8, 8), value) for value in (0.0, 0.5, 1.0)])
     picture = ClassificationGrid(cell=16)(image, torch.tensor([0, 1, 1]), torch.eye(3))
     assert picture.shape == (3, 2 * (16 + 14), 2 * 16)
@@ -14,7 +14,7 @@ def test_grid() -> None:
     assert wrong[0].sum() > wrong[1].sum()  # red
 
 
-def test_names_of_classes_change_the_caption() -> None:
+def test_captions_show_class_names() -> None:
     arguments = (torch.zeros(1, 3, 8, 8), torch.tensor([0]), torch.eye(2)[:1])
     numbers, names = ClassificationGrid()(*arguments), ClassificationGrid(["cat", "dog"])(*arguments)
     assert numbers.shape == names.shape == (3, 78, 64)

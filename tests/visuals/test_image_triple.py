@@ -4,16 +4,16 @@ import torch
 from project.visuals.image_triple import ImageTriple
 
 
-def test_a_row_for_each_sample() -> None:
+def test_one_row_per_sample() -> None:
     image, prediction, target = torch.rand(3, 2, 3, 5, 6)
     picture = ImageTriple()(image, prediction, target)
     assert picture.shape == (3, 2 * 5 + 4, 3 * 6 + 2 * 4)
     gaps = torch.ones(14, 26, dtype=torch.bool)
     for row in range(2):
         for column, pictures in enumerate((image, prediction, target)):
-            place = slice(9 * row, 9 * row + 5), slice(10 * column, 10 * column + 6)
-            assert torch.equal(picture[:, *place], pictures[row])
-            gaps[place] = False
+            area = slice(9 * row, 9 * row + 5), slice(10 * column, 10 * column + 6)
+            assert torch.equal(picture[:, *area], pictures[row])
+            gaps[area] = False
     assert (picture[:, gaps] == 1).all()
 
 
@@ -25,7 +25,7 @@ def test_one_channel_is_grey() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_what_lies_outside_is_cut_off(dtype: torch.dtype) -> None:
+def test_values_are_clamped_to_0_and_1(dtype: torch.dtype) -> None:
     pictures = [torch.full((1, 3, 2, 2), value, dtype=dtype) for value in (-3.0, 0.5, 7.0)]
     picture = ImageTriple()(*pictures)
     assert picture.dtype == torch.float32

@@ -1,4 +1,4 @@
-"""Pictures in folders."""
+"""Reading of picture files."""
 
 from pathlib import Path
 from typing import Literal
@@ -13,33 +13,32 @@ _SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", "
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder and the folders in it, by name; what begins with a dot is left out.
+    """Return the picture files in a directory and its subdirectories, sorted; names that begin with a dot are skipped.
 
     Raises:
-        FileNotFoundError: there are none.
+        FileNotFoundError: the directory does not exist or contains no pictures.
     """
     named = (path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
     found = sorted(path for path in named if not any(part[0] == "." for part in path.relative_to(folder).parts))
     if not found:
-        what = "there are no pictures in it" if folder.is_dir() else "there is no such folder"
-        raise FileNotFoundError(f"{folder}: {what}")
+        raise FileNotFoundError(f"{folder} {'contains no pictures' if folder.is_dir() else 'is not a directory'}")
     return found
 
 
 def read_picture(path: Path, channels: Channels = 3, size: int | None = None) -> Tensor:
-    """A picture `(channels, H, W)` in [0, 1].
+    """Read a picture `(channels, H, W)` in [0, 1].
 
     Args:
-        path: its file.
-        channels: 1 is grey, 3 red, green and blue.
-        size: cut its middle square out and scale it to this height and width; as it is unless given.
+        path: the picture file.
+        channels: 1 for grey, 3 for RGB.
+        size: height and width to which the central square is scaled; None keeps the picture as it is.
 
     Raises:
-        ValueError: it is grey with more than 8 bits, which Pillow would cut off at 255.
+        ValueError: the picture is grey with more than 8 bits, which Pillow would clip at 255.
     """
     with Image.open(path) as file:
         if file.mode.startswith(("I", "F")):
-            raise ValueError(f"{path} is grey with more than 8 bits (Pillow's mode {file.mode})")
+            raise ValueError(f"{path} is grey with more than 8 bits (Pillow mode {file.mode})")
         image = ImageOps.exif_transpose(file).convert("L" if channels == 1 else "RGB")
     if size is not None:
         image = ImageOps.fit(image, (size, size))

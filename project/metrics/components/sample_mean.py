@@ -1,4 +1,4 @@
-"""Means over samples."""
+"""Metrics that average over samples."""
 
 from abc import abstractmethod
 
@@ -8,16 +8,16 @@ from torchmetrics import MeanMetric
 
 
 class SampleMean(MeanMetric):
-    """The mean over all samples of what `per_sample` makes of a prediction and its target."""
+    """Base class of metrics that average the values of `per_sample` over all samples."""
 
     def __init__(self) -> None:
-        super().__init__(nan_strategy="disable")  # looking for NaN would wait for the device
-        self.set_dtype(torch.float32)  # a sum in bf16 stands still after some hundred samples
+        super().__init__(nan_strategy="disable")  # a check for NaN would wait for the GPU
+        self.set_dtype(torch.float32)  # a sum of ones in bf16 stops at 256
 
     def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
-        """Adds predictions and targets `(B, ...)`."""
+        """Add predictions and targets `(B, ...)`."""
         super().update(self.per_sample(prediction, target))
 
     @abstractmethod
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """`(B,)`."""
+        """Return the value of each sample, `(B,)`."""

@@ -1,1 +1,1 @@
-"""Blocks that several nets share."""
+"""Building blocks shared by several models."""

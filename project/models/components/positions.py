@@ -1,4 +1,4 @@
-"""Positions of tokens."""
+"""Position embeddings."""
 
 import math
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def sincos_positions(height: int, width: int, channels: int, device: torch.device) -> Tensor:
-    """Sines and cosines of rows and columns `(height * width, channels)` (Vaswani et al., 2017, in two dimensions).
+    """Return position embeddings `(height * width, channels)`: sines and cosines of the row and the column.
 
-    `channels` is a multiple of 4.
+    Vaswani et al., Attention Is All You Need, 2017, in two dimensions. `channels` must be a multiple of 4.
     """
     count = channels // 4
     frequency = torch.exp(torch.arange(count, device=device) / count * -math.log(10_000))

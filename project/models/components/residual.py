@@ -8,24 +8,24 @@ from torch import Tensor, nn
 def conv_norm(
     in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, batch_norm: bool = True
 ) -> nn.Sequential:
-    """A convolution that keeps the picture's size (divided by `stride`), and batch normalization or else a bias."""
+    """Return a convolution that divides height and width by `stride`, with batch normalization or else a bias."""
     convolution = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=not batch_norm)
     return nn.Sequential(convolution, nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity())
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut (figure 5, left).
+    """Residual block of two 3x3 convolutions (figure 5, left).
 
     Args:
-        in_channels: channels of the picture.
-        width: channels inside; `width * expansion` come out.
-        stride: what height and width are divided by.
-        batch_norm: whether each convolution is normalized.
+        in_channels: number of input channels.
+        width: number of channels inside the block; the output has `width * expansion`.
+        stride: factor by which height and width shrink.
+        batch_norm: whether batch normalization follows each convolution.
     """
 
     expansion: ClassVar[int] = 1
     kernel_sizes: ClassVar[tuple[int, ...]] = (3, 3)
-    strided: ClassVar[int] = 0  # which convolution has the stride
+    strided: ClassVar[int] = 0  # index of the convolution that has the stride
 
     def __init__(self, in_channels: int, width: int, stride: int = 1, batch_norm: bool = True) -> None:
         super().__init__()
@@ -48,13 +48,13 @@ class BasicBlock(nn.Module):
         self.activation = layers[-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, in_channels, H, W)` to `(B, width * expansion, H / stride, W / stride)`."""
+        """Map `(B, in_channels, H, W)` to `(B, width * expansion, H / stride, W / stride)`."""
         activated: Tensor = self.activation(self.body(x) + self.shortcut(x))
         return activated
 
 
 class Bottleneck(BasicBlock):
-    """A 3x3 convolution, which has the stride, between two 1x1, around a shortcut (figure 5, right)."""
+    """Residual block of a 3x3 convolution, which has the stride, between two 1x1 convolutions (figure 5, right)."""
 
     expansion = 4
     kernel_sizes = (1, 3, 1)

@@ -1,1 +1,1 @@
-"""What several transforms share."""
+"""Code shared by several transforms."""

@@ -1,0 +1,1 @@
+"""Callbacks of your own. A file here with a registered class is all it takes."""

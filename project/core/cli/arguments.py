@@ -1,0 +1,104 @@
+"""Command-line arguments: a stage, its options, and values of the yaml."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from project.core.config.yaml_files import CommandLineText, Tree, nest, parse_yaml
+from project.core.errors import ConfigError, did_you_mean, join_names
+
+_CHECKPOINT_OPTIONS = {
+    "ckpt_path": "checkpoint, or run directory (checkpoints/best.ckpt, else the newest)",
+    "results_dir": "directory of the results (default: RUN/eval/STAGE)",
+}
+# The options of each stage that are not values of the yaml; all others are.
+STAGES: dict[str, dict[str, str]] = {
+    "fit": {
+        "resume": "resume a run: its directory, a checkpoint, or auto (the run of this name, if there is one)",
+        "finetune": "start with those weights of a checkpoint or run directory whose names and shapes match",
+        "replace": "move an existing run of this name to ROOT/.old/",
+    },
+    "validate": _CHECKPOINT_OPTIONS,
+    "test": _CHECKPOINT_OPTIONS,
+    "predict": _CHECKPOINT_OPTIONS,
+}
+_FLAGS = ("help", "print_config", "replace")
+
+
+@dataclass
+class Arguments:
+    """Parsed command-line arguments.
+
+    Args:
+        stage: fit, validate, test or predict; empty for help about all stages.
+        configs: values of --config.
+        settings: values of the yaml, each as a tree.
+        options: options of the stage with a value.
+        help: whether --help was given.
+        print_config: whether --print_config was given.
+        replace: whether --replace was given.
+        component_help: config path and name of --PATH.help NAME.
+    """
+
+    stage: str
+    configs: list[Path] = field(default_factory=list)
+    settings: list[Tree] = field(default_factory=list)
+    options: dict[str, str] = field(default_factory=dict)
+    help: bool = False
+    print_config: bool = False
+    replace: bool = False
+    component_help: tuple[str, str] | None = None
+
+
+def parse_arguments(argv: Sequence[str]) -> Arguments:
+    """Parse command-line arguments; values such as the 8 of `--model.net.width 8` get their types later.
+
+    Raises:
+        ConfigError: the stage is unknown, a word is not an option, or an option has no value.
+    """
+    stage = next(iter(argv), "")
+    if stage in ("", "-h", "--help"):
+        return Arguments("", help=True)
+    if stage not in STAGES:
+        raise ConfigError(f"no stage is called '{stage}'{did_you_mean(stage, STAGES)}\nknown: {join_names(STAGES)}")
+    arguments, values, words = Arguments(stage), [], list(argv[1:])
+    while words:
+        name, equals, value = words.pop(0).partition("=")
+        name = {"-h": "--help", "-c": "--config"}.get(name, name)
+        if not name.startswith("--") or name == "--":
+            raise ConfigError(f"'{name}' is not an option; options begin with -- and take one value each")
+        name = name[2:]
+        _check_stage_of_option(name, stage)
+        if name in _FLAGS:
+            if equals:
+                raise ConfigError(f"--{name} takes no value")
+            setattr(arguments, name, True)
+        elif name.endswith(".help"):
+            chosen = value or (words.pop(0) if words and not words[0].startswith("-") else "")
+            arguments.component_help = (name.removesuffix(".help"), chosen)
+        else:
+            if not equals:
+                if not words or words[0].startswith("--"):
+                    raise ConfigError(f"--{name} needs a value")
+                value = words.pop(0)
+            values.append((name, value))
+    # `--model.net MLP` removes the arguments of another net, so it goes before `--model.net.hidden 64` in any order.
+    for name, value in sorted(values, key=lambda item: item[0].count(".")):
+        if name == "config":
+            arguments.configs.append(Path(value))
+        elif name in STAGES[stage]:
+            arguments.options[name] = value
+        else:
+            arguments.settings.append(_parse_setting(name, value))
+    return arguments
+
+
+def _parse_setting(name: str, value: str) -> Tree:
+    parsed = parse_yaml(value, f"--{name}") if value else None
+    return nest(name, parsed if parsed is None or isinstance(parsed, dict | list) else CommandLineText(value))
+
+
+def _check_stage_of_option(name: str, stage: str) -> None:
+    stages = [other for other, options in STAGES.items() if name in options]
+    if stages and stage not in stages:
+        raise ConfigError(f"--{name} is an option of {join_names(stages)}, not of {stage}")

@@ -1,0 +1,83 @@
+"""Building a checked configuration with LightningCLI, and loading a trained module in Python."""
+
+import sys
+from pathlib import Path
+
+import pytorch_lightning as pl
+from jsonargparse import Namespace
+from loguru import logger
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+
+from project.core.config.configuration import Config, build_config
+from project.core.config.yaml_files import Tree
+from project.core.run.checkpoint_files import find_checkpoint, load_checkpoint
+from project.core.run.resume import saved_tree
+
+
+class BuildCLI(LightningCLI):
+    """LightningCLI that parses and builds a checked configuration. It reads no options and runs no stage.
+
+    Args:
+        config: the configuration.
+    """
+
+    config: Namespace
+
+    def __init__(self, config: Config) -> None:
+        self.checked_config = config
+        super().__init__(
+            config.model_class,
+            config.data_class,
+            save_config_callback=None,
+            seed_everything_default=False,
+            parser_kwargs={"allow_abbrev": False, "exit_on_error": False},
+            run=False,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    @property
+    def values(self) -> Tree:
+        """The values to parse, by argument of the parser."""
+        return self.checked_config.values
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: object) -> None:
+        self.config = self.checked_config.parse(parser, self.values)
+
+
+class ModuleCLI(BuildCLI):
+    """LightningCLI that builds the module of a configuration, without data and trainer."""
+
+    @property
+    def values(self) -> Tree:
+        return {"model": self.checked_config.values["model"]}
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_lightning_class_args(self.checked_config.model_class, "model")
+
+    def instantiate_trainer(self, **_: object) -> None:  # type: ignore[override]
+        """Build no trainer."""
+
+
+def load_module(path: Path) -> pl.LightningModule:
+    """Build the module of a checkpoint's configuration, load its weights, and set evaluation mode.
+
+    Args:
+        path: a checkpoint, or a run directory.
+
+    Raises:
+        ConfigError: there is no checkpoint, or it cannot be read.
+    """
+    checkpoint = load_checkpoint(find_checkpoint(path))
+    module: pl.LightningModule = ModuleCLI(build_config(saved_tree(checkpoint))).model
+    checkpoint.load_weights(module)
+    _warn_of_foreign_ops()
+    return module.eval()
+
+
+def _warn_of_foreign_ops() -> None:
+    """Warn if `ops` is that of another project: each has such a package, and Python imports the first on its path."""
+    package, ops = __name__.partition(".")[0], sys.modules.get("ops")
+    namespace = getattr(getattr(ops, "_build", None), "NAMESPACE", f"{package}_ops")
+    if namespace != f"{package}_ops":
+        logger.warning(f"`ops` is that of another project ({namespace}); start Python in the directory of {package}")

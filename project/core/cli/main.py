@@ -1,0 +1,157 @@
+"""The command line, from arguments to an exit code."""
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from loguru import logger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from project.core.cli.arguments import Arguments, parse_arguments
+from project.core.cli.help import component_help, stage_help
+from project.core.cli.stages import StageCLI
+from project.core.config.configuration import build_config
+from project.core.config.settings import DEFAULT_ROOT
+from project.core.config.yaml_files import Tree, merge_all, read_config
+from project.core.distributed.cluster import array_task_name
+from project.core.distributed.reduction import barrier_on_exit
+from project.core.distributed.signals import Interrupted, Interruption, restoring_signals, wait_unless_signaled
+from project.core.errors import ConfigError, RunStopped, error_location, find_cause, is_user_error, user_message
+from project.core.log import is_rank_zero, logging_to_console, rank
+from project.core.run.checkpoint_files import find_checkpoint, load_checkpoint, run_dir_of
+from project.core.run.resume import AUTO, find_resume_point, resume_config, saved_tree, warn_of_ignored_changes
+
+_REPORT_DELAY = 3.0  # seconds that a rank waits for rank 0 to report a mistake that all ranks find
+
+
+def main(argv: Sequence[str] | None = None, interruption: Interruption | None = None) -> int:
+    """Run a stage.
+
+    Args:
+        argv: command-line arguments after `cli.py`; None takes `sys.argv`.
+        interruption: receives the signals that ask the run to stop; None creates one.
+
+    Returns:
+        0 if done, 2 for a mistake in yaml or options, 1 for an exception in the user's code, a full disk or a stop by
+        the engine, 75 if SIGTERM or SIGUSR1 stopped a training with everything saved, 128 plus the number of the signal
+        if another signal did.
+
+    Example::
+
+        main(["fit", "--config", "configs/digits.yaml"])
+    """
+    code, is_interrupted = 0, False
+    with ExitStack() as stack:
+        stack.enter_context(logging_to_console("INFO"))
+        stack.enter_context(restoring_signals())
+        try:
+            arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
+            _run(arguments, interruption or Interruption(), stack)
+        except BaseException as error:
+            code, is_interrupted = report_error(error), find_cause(error, Interrupted) is not None
+    if is_interrupted:
+        barrier_on_exit()
+    return code
+
+
+def report_error(error: BaseException) -> int:
+    """Log an error in the form that helps the person who caused it; return the exit code."""
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
+        logger.warning("stopped by Ctrl-C")
+        return 128 + signal.SIGINT
+    if isinstance(error, SIGTERMException):
+        return 128 + signal.SIGTERM
+    if not isinstance(error, Exception):
+        raise error
+    if is_user_error(error):
+        if is_rank_zero():
+            print("error:", user_message(error), file=sys.stderr)
+        elif wait_unless_signaled(_REPORT_DELAY):  # no signal: rank 0 did not end with this mistake
+            print(f"[rank {rank()}] error:", user_message(error), file=sys.stderr)
+        return 2
+    if interrupted := find_cause(error, Interrupted):
+        logger.warning(interrupted)
+        return interrupted.code
+    if stopped := find_cause(error, RunStopped) or _full_disk(error) or _lost_process(error):
+        logger.error(stopped)
+    else:
+        logger.opt(exception=error).error(error_location(error))
+    return 1
+
+
+def _run(arguments: Arguments, interruption: Interruption, stack: ExitStack) -> None:
+    if arguments.stage != "fit":
+        interruption.uninstall()
+    if arguments.help:
+        print(stage_help(arguments.stage))
+        return
+    files = [read_config(path) for path in arguments.configs]
+    if arguments.component_help is not None:
+        print(component_help(*arguments.component_help, merge_all([*files, *arguments.settings])))
+        return
+    build = _build_fit if arguments.stage == "fit" else _build_evaluation
+    stage = build(arguments, files, interruption, stack)
+    if arguments.print_config:
+        print(stage.config_yaml, end="")
+    else:
+        stage.run()
+
+
+def _build_fit(arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack) -> StageCLI:
+    given = merge_all([*files, *arguments.settings])
+    resume = arguments.options.get("resume")
+    if resume is not None and ("finetune" in arguments.options or arguments.replace):
+        other = "replace" if arguments.replace else "finetune"
+        raise ConfigError(f"--resume continues a run, and --{other} starts one; use only one of them")
+    if resume in (None, AUTO) and isinstance(given.get("name"), str):
+        name = array_task_name(given["name"], os.environ)
+        if name != given["name"]:
+            given["name"] = name
+            arguments.settings.append({"name": name})
+    directory = Path(str(given.get("root", DEFAULT_ROOT))) / str(given["name"]) if given.get("name") else None
+    checkpoint = find_resume_point(resume, directory, os.environ)
+    if checkpoint is None:
+        config = build_config(given)
+    else:
+        config = resume_config(checkpoint, arguments.settings)
+        if any("name" in file for file in files):  # the yaml of an experiment, not only presets
+            warn_of_ignored_changes(config, given)
+    return StageCLI(arguments, config, checkpoint, interruption, stack)
+
+
+def _build_evaluation(
+    arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack
+) -> StageCLI:
+    stage = arguments.stage
+    if "ckpt_path" not in arguments.options:
+        raise ConfigError(f"{stage} needs --ckpt_path, a checkpoint or a run directory such as experiments/NAME")
+    path = find_checkpoint(Path(arguments.options["ckpt_path"]))
+    results = Path(arguments.options.get("results_dir", run_dir_of(path) / "eval" / stage))
+    if results.is_file():
+        raise ConfigError(f"--results_dir {results} is a file; it must be a directory, or not exist")
+    checkpoint = load_checkpoint(path)
+    config = build_config(merge_all([saved_tree(checkpoint), *files, *arguments.settings]))
+    return StageCLI(arguments, config, checkpoint, interruption, stack, results)
+
+
+def _full_disk(error: Exception) -> RunStopped | None:
+    """Return what to report if the disk is full, whatever was being written."""
+    full = find_cause(error, OSError)
+    if full is None or full.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return RunStopped(f"the disk is full; the checkpoints are intact: {full}")
+
+
+def _lost_process(error: Exception) -> RunStopped | None:
+    """Return what to report if another process ended or does not answer; that process logs the reason."""
+    # Matched: messages of gloo, which raises plain RuntimeErrors.
+    is_gloo = any(text in str(error) for text in ("third_party/gloo", "Application timeout caused pair closure"))
+    lost = find_cause(error, torch.distributed.DistError) or (is_gloo and error)
+    if "EADDRINUSE" in str(lost):
+        return RunStopped(f"port in use; set MASTER_PORT to a free port: {lost}")
+    return RunStopped(f"another process of the run ended or does not answer: {lost}") if lost else None

@@ -1,0 +1,175 @@
+"""The stages: StageCLI builds what a stage needs, and `StageCLI.run` runs it."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from loguru import logger
+from pytorch_lightning.callbacks import Callback, LearningRateMonitor
+from pytorch_lightning.cli import LightningArgumentParser
+
+from project.core.cli.arguments import Arguments
+from project.core.cli.building import BuildCLI
+from project.core.cli.progress import EpochLogger, is_terminal
+from project.core.cli.trainer import build_trainer
+from project.core.config.configuration import Config
+from project.core.config.settings import Settings
+from project.core.data.datamodule import DataModule
+from project.core.data.seeding import seed_run
+from project.core.distributed.signals import Interruption
+from project.core.errors import ConfigError
+from project.core.evaluation.periodic import PeriodicEvaluation
+from project.core.evaluation.pictures import ProgressPictures
+from project.core.evaluation.results import ResultsWriter
+from project.core.log import logging_to_console
+from project.core.model.module import SupervisedModule
+from project.core.run.checkpoint_files import LoadedCheckpoint
+from project.core.run.monitor import resolve_monitor
+from project.core.run.run import Run
+from project.core.run.run_directory import RunDirectory
+from project.core.run.start import RunStart
+from project.core.training.lightning_internals import replace_evaluation_loops
+
+_SPLITS = {"fit": "train", "validate": "val", "test": "eval", "predict": "predict"}
+
+
+class StageCLI(BuildCLI):
+    """LightningCLI that builds module, data module and trainer of a stage; `run` runs the stage.
+
+    Args:
+        arguments: the command line.
+        config: the configuration.
+        checkpoint: checkpoint that fit resumes, or that validate, test and predict evaluate.
+        interruption: receives the signals that ask the run to stop.
+        stack: closes the logs and unlocks the directory, after the caller has logged the last message.
+        results: directory of the results of validate, test and predict.
+
+    Example::
+
+        stage = StageCLI(arguments, config, None, Interruption(), stack)
+        stage.run()
+    """
+
+    def __init__(
+        self,
+        arguments: Arguments,
+        config: Config,
+        checkpoint: LoadedCheckpoint | None,
+        interruption: Interruption,
+        stack: ExitStack,
+        results: Path | None = None,
+    ) -> None:
+        self.arguments, self.checkpoint, self.results = arguments, checkpoint, results
+        self.interruption, self.stack = interruption, stack
+        super().__init__(config)
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether the stage is fit."""
+        return self.arguments.stage == "fit"
+
+    def run(self) -> None:
+        """Run the stage."""
+        if self.is_fit:
+            self.training_run.train(self.trainer, self.model, self.datamodule, self.stack)
+            return
+        assert self.checkpoint is not None
+        self.checkpoint.load_weights(self.model)
+        logger.info(f"loaded weights from {self.checkpoint.path}")
+        if self.arguments.stage == "validate":
+            self.trainer.validate(self.model, self.datamodule, verbose=False)
+        elif self.arguments.stage == "test":
+            self.trainer.test(self.model, self.datamodule, verbose=False)
+        else:
+            self.trainer.predict(self.model, self.datamodule, return_predictions=False)
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        super().add_default_arguments_to_parser(parser)
+        parser.add_class_arguments(Settings, instantiate=False)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: object) -> None:
+        super().parse_arguments(parser, args)
+        self.config_yaml = self.checked_config.to_yaml(parser, self.config)
+
+    def instantiate_classes(self) -> None:
+        """Build data module, module and trainer; none for --print_config, which needs only the parsed values."""
+        if not self.arguments.print_config:
+            self._prepare()
+            super().instantiate_classes()
+            self._check_data()
+
+    def _prepare(self) -> None:
+        config = self.config
+        self.stack.enter_context(logging_to_console(config.log_level))
+        if not 0 <= config.seed < 2**32:
+            raise ConfigError(f"seed is {config.seed}; it must be >= 0 and < 2 ** 32")
+        seed_run(config.seed)
+        self.directory = RunDirectory(config.root, config.name)
+        if self.is_fit:
+            replace = self.arguments.replace or config.replace
+            finetune = None if self.checkpoint else self.arguments.options.get("finetune")
+            is_trial = bool(config.trainer.fast_dev_run)
+            self.start = RunStart(self.directory, replace, self.checkpoint, finetune, is_trial)
+            self.start.check()
+
+    def instantiate_trainer(self, **_: object) -> pl.Trainer:
+        arguments: dict[str, Any] = dict(self.config_init.trainer)
+        settings = Settings(**{name: self.config_init[name] for name in Settings.__dataclass_fields__})
+        if isinstance(self.datamodule, DataModule):
+            arguments["use_distributed_sampler"] = False  # DataModule divides the samples itself
+        if self.is_fit:
+            self.training_run = Run(self.start, settings, self.config_yaml, self.interruption)
+            callbacks = self._fit_callbacks(self.training_run, settings, arguments)
+        else:
+            assert self.results is not None
+            callbacks = [ResultsWriter(self.results, settings.visual, self.config_yaml)]
+        trainer = build_trainer(arguments, settings, self.directory.path, self.model, callbacks, self.is_fit)
+        if self.is_fit:
+            self.training_run.attach(trainer)
+        else:
+            replace_evaluation_loops(trainer)
+        return trainer
+
+    def _check_data(self) -> None:
+        if isinstance(self.datamodule, DataModule):
+            self.datamodule.check(_SPLITS[self.arguments.stage], self.trainer)
+            if self.is_fit and self.training_run.settings.evaluation.is_active:
+                self.datamodule.check("eval", self.trainer)
+
+    def _fit_callbacks(self, run: Run, settings: Settings, trainer: dict[str, Any]) -> list[Callback]:
+        directory, is_trial = self.directory.path, self.start.is_trial
+        saves = trainer["enable_checkpointing"] is not False and not is_trial
+        callbacks = [*run.callbacks(saves, self._monitor(settings) if saves else None)]
+        callbacks.append(EpochLogger("DEBUG" if is_terminal() else "INFO"))
+        if trainer["logger"] is not False:
+            callbacks.append(LearningRateMonitor(logging_interval="step"))
+        if settings.visual is not None:
+            files = directory / "progress" if settings.progress.local and not is_trial else None
+            callbacks.append(ProgressPictures(settings.visual, settings.progress, files))
+        if settings.evaluation.is_active:
+            self._check_evaluation_classes()
+            callbacks.append(
+                PeriodicEvaluation(
+                    settings.evaluation,
+                    settings.seed,
+                    directory / "eval",
+                    settings.visual,
+                    self.config_yaml,
+                    run.before_evaluation_batch,
+                )
+            )
+        return callbacks
+
+    def _monitor(self, settings: Settings) -> str | None:
+        val_names = self.datamodule.dataset_names("val") if isinstance(self.datamodule, DataModule) else None
+        monitor = resolve_monitor(settings.checkpoint, settings.evaluation, val_names)
+        if monitor is not None and type(self.model) is SupervisedModule:
+            self.model.check_logged_name(monitor, "checkpoint.monitor")
+        return monitor
+
+    def _check_evaluation_classes(self) -> None:
+        if not (isinstance(self.model, SupervisedModule) and isinstance(self.datamodule, DataModule)):
+            raise ConfigError(
+                "evaluation during training needs a SupervisedModule and a DataModule, or subclasses of them"
+            )

@@ -1,0 +1,84 @@
+"""Building the trainer of a stage."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import Callback, ProgressBar
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.profilers import Profiler
+
+from project.core.cli.progress import ProgressBar as EngineProgressBar
+from project.core.cli.progress import is_terminal
+from project.core.config.settings import Settings
+from project.core.distributed.cluster import apply_cluster, check_sync_batchnorm
+from project.core.errors import ConfigError
+from project.core.tensorboard import DedupTensorBoardLogger
+from project.core.training.lightning_internals.access import set_timeout
+from project.core.training.lightning_internals.hooks import NoProfiler, PrepareHooks
+from project.core.training.lightning_internals.names import check_private_names
+from project.core.training.step_seeding import StepSeeds
+
+
+def build_trainer(
+    arguments: dict[str, Any],
+    settings: Settings,
+    directory: Path,
+    module: pl.LightningModule,
+    callbacks: list[Callback],
+    is_fit: bool,
+) -> pl.Trainer:
+    """Return a trainer.
+
+    Args:
+        arguments: arguments of the yaml.
+        settings: settings of the run.
+        directory: the run directory.
+        module: the module that the trainer will run.
+        callbacks: callbacks of the stage; they are called after those of the yaml.
+        is_fit: whether the stage is fit.
+
+    Raises:
+        ConfigError: Lightning refuses the arguments, or they contradict Slurm or torchrun.
+    """
+    arguments = dict(arguments)
+    given = _as_list(arguments["callbacks"])
+    own_bar = any(isinstance(callback, ProgressBar) for callback in given)
+    if arguments["enable_progress_bar"] is None:
+        arguments["enable_progress_bar"] = own_bar or is_terminal()
+    bar = [EngineProgressBar()] if arguments["enable_progress_bar"] and not own_bar else []
+    arguments["callbacks"] = [PrepareHooks(), StepSeeds(settings.seed), *given, *bar, *callbacks]
+    arguments["logger"] = _loggers(arguments["logger"], directory) if is_fit else False
+    if arguments["default_root_dir"] is None:
+        arguments["default_root_dir"] = str(directory)
+    profiler = arguments["profiler"] = arguments["profiler"] or NoProfiler()
+    if isinstance(profiler, Profiler) and profiler.dirpath is None:
+        profiler.dirpath = directory / "profile"
+    apply_cluster(arguments, os.environ, is_fit)
+    try:
+        trainer = pl.Trainer(**arguments)
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        raise ConfigError(f"trainer: {error}") from error
+    check_sync_batchnorm(trainer, arguments["sync_batchnorm"])
+    check_private_names(trainer, module)
+    set_timeout(trainer, timedelta(seconds=settings.timeout))
+    return trainer
+
+
+def _loggers(given: object, directory: Path) -> list[Logger] | bool:
+    """Return the loggers of the yaml and TensorBoard; none for `trainer.logger: false`."""
+    if given is False:
+        return False
+    loggers = [] if given is True else _as_list(given)
+    if not any(isinstance(logger, TensorBoardLogger) for logger in loggers):
+        loggers.append(DedupTensorBoardLogger(directory, name="", version="event", default_hp_metric=False))
+    return loggers
+
+
+def _as_list(value: object) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]

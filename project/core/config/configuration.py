@@ -1,0 +1,147 @@
+"""The configuration of a run: a tree of settings, checked and typed, in the form that LightningCLI builds from."""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from project.core.config.annotations import (
+    Parameter,
+    Parameters,
+    choices,
+    describe_type,
+    parameters_of,
+)
+from project.core.config.entries import EntryConverter, PlainValue, check_names
+from project.core.config.settings import DEFAULT_DATA_DIR, DEFAULT_ROOT, Settings
+from project.core.config.yaml_files import Tree, dump_yaml
+from project.core.errors import ConfigError, did_you_mean
+from project.registry import Dataset
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # fast; dumped text needs no check for duplicate keys
+_UNSERIALIZABLE = "Unable to serialize instance"  # matched: jsonargparse writes it for some defaults
+ROOT_TYPES: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
+
+
+@dataclass
+class Config:
+    """A configuration whose names were checked.
+
+    Args:
+        values: the tree as jsonargparse takes it.
+        model_class: class of `model.type`.
+        data_class: class of `data.type`.
+        plain_values: values that are not entries, by config path.
+    """
+
+    values: Tree
+    model_class: type[pl.LightningModule]
+    data_class: type[pl.LightningDataModule]
+    plain_values: dict[str, PlainValue]
+
+    def parse(self, parser: ArgumentParser, values: Tree) -> Namespace:
+        """Return values with the types that a parser's arguments ask for.
+
+        Raises:
+            ConfigError: a value has a wrong type.
+        """
+        try:
+            namespace: Namespace = parser.parse_object(values)
+            return namespace
+        except (ArgumentError, TypeError, ValueError) as error:
+            raise self._explain(error) from error
+
+    def to_yaml(self, parser: ArgumentParser, namespace: Namespace) -> str:
+        """Return the whole configuration, including defaults, as yaml that gives the same run."""
+        dumped = parser.dump(namespace, skip_unset=False, format="yaml", skip_validation=True)
+        tree = _drop_unserializable(yaml.load(dumped, _LOADER))
+        converter = EntryConverter(_engine_arguments(tree))
+        for key, cls in (("model", self.model_class), ("data", self.data_class)):
+            tree[key] = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": tree.get(key) or {}}
+        parameters = root_parameters().items()
+        return dump_yaml({key: converter.collapse(tree[key], parameter.annotation) for key, parameter in parameters})
+
+    def _explain(self, error: Exception) -> ConfigError:
+        """Return an error that says what is wrong in the yaml, given the error of jsonargparse."""
+        wrong = _first_of_wrong_type(self.plain_values.values())
+        if wrong is None:
+            return ConfigError(str(error).strip().splitlines()[0])
+        near = did_you_mean(str(wrong.value), choices(wrong.annotation))
+        return ConfigError(f"{wrong.path} is {wrong.value!r}; it takes {describe_type(wrong.annotation)}{near}")
+
+
+def build_config(tree: Tree) -> Config:
+    """Check the names in a tree and find the classes that they mean.
+
+    Raises:
+        ConfigError: a type or name is unknown or missing.
+    """
+    parameters = root_parameters()
+    check_names(tree, parameters, "")
+    converter = EntryConverter(_engine_arguments(tree))
+    values = converter.expand_arguments(tree, parameters, "")
+    _check_trainer(values.get("trainer", {}))
+    classes: dict[str, Any] = {}
+    for key in ROOT_TYPES:
+        module, _, name = values[key]["class_path"].rpartition(".")
+        classes[key] = getattr(import_module(module), name)
+        values[key] = values[key]["init_args"]
+    plain_values = {value.path: value for value in converter.plain_values}
+    return Config(values, classes["model"], classes["data"], plain_values)
+
+
+def root_parameters() -> Parameters:
+    """Return the keys at the top of a yaml."""
+    built = {key: Parameter(annotation, required=True) for key, annotation in ROOT_TYPES.items()}
+    return parameters_of(Settings) | built | {"trainer": Parameter(pl.Trainer, required=False)}
+
+
+def _drop_unserializable(value: object) -> Any:
+    """Remove defaults that jsonargparse cannot write, such as a torch.device."""
+    if isinstance(value, list):
+        return [_drop_unserializable(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: _drop_unserializable(item) for key, item in value.items() if not str(item).startswith(_UNSERIALIZABLE)}
+
+
+def _engine_arguments(tree: Tree) -> Mapping[type, Mapping[str, Any]]:
+    """Return the arguments that the engine gives to classes that have them, by base class; config.yaml omits them."""
+    data = tree["data"] if isinstance(tree.get("data"), dict) else {}
+    run_directory = f"{tree.get('root', DEFAULT_ROOT)}/{tree['name']}"
+    return {
+        Dataset: {"data_dir": data.get("data_dir", DEFAULT_DATA_DIR)},
+        pl.LightningDataModule: {"seed": tree.get("seed", 0)},
+        pl.loggers.Logger: {"save_dir": run_directory},
+        pl.Callback: {"run_directory": run_directory},
+    }
+
+
+def _check_trainer(trainer: Tree) -> None:
+    for key in ("gradient_clip_val", "gradient_clip_algorithm"):
+        if trainer.get(key) is not None:
+            raise ConfigError(f"trainer.{key} is not used here; set model.clip: {{value: ..., algorithm: norm}}")
+    if trainer.get("accumulate_grad_batches") == 0:
+        raise ConfigError("trainer.accumulate_grad_batches is 0; it must be >= 1")
+    if trainer.get("barebones"):
+        raise ConfigError("trainer.barebones is not used here: it forbids logs and checkpoints")
+
+
+def _first_of_wrong_type(values: Iterable[PlainValue]) -> PlainValue | None:
+    parser = ArgumentParser(exit_on_error=False)
+    for number, value in enumerate(values):
+        if value.annotation is inspect.Parameter.empty:
+            continue  # any value is right
+        try:
+            parser.add_argument(f"--value{number}", type=value.annotation)
+            parser.parse_object({f"value{number}": value.value}, defaults=False)
+        except (ArgumentError, TypeError):
+            return value
+        except ValueError:  # jsonargparse takes this annotation only in a constructor: look for the error elsewhere
+            continue
+    return None

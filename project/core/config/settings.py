@@ -1,0 +1,120 @@
+"""Settings of a run outside `model`, `data` and `trainer`."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from project.core.config.terms import VisualTerm
+from project.core.errors import ConfigError
+
+DEFAULT_ROOT = "experiments"
+DEFAULT_DATA_DIR = "data"
+
+
+@dataclass
+class ProgressSettings:
+    """Pictures of the visual during training.
+
+    Args:
+        train: samples per epoch of the training set; 0 disables.
+        val: samples per epoch of each validation set; 0 disables.
+        local: write the pictures to RUN/progress/ in addition to TensorBoard.
+    """
+
+    train: int = 0
+    val: int = 8
+    local: bool = True
+
+    def __post_init__(self) -> None:
+        if min(self.train, self.val) < 0:
+            raise ConfigError("progress: train and val must be >= 0 (0 disables)")
+
+
+@dataclass
+class CheckpointSettings:
+    """When checkpoints are saved, and which are kept. One more is saved before each validation and at the end.
+
+    Args:
+        monitor: logged value that selects the best checkpoint, such as val/accuracy; null takes val/sum, or the last
+            checkpoint if there is no validation.
+        mode: whether the smallest or the largest value is best.
+        best: number of best checkpoints to keep.
+        keep: number of newest checkpoints to keep in addition; -1 keeps all.
+        every_n_epochs: save at the end of every n-th epoch; 0 disables.
+        every_n_steps: save after every n-th optimizer step; 0 disables.
+        save_time: save if the newest checkpoint is older than this, in seconds; 0 disables.
+    """
+
+    monitor: str | None = None
+    mode: Literal["min", "max"] = "min"
+    best: int = 1
+    keep: int = 2
+    every_n_epochs: int = 1
+    every_n_steps: int = 0
+    save_time: float = 900.0
+
+    def __post_init__(self) -> None:
+        if self.best < 1 or self.keep == 0 or self.keep < -1:
+            raise ConfigError("checkpoint: best and keep must be >= 1 (keep: -1 keeps all)")
+        if min(self.every_n_epochs, self.every_n_steps, self.save_time) < 0:
+            raise ConfigError("checkpoint: every_n_epochs, every_n_steps and save_time must be >= 0 (0 disables)")
+
+
+@dataclass
+class EvaluationSettings:
+    """Losses and metrics on data.eval during training, computed as in the stage `test`.
+
+    Args:
+        every_n_epochs: evaluate at the end of every n-th epoch; 0 disables.
+        at_start: evaluate before the first step, and again whenever the run is resumed.
+        max_samples: evaluate only the first samples of each dataset; null takes all.
+    """
+
+    every_n_epochs: int = 0
+    at_start: bool = False
+    max_samples: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.every_n_epochs < 0 or (self.max_samples is not None and self.max_samples < 1):
+            raise ConfigError("evaluation: every_n_epochs must be >= 0 (0 disables), and max_samples >= 1")
+
+    @property
+    def is_active(self) -> bool:
+        """Whether there is any evaluation during training."""
+        return self.at_start or self.every_n_epochs > 0
+
+    def is_due(self, epoch: int) -> bool:
+        """Return whether there is an evaluation at the end of an epoch, counted from 0."""
+        return self.every_n_epochs > 0 and (epoch + 1) % self.every_n_epochs == 0
+
+
+@dataclass
+class Settings:
+    """Settings of every stage.
+
+    Args:
+        name: name of the run; its directory is ROOT/NAME.
+        root: directory of all runs.
+        seed: seed of all random number generators.
+        log_level: level of messages on the console; log.txt contains all.
+        timeout: time that processes of a run wait for each other, in seconds.
+        replace: move an existing run of this name to ROOT/.old/, as the option --replace does.
+        visual: visual that draws the pictures.
+        progress: pictures during training.
+        checkpoint: when checkpoints are saved, and which are kept.
+        evaluation: losses and metrics on data.eval during training.
+    """
+
+    name: str
+    root: str = DEFAULT_ROOT
+    seed: int = 0
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    timeout: float = 600.0
+    replace: bool = False
+    visual: VisualTerm | None = None
+    progress: ProgressSettings = field(default_factory=ProgressSettings)
+    checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout < 1e9:
+            raise ConfigError(f"timeout is {self.timeout}; it must be a number of seconds > 0")

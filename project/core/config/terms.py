@@ -1,0 +1,63 @@
+"""Terms: a component together with the reserved keys of its config entry."""
+
+from dataclasses import dataclass
+
+from project.registry import Loss, Metric, Model, Visual
+
+Inputs = dict[str, str]
+
+
+@dataclass
+class NetTerm:
+    """A net and its reserved keys.
+
+    Args:
+        net: the net.
+        inputs: name of the tensor of the batch that an argument of `forward` gets, if their names differ.
+        output: name of the output, for a net that returns a tensor.
+    """
+
+    net: Model
+    inputs: Inputs | None = None
+    output: str | None = None
+
+
+@dataclass
+class LossTerm:
+    """A loss and its reserved keys.
+
+    Args:
+        loss: the loss.
+        weight: factor in the sum of losses.
+        inputs: name of the tensor that an argument of `forward` gets, if their names differ.
+    """
+
+    loss: Loss
+    weight: float = 1.0
+    inputs: Inputs | None = None
+
+
+@dataclass
+class MetricTerm:
+    """A metric and its reserved keys.
+
+    Args:
+        metric: the metric.
+        inputs: name of the tensor that an argument of `update` gets, if their names differ.
+    """
+
+    metric: Metric
+    inputs: Inputs | None = None
+
+
+@dataclass
+class VisualTerm:
+    """A visual and its reserved keys.
+
+    Args:
+        visual: the visual.
+        inputs: name of the tensor that an argument gets, if their names differ.
+    """
+
+    visual: Visual
+    inputs: Inputs | None = None

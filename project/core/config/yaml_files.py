@@ -1,0 +1,153 @@
+"""Yaml files: reading, writing, and merging several files and options into one tree."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from project.core.errors import ConfigError, did_you_mean, normalize
+
+Tree = dict[str, Any]
+# The types at these keys unless the yaml says otherwise; at other keys an entry without `type` has the key as its type.
+DEFAULT_TYPES = {"model": "SupervisedModule", "data": "DataModule"}
+
+
+class CommandLineText(str):
+    """A scalar of the command line; its type depends on the config path at which it is used."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Loader that rejects duplicate keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"duplicate key '{key.value}'", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Dumper that quotes texts which the loader would read as another type."""
+
+
+# Numbers as in YAML 1.2: 1e-3 is one, and 12:30:00 and 010 are not, which YAML 1.1 reads as 45000 and 8.
+_NUMBERS = {
+    "int": re.compile(r"^[-+]?(0|[1-9][0-9]*|0x[0-9a-fA-F]+)$"),
+    "float": re.compile(
+        r"^[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
+    ),
+}
+for _class in (_Loader, _Dumper):
+    _class.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in _NUMBERS]
+        for first, resolvers in _class.yaml_implicit_resolvers.items()
+    }
+    for _kind, _pattern in _NUMBERS.items():
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", _pattern, list("-+.0123456789"))
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Return the value of a yaml text.
+
+    Raises:
+        ConfigError: the text has a syntax error; the message names `source` and the line.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        position = f"{source}, line {mark.line + 1}, column {mark.column + 1}" if mark else source
+        raise ConfigError(f"{position}: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: {error}") from error
+
+
+def dump_yaml(tree: Tree) -> str:
+    """Return a tree as yaml text, with its order and its nulls."""
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+
+
+def read_config(path: Path, reading: tuple[Path, ...] = ()) -> Tree:
+    """Read a yaml file, merged over the files of its `base` key.
+
+    Args:
+        path: the file. `base` is a path relative to it, or a list of paths, which merge in order.
+        reading: files whose bases are being read.
+
+    Raises:
+        ConfigError: a file is missing or is not a yaml mapping, or the bases form a cycle.
+    """
+    path = path.resolve()
+    if path in reading:
+        raise ConfigError("the bases form a cycle: " + " -> ".join(_display(file) for file in (*reading, path)))
+    if not path.is_file():
+        near = did_you_mean(path.name, [file.name for file in path.parent.glob("*.yaml")])
+        needed = f" (base of {_display(reading[-1])})" if reading else ""
+        problem = "is a directory" if path.is_dir() else f"does not exist{near}"
+        raise ConfigError(f"config file {_display(path)}{needed} {problem}")
+    try:
+        tree = parse_yaml(path.read_text(encoding="utf-8"), _display(path))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{_display(path)} is not a text file in UTF-8") from error
+    if not isinstance(tree, dict | None):
+        raise ConfigError(f"{_display(path)} must contain a mapping, not a {type(tree).__name__}")
+    tree = tree or {}
+    bases = tree.pop("base", None) or []
+    names = [bases] if isinstance(bases, str) else bases
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise ConfigError(f"{_display(path)}: base is {bases!r}; it must be a file name or a list of file names")
+    return merge_all([*(read_config(path.parent / name, (*reading, path)) for name in names), tree])
+
+
+def merge_all(trees: Iterable[Tree]) -> Tree:
+    """Return trees merged in order, later ones over earlier ones.
+
+    Mappings merge key by key. An entry of another `type` replaces the arguments of the earlier one. The value of a key
+    `NAME+` is appended to the list NAME.
+    """
+    result: Tree = {}
+    for tree in trees:
+        result = _merge(result, tree, "")
+    return result
+
+
+def nest(path: str, value: Any) -> Tree:
+    """Return a tree with one value: `nest("a.b", 1)` is `{"a": {"b": 1}}`."""
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return value  # type: ignore[no-any-return]
+
+
+def _merge(base: object, over: object, key: str) -> Any:
+    if isinstance(base, str) and isinstance(over, dict):
+        base = {"type": base}
+    if isinstance(base, dict):
+        old_type = normalize(str(base.get("type", DEFAULT_TYPES.get(key, key))))
+        if isinstance(over, str) and normalize(over) == old_type:
+            return base
+        if isinstance(over, dict) and normalize(str(over.get("type", old_type))) != old_type:
+            base = {}
+    if not isinstance(over, dict):
+        return over
+    result = dict(base) if isinstance(base, dict) else {}
+    for name, value in over.items():
+        if isinstance(name, str) and name.endswith("+"):
+            old = result.get(name[:-1]) or []
+            result[name[:-1]] = [*_as_list(old), *_as_list(value)]
+        else:
+            result[name] = _merge(result.get(name), value, str(name))
+    return result
+
+
+def _as_list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _display(path: Path) -> str:
+    """Return a path relative to the working directory, if it is inside."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,0 +1,198 @@
+"""The engine's LightningDataModule."""
+
+import atexit
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+from loguru import logger
+from pytorch_lightning.accelerators import CUDAAccelerator
+from torch.utils.data import DataLoader
+
+from project.core.config.settings import DEFAULT_DATA_DIR
+from project.core.data.loading import build_loader
+from project.core.data.sampling import TrainingPosition
+from project.core.data.seeding import batches_done
+from project.core.data.streams import StreamLoader
+from project.core.data.tensors import Tensors
+from project.core.distributed.signals import ignore_signals, kill_workers
+from project.core.errors import ConfigError, add_location
+from project.registry import Dataset
+
+MakeDataset = Callable[[], Dataset]
+SampleNamer = Callable[[int], str]
+NamedDatasets = dict[str, MakeDataset]  # the name of a single dataset is ""
+
+
+class DataModule(pl.LightningDataModule):
+    """Data module of four splits: train, val, eval and predict. A stage is refused if its split is not set.
+
+    Args:
+        train: training set.
+        val: validation set, or several by name.
+        eval: dataset of the stage `test`, or several by name.
+        predict: dataset of the stage `predict`, or several by name; null takes `eval`.
+        data_dir: directory of the data; datasets with an argument `data_dir` get it.
+        batch_size: samples per batch, summed over all devices.
+        num_workers: worker processes per loader; 0 loads in the main process.
+        pin_memory: copy batches to pinned memory; null does so for CUDA.
+        prefetch_factor: batches that each worker loads in advance.
+        persistent_workers: keep workers from epoch to epoch.
+        seed: given by the engine.
+    """
+
+    def __init__(
+        self,
+        train: MakeDataset | None = None,
+        val: NamedDatasets | None = None,
+        eval: NamedDatasets | None = None,
+        predict: NamedDatasets | None = None,
+        data_dir: str = DEFAULT_DATA_DIR,
+        batch_size: int = 1,
+        num_workers: int = 0,
+        pin_memory: bool | None = None,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ConfigError(f"data.batch_size is {batch_size}; it must be >= 1")
+        if num_workers < 0:
+            raise ConfigError(f"data.num_workers is {num_workers}; it must be >= 0")
+        if prefetch_factor is not None and prefetch_factor < 1:
+            raise ConfigError(f"data.prefetch_factor is {prefetch_factor}; it must be >= 1")
+        self.splits: dict[str, NamedDatasets] = {
+            "train": {"": train} if train else {},
+            "val": val or {},
+            "eval": eval or {},
+            "predict": predict or eval or {},
+        }
+        self.data_dir, self.batch_size, self.seed = data_dir, batch_size, seed
+        self.num_workers, self.pin_memory = num_workers, pin_memory
+        self.prefetch_factor, self.persistent_workers = prefetch_factor, persistent_workers
+        self.datasets: dict[str, Dataset] = {}  # by config path
+
+    def dataset_names(self, split: str) -> list[str]:
+        """Return the names of a split's datasets, in the order of its loaders; [''] for a single dataset."""
+        return list(self.splits[split])
+
+    def check(self, split: str, trainer: pl.Trainer) -> None:
+        """Raise ConfigError if a split is not set, or a batch cannot be divided by the devices."""
+        self._check_split(split)
+        devices = num_devices(trainer)
+        if self.batch_size % devices:
+            raise ConfigError(f"data.batch_size is {self.batch_size}; it must be divisible by {devices} devices")
+
+    def train_dataloader(self) -> DataLoader[Tensors]:
+        loader = self._loaders("train")[0]
+        if isinstance(loader, StreamLoader):
+            self._warn_if_not_exact(loader)
+        return loader
+
+    def val_dataloader(self) -> list[DataLoader[Tensors]]:
+        is_fit = self.trainer is not None and self.trainer.state.fn == "fit"
+        return [] if is_fit and not self.splits["val"] else self._loaders("val")
+
+    def test_dataloader(self) -> list[DataLoader[Tensors]]:
+        return self._loaders("eval")
+
+    def predict_dataloader(self) -> list[DataLoader[Tensors]]:
+        return self._loaders("predict")
+
+    def eval_dataloaders(self, max_samples: int | None) -> list[DataLoader[Tensors]]:
+        """Return loaders of the eval datasets, of their first `max_samples` samples if that is given."""
+        return self._loaders("eval", max_samples)
+
+    def _loaders(self, split: str, max_samples: int | None = None) -> list[DataLoader[Tensors]]:
+        self._check_split(split)
+        return [self._loader(split, name, max_samples) for name in self.splits[split]]
+
+    def _check_split(self, split: str) -> None:
+        if not self.splits[split]:
+            raise ConfigError(f"data.{split} is not set; this stage needs it")
+
+    def _loader(self, split: str, name: str, max_samples: int | None) -> DataLoader[Tensors]:
+        path = _config_path(split, name)
+        if path not in self.datasets:
+            self.datasets[path] = _build(self.splits[split][name], path)
+        workers: dict[str, Any] = {"num_workers": self.num_workers, "pin_memory": self._pins_memory()}
+        if self.num_workers:
+            workers |= {"prefetch_factor": self.prefetch_factor, "persistent_workers": self.persistent_workers}
+            workers["worker_init_fn"] = ignore_signals
+            atexit.unregister(kill_workers)
+            atexit.register(kill_workers)
+        is_training = split == "train"
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        get_position = self._position if is_training else TrainingPosition
+        common = (self.datasets[path], path, self.batch_size, self.seed, is_training)
+        return build_loader(*common, rank, world_size, get_position, max_samples, **workers)
+
+    def _position(self) -> TrainingPosition:
+        """Return the position in the training, which a checkpoint restores."""
+        if self.trainer is None:
+            return TrainingPosition()
+        loop: Any = self.trainer.fit_loop
+        repeats_epoch = self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        epoch = 0 if repeats_epoch else loop.epoch_progress.current.processed
+        batch = loop.epoch_loop.batch_progress.current.processed
+        return TrainingPosition(epoch, batch, batches_done(self.trainer))
+
+    def _warn_if_not_exact(self, loader: StreamLoader) -> None:
+        stream, world_size = loader.stream, self.trainer.world_size if self.trainer else 1
+        if not stream.is_stateful:
+            reason = "has no state_dict and load_state_dict"
+        elif self.num_workers > 1 or world_size > 1:
+            reason = "is read by several processes"
+        else:
+            return
+        name = type(stream.dataset).__name__
+        logger.warning(f"data.train ({name}) is iterable and {reason}: resuming within an epoch is not exact")
+
+    def _pins_memory(self) -> bool:
+        if self.pin_memory is None:
+            return self.trainer is not None and isinstance(self.trainer.accelerator, CUDAAccelerator)
+        return self.pin_memory
+
+
+def num_devices(trainer: pl.Trainer) -> int:
+    """Return the number of devices of a run; `world_size` is right only after the processes are connected."""
+    return trainer.num_devices * trainer.num_nodes
+
+
+def dataset_name(trainer: pl.Trainer, split: str, index: int) -> str:
+    """Return a dataset's name in the yaml, or its index in a data module of the user's own; '' for a single dataset."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if isinstance(data, DataModule):
+        return data.dataset_names(split)[index]
+    loaders = {"val": trainer.num_val_batches, "eval": trainer.num_test_batches, "predict": trainer.num_predict_batches}
+    return str(index) if len(loaders[split]) > 1 else ""
+
+
+def metric_prefix(trainer: pl.Trainer, split: str, index: int) -> str:
+    """Return `val`, or `val/NAME` if the dataset has a name."""
+    return "/".join(filter(None, (split, dataset_name(trainer, split, index))))
+
+
+def sample_namer(trainer: pl.Trainer, split: str, index: int) -> SampleNamer | None:
+    """Return the `name` method of a dataset, which names its samples; None if it has none."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if not isinstance(data, DataModule):
+        return None
+    dataset = data.datasets[_config_path(split, data.dataset_names(split)[index])]
+    name = getattr(dataset, "name", None)
+    return name if callable(name) else None
+
+
+def _config_path(split: str, name: str) -> str:
+    return f"data.{split}.{name}" if name else f"data.{split}"
+
+
+def _build(make: MakeDataset, path: str) -> Dataset:
+    try:
+        return make()
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except Exception as error:
+        add_location(error, f"{path}, while it was built")
+        raise

@@ -1,0 +1,176 @@
+"""Loading of batches from a dataset."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, default_collate
+from torch.utils.data import Dataset as TorchDataset
+
+from project.core.data.sampling import BatchRequest, GetPosition, ResumableBatchSampler, TrainingPosition
+from project.core.data.seeding import BATCH, COLLATE, SAMPLE, derive_seeds, seed_all, set_seed
+from project.core.data.streams import Stream, StreamLoader
+from project.core.data.tensors import Tensors, describe_shapes
+from project.core.errors import ConfigError, add_location
+
+_Batch = TypeVar("_Batch")
+
+
+class BatchDataset(TorchDataset[dict[str, Any]]):
+    """Whole, collated batches of a dataset: from one call of `__getitems__` if the dataset has it, else by sample.
+
+    Python, numpy and torch are seeded for each sample by (seed, dataset, epoch, index), and for each batch, so random
+    numbers depend neither on workers nor on processes. One exception: a dataset with `__getitems__` loads each
+    process's share of a training batch in one call, with one seed for the share. In evaluation, each process loads the
+    whole batch from such a dataset and keeps its own rows. The samples' `index` (B,) is added to a batch, unless the
+    dataset provides it.
+
+    Args:
+        dataset: the dataset.
+        path: its config path, for messages and seeds.
+        seed: seed of the run.
+        is_training: whether it is the training set.
+    """
+
+    def __init__(self, dataset: Any, path: str, seed: int, is_training: bool) -> None:
+        self.dataset, self.path, self.seed, self.is_training = dataset, path, seed, is_training
+        self.location = f"{path} ({type(dataset).__name__})"
+        self.collate: Callable[[Any], Tensors] = getattr(dataset, "collate", default_collate)
+        self.has_getitems = hasattr(dataset, "__getitems__")
+
+    def __getitem__(self, request: BatchRequest) -> dict[str, Any]:
+        """Return this process's rows of a batch; tensors without rows if the batch has no sample for this process."""
+        own = request.indices[request.rows]
+        loads_whole_batch = self.has_getitems and not self.is_training
+        indices = request.indices if loads_whole_batch else own or request.indices[:1]
+        try:
+            batch = self._load(indices, request)
+        except Exception as error:
+            name_of = getattr(self.dataset, "name", None)
+            names = abbreviate(indices, name_of if callable(name_of) else str)
+            add_location(error, f"{self.location}, samples {names}")
+            raise
+        if not isinstance(batch, dict):
+            raise ConfigError(
+                f"{self.location} yields a {type(batch).__name__}; a sample must be a dict of named tensors"
+            )
+        if len(own) != len(indices):
+            rows = request.rows if loads_whole_batch else slice(0)
+            batch = {name: value[rows] if _has_rows(value, len(indices)) else value for name, value in batch.items()}
+        return {"index": np.asarray(own, dtype=np.int64)} | batch
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def _load(self, indices: list[int], request: BatchRequest) -> Any:
+        first_row = request.rows.start if self.is_training else 0
+        if self.has_getitems:
+            seed_all(self.seed, self.path, BATCH, request.epoch, request.batch, first_row)
+            batch = self.dataset.__getitems__(indices)
+        else:
+            seeds = derive_seeds(indices, self.seed, self.path, SAMPLE, request.epoch)
+            batch = [self._load_sample(index, seed) for index, seed in zip(indices, seeds, strict=True)]
+        if isinstance(batch, list):
+            seed_all(self.seed, self.path, COLLATE, request.epoch, request.batch, first_row)
+            batch = self._collate(batch)
+        return batch
+
+    def _load_sample(self, index: int, seed: int) -> Any:
+        set_seed(seed)
+        return self.dataset[index]
+
+    def _collate(self, samples: list[Any]) -> Tensors:
+        try:
+            return self.collate(samples)
+        except RuntimeError as error:
+            shapes = list(dict.fromkeys(describe_shapes(sample) for sample in samples if isinstance(sample, dict)))
+            if self.collate is not default_collate or len(shapes) < 2:
+                raise
+            raise ConfigError(
+                f"{self.location} has samples of different shapes: {shapes[0]}; {shapes[1]}\n"
+                "Resize them, give the dataset a `collate`, or set data.batch_size to 1"
+            ) from error
+
+
+class BatchLoader(DataLoader[Any]):
+    """Loader of a BatchDataset. Workers send indices as an array, because sending a tensor takes much longer."""
+
+    def __iter__(self) -> Iterator[Tensors]:  # type: ignore[override]  # the items of DataLoader's own are converted
+        if self.num_workers or self.pin_memory:
+            return map(_index_to_tensor, super().__iter__())
+        # DataLoader's own iterator records each batch for torch's profiler, which is slow for small batches.
+        return map(_index_to_tensor, map(self.dataset.__getitem__, self.sampler))
+
+
+def build_loader(
+    dataset: object,
+    path: str,
+    batch_size: int,
+    seed: int,
+    is_training: bool,
+    rank: int = 0,
+    world_size: int = 1,
+    get_position: GetPosition = TrainingPosition,
+    max_samples: int | None = None,
+    **workers: Any,
+) -> DataLoader[Any]:
+    """Return a loader that loads this process's share of each batch; an iterable dataset is read in its own order.
+
+    Args:
+        dataset: the dataset.
+        path: its config path.
+        batch_size: samples of a batch, over all processes.
+        seed: seed of the run.
+        is_training: whether to shuffle, and to drop an incomplete last batch.
+        rank: rank of this process.
+        world_size: number of processes.
+        get_position: returns the position in the training.
+        max_samples: load only the first samples.
+        workers: further arguments of torch's DataLoader, such as `num_workers` and `pin_memory`.
+
+    Raises:
+        ConfigError: there are no samples, or fewer than one training batch.
+    """
+    if isinstance(dataset, IterableDataset):
+        if world_size > 1 and not is_training:
+            raise ConfigError(
+                f"{path} ({type(dataset).__name__}) is iterable, and each of {world_size} processes would read all of "
+                "it; evaluate with one process, or give the dataset `__len__` and `__getitem__`"
+            )
+        stream = Stream(dataset, path, seed, rank)
+        return StreamLoader(stream, get_position, batch_size=batch_size // world_size, drop_last=is_training, **workers)
+    batches = BatchDataset(dataset, path, seed, is_training)
+    length = len(batches) if max_samples is None else min(max_samples, len(batches))
+    if length == 0:
+        raise ConfigError(f"{batches.location} has no samples")
+    order = getattr(dataset, "order", None) if is_training else None
+    sampler = ResumableBatchSampler(length, batch_size, seed, is_training, order, rank, world_size, get_position)
+    if len(sampler) == 0:
+        raise ConfigError(
+            f"data.batch_size is {batch_size}, but {batches.location} has {sampler.length} samples: not one whole batch"
+        )
+    generator = torch.Generator().manual_seed(seed)  # else a loader with workers draws from the generator of the steps
+    return BatchLoader(batches, batch_size=None, sampler=sampler, collate_fn=_identity, generator=generator, **workers)
+
+
+def abbreviate(indices: list[int], name_of: Callable[[int], str] = str) -> str:
+    """Return the names of the first few indices."""
+    return ", ".join(map(name_of, indices[:8])) + (", ..." if len(indices) > 8 else "")
+
+
+def _has_rows(value: object, count: int) -> bool:
+    """Return whether an entry of a batch has one row for each of `count` samples."""
+    if isinstance(value, Tensor):
+        return value.ndim > 0 and len(value) == count
+    return isinstance(value, list) and len(value) == count
+
+
+def _index_to_tensor(batch: dict[str, Any]) -> Tensors:
+    index = batch["index"]
+    return batch | {"index": torch.from_numpy(index)} if isinstance(index, np.ndarray) else batch
+
+
+def _identity(batch: _Batch) -> _Batch:
+    return batch

@@ -1,0 +1,42 @@
+"""Dicts of named tensors: their batch size, rows and shapes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from project.core.errors import ConfigError, join_names
+
+Tensors = dict[str, Tensor]
+
+
+def batch_size(batch: Mapping[str, Any]) -> int:
+    """Return the number of samples in a batch: the length of its first tensor that is not a scalar.
+
+    Raises:
+        ConfigError: there is no such tensor.
+    """
+    for value in batch.values():
+        if isinstance(value, Tensor) and value.ndim:
+            return value.shape[0]
+    raise ConfigError(f"a batch needs a tensor with a row for each sample; this one contains {join_names(batch)}")
+
+
+def select_rows(tensors: Mapping[str, Any], count: int) -> Tensors:
+    """Return the tensors that have one row for each of `count` samples."""
+    return {
+        name: value
+        for name, value in tensors.items()
+        if isinstance(value, Tensor) and value.ndim and len(value) == count
+    }
+
+
+def describe_shapes(tensors: Mapping[str, Any]) -> str:
+    """Return names, shapes and dtypes in one line: `image (64, 1, 8, 8) float32`."""
+
+    def describe(value: object) -> str:
+        if isinstance(value, Tensor):
+            return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+        return f"{{{describe_shapes(value)}}}" if isinstance(value, Mapping) else type(value).__name__
+
+    return ", ".join(f"{name} {describe(value)}" for name, value in tensors.items()) or "nothing"

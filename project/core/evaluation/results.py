@@ -1,0 +1,153 @@
+"""Results of the stages validate, test and predict: metrics.json, samples.csv and pictures."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from loguru import logger
+from pytorch_lightning.callbacks import Callback
+from rich.console import Console
+from rich.table import Table
+from torch.utils._pytree import tree_map
+
+from project.core.config.terms import VisualTerm
+from project.core.data.datamodule import SampleNamer, dataset_name, sample_namer
+from project.core.data.tensors import Tensors, batch_size, select_rows
+from project.core.errors import ConfigError
+from project.core.evaluation.pictures import PictureCollector
+from project.core.evaluation.sample_table import SampleTable, concat, to_csv
+from project.core.files import write_picture, write_text
+from project.core.model.wiring import as_picture
+
+_PICTURE_SAMPLES = 16
+
+
+class ResultsWriter(Callback):
+    """Callback that writes the results of a stage to a directory; each of several datasets has a subdirectory.
+
+    Args:
+        directory: directory of the results.
+        visual: draws the first samples; None draws nothing.
+        config: the whole configuration as yaml, written to config.yaml.
+    """
+
+    def __init__(self, directory: Path, visual: VisualTerm | None, config: str) -> None:
+        self.directory, self.visual, self.config = directory, visual, config
+        self.tables: dict[int, SampleTable] = {}
+        self.collectors: dict[int, PictureCollector] = {}
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: Tensors,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if not (isinstance(outputs, Mapping) and "output" in outputs):
+            return
+        self._add_rows(batch, outputs.get("columns", {}), dataloader_idx)
+        if self.visual is not None:
+            collector = self.collectors.setdefault(dataloader_idx, PictureCollector(self.visual, _PICTURE_SAMPLES))
+            collector.add(batch, outputs["output"])
+
+    on_validation_batch_end = on_test_batch_end
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: Tensors,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if not isinstance(outputs, Mapping):
+            raise ConfigError(f"predict_step returns a {type(outputs).__name__}; it must be a dict of named tensors")
+        if batch_size(batch) == 0:
+            return
+        rows = self._add_rows(batch, dict(outputs), dataloader_idx)
+        directory, name_of = self._dataset(trainer, "predict", dataloader_idx)
+        for key, value in rows.items():
+            if value.ndim == 4 and value.shape[1] in (1, 3):
+                for index, picture in zip(rows["index"].tolist(), value, strict=True):
+                    file = name_of(index) if name_of else f"{index:06d}"
+                    path = directory / key / (file if file.endswith(".png") else f"{file}.png")
+                    write_picture(path, as_picture(picture.expand(3, -1, -1), key))
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._finish(trainer, pl_module, "eval")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._finish(trainer, pl_module, "val")
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._finish(trainer, pl_module, "predict")
+
+    def write(self, trainer: pl.Trainer, pl_module: pl.LightningModule, split: str, values: dict[str, float]) -> None:
+        """Write what was collected; all processes must call it.
+
+        Args:
+            trainer: the trainer.
+            pl_module: the module, for the pictures of its metrics.
+            split: val, eval or predict.
+            values: metrics by their logged names.
+        """
+        columns_by_dataset = _all_gather_columns(trainer, self.tables)
+        if not trainer.is_global_zero:
+            return
+        write_text(self.directory / "config.yaml", self.config)
+        if split != "predict":
+            named = {name.removeprefix(f"{split}/"): value for name, value in values.items()}
+            write_text(self.directory / "metrics.json", json.dumps(named, indent=2) + "\n")
+        for index, columns in columns_by_dataset.items():
+            directory, name_of = self._dataset(trainer, split, index)
+            write_text(directory / "samples.csv", to_csv(columns, name_of))
+        for index, collector in self.collectors.items():
+            write_picture(self._dataset(trainer, split, index)[0] / "visual.png", collector.draw())
+        for index, evaluation in enumerate(getattr(pl_module, "evaluations", [])):
+            for name, picture in evaluation.pictures().items():
+                write_picture(self._dataset(trainer, split, index)[0] / f"{name}.png", picture)
+
+    def _add_rows(self, batch: Tensors, columns: Tensors, dataloader_idx: int) -> Tensors:
+        """Add rows to the table; return all tensors that have a row for each sample."""
+        table, size = self.tables.setdefault(dataloader_idx, SampleTable()), batch_size(batch)
+        index = batch["index"] if "index" in batch else torch.arange(table.count, table.count + size)
+        rows = {"index": index} | select_rows(columns, size)
+        table.add({name: value for name, value in rows.items() if value.ndim <= 2})
+        return rows
+
+    def _finish(self, trainer: pl.Trainer, pl_module: pl.LightningModule, split: str) -> None:
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.write(trainer, pl_module, split, values)
+        if trainer.is_global_zero:
+            if values:
+                print_values(values)
+            logger.info(f"results are in {self.directory}")
+
+    def _dataset(self, trainer: pl.Trainer, split: str, index: int) -> tuple[Path, SampleNamer | None]:
+        """Return the directory of a dataset's results, and the function that names its samples."""
+        return self.directory / dataset_name(trainer, split, index), sample_namer(trainer, split, index)
+
+
+def _all_gather_columns(trainer: pl.Trainer, tables: dict[int, SampleTable]) -> dict[int, Tensors]:
+    """Return the columns of each dataset, with the rows of all processes."""
+    own = {index: table.columns() for index, table in tables.items()}
+    if trainer.world_size == 1:
+        return own
+    parts: list[Any] = [None] * trainer.world_size
+    # Cloned, because sending a view of a tensor sends the whole tensor.
+    torch.distributed.all_gather_object(parts, {index: tree_map(torch.clone, each) for index, each in own.items()})
+    return {index: concat([part.get(index, {}) for part in parts]) for index in parts[0]}
+
+
+def print_values(values: Mapping[str, float]) -> None:
+    """Print values as a table; Lightning's own table repeats them for each dataset."""
+    table = Table("metric", "value")
+    for name, value in values.items():
+        table.add_row(name, f"{value:.6g}")
+    Console().print(table)

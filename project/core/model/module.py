@@ -1,0 +1,267 @@
+"""The engine's LightningModules: the base of all, and the supervised one that most configs use."""
+
+import warnings
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from project.core.config.terms import LossTerm, MetricTerm, NetTerm
+from project.core.data.datamodule import metric_prefix
+from project.core.data.tensors import Tensors, batch_size, describe_shapes
+from project.core.errors import ConfigError, did_you_mean, join_names
+from project.core.model.metrics import DatasetEvaluation, Metrics
+from project.core.model.optimization import Clip, Optimization, ParameterGroup, freeze
+from project.core.model.wiring import NamedCall, WiredTerm, per_sample_columns, per_sample_once
+from project.core.tensorboard import tensorboard_writers
+from project.core.training.lightning_internals.access import log_immediately, should_log
+
+
+class BaseModule(pl.LightningModule):
+    """Base of LightningModules: gradient clipping that depends on the epoch, and fast logging of training batches.
+
+    Args:
+        clip: gradient clipping; null disables.
+
+    Example::
+
+        class GAN(BaseModule):
+            def training_step(self, batch, batch_idx):
+                ...
+                if self.should_log:
+                    self.log_immediately({"train/loss": loss.detach()})
+    """
+
+    def __init__(self, clip: Clip | None = None) -> None:
+        super().__init__()
+        self.clip = clip or Clip()
+        self.clip.check()
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradients of the optimizer's parameters; in manual optimization, call it before the step."""
+        value = self.clip.value_at(self.current_epoch)
+        if value > 0:
+            self.clip_gradients(optimizer, value, self.clip.algorithm)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        """Set gradients to None; faster than torch's own `zero_grad`, which also writes a record for the profiler."""
+        if type(optimizer).zero_grad is not Optimizer.zero_grad:
+            optimizer.zero_grad()
+            return
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    @property
+    def should_log(self) -> bool:
+        """Whether the current training batch is logged (`trainer.log_every_n_steps`)."""
+        return should_log(self.trainer)
+
+    def log_immediately(self, values: Tensors) -> None:
+        """Log scalars of the current training batch to loggers and callbacks; much faster than `log_dict`."""
+        log_immediately(self, values)
+
+
+class SupervisedModule(BaseModule):
+    """A net with weighted losses and metrics, wired by the names of their tensors.
+
+    Args:
+        net: the net.
+        loss: losses by name; their weighted sum is minimized.
+        metric: metrics by name.
+        optimizer: any class of torch.optim.
+        scheduler: any class of torch.optim.lr_scheduler, WarmupCosine or Poly.
+        interval: whether the scheduler steps after each optimizer step or each epoch.
+        groups: parameters with a learning rate or weight decay of their own, or frozen.
+        clip: gradient clipping.
+        compile: compile the net with torch.compile.
+        channels_last: store the weights of 2d convolutions in the memory format channels_last.
+    """
+
+    def __init__(
+        self,
+        net: NetTerm,
+        optimizer: OptimizerCallable,
+        loss: dict[str, LossTerm] | None = None,
+        metric: dict[str, MetricTerm] | None = None,
+        scheduler: LRSchedulerCallable | None = None,
+        interval: Literal["step", "epoch"] = "epoch",
+        groups: list[ParameterGroup] | None = None,
+        clip: Clip | None = None,
+        compile: bool = False,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__(clip)
+        loss, metric = loss or {}, metric or {}
+        _check_names(loss, metric)
+        self.net, self.output = net.net, net.output
+        self.losses = nn.ModuleDict({name: term.loss for name, term in loss.items()})
+        self.optimization = Optimization(optimizer, scheduler, interval, groups or [])
+        self.compile_net, self.channels_last = compile, channels_last
+        self.call_net = NamedCall(self.net, "forward", "model.net", net.inputs)
+        self.call_predict = NamedCall(self.net, "predict", "model.net") if hasattr(self.net, "predict") else None
+        self.loss_terms = {
+            name: WiredTerm(term.loss, "forward", f"model.loss.{name}", term.inputs, term.weight)
+            for name, term in loss.items()
+        }
+        self.metric_terms = {
+            name: WiredTerm(term.metric, "update", f"model.metric.{name}", term.inputs) for name, term in metric.items()
+        }
+        self.train_metrics: Metrics | None = None
+        self.inputs_checked = False
+        self.evaluations: list[DatasetEvaluation] = []
+
+    def setup(self, stage: str) -> None:
+        """Freeze parameters; set the net's memory format and compile it, in place: its parameters keep their names."""
+        warnings.filterwarnings("ignore", ".*sync_dist=True.*")  # the values were gathered from all processes
+        freeze(self, self.optimization.groups)
+        if self.channels_last:
+            self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.compile_net:
+            self.net.compile()
+
+    def configure_optimizers(self) -> Any:
+        return self.optimization.configure(self, clips=self.clip.is_active)
+
+    def forward(self, batch: Tensors) -> Tensors:
+        """Return the net's output, a dict of named tensors."""
+        output = self.call_net(batch, {})
+        if isinstance(output, Mapping) and self.output is None:
+            return dict(output)
+        if isinstance(output, Tensor) and self.output is not None:
+            return {self.output: output}
+        remedies = {
+            Mapping: "remove `output`",
+            Tensor: "name it with `output: NAME`",
+            object: "it must return a dict of tensors",
+        }
+        remedy = next(remedy for kind, remedy in remedies.items() if isinstance(output, kind))
+        raise ConfigError(f"model.net ({type(self.net).__name__}) returns a {type(output).__name__}: {remedy}")
+
+    def loss_values(self, batch: Tensors, output: Tensors) -> Tensors:
+        """Return each loss by name, and their weighted sum as `sum`."""
+        values: Tensors = {}
+        weighted = []
+        for name, term in self.loss_terms.items():
+            value = term.call(batch, output)
+            parts = (
+                {f"{name}/{key}": part for key, part in value.items()} if isinstance(value, Mapping) else {name: value}
+            )
+            for part, loss in parts.items():
+                if not (isinstance(loss, Tensor) and loss.ndim == 0):
+                    got = describe_shapes({part: loss})
+                    raise ConfigError(f"{term.path} ({term.call.owner}) returns {got}; it must be a scalar tensor")
+                # No multiplication by 1, and no sum of a single loss: each would take as long as a small loss.
+                weighted.append(loss if term.weight == 1 else term.weight * loss)
+            values |= parts
+        return values | {"sum": sum(weighted[1:], weighted[0])}
+
+    def on_train_start(self) -> None:
+        scalars = {name: term for name, term in self.metric_terms.items() if not hasattr(term.component, "picture")}
+        self.train_metrics, self.inputs_checked = Metrics(scalars, self.device), False
+
+    def training_step(self, batch: Tensors, batch_idx: int) -> dict[str, Any]:
+        output = self(batch)
+        losses = self.loss_values(batch, output)
+        detached = {name: value.detach() for name, value in output.items() if isinstance(value, Tensor)}
+        if self.should_log or not self.inputs_checked:
+            self._log_training(batch, detached, losses)
+        return {"loss": losses["sum"], "output": detached}
+
+    def on_validation_epoch_start(self) -> None:
+        self.reset_evaluations(len(self.trainer.num_val_batches))
+
+    def on_test_epoch_start(self) -> None:
+        self.reset_evaluations(len(self.trainer.num_test_batches))
+
+    def validation_step(self, batch: Tensors, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        return self._evaluate(batch, dataloader_idx, needs_columns=self.trainer.state.fn == "validate")
+
+    def test_step(self, batch: Tensors, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        return self._evaluate(batch, dataloader_idx, needs_columns=True)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict(self.compute_evaluations("val"))
+
+    def on_test_epoch_end(self) -> None:
+        self.log_dict(self.compute_evaluations("eval"))
+
+    def predict_step(self, batch: Tensors, batch_idx: int, dataloader_idx: int = 0) -> Tensors:
+        """Return the result of the net's `predict`, or its output if it has no such method."""
+        if batch_size(batch) == 0:
+            return {}
+        output = self(batch)
+        prediction: Tensors = self.call_predict({}, output) if self.call_predict else output
+        return prediction
+
+    def check_logged_name(self, name: str, setting: str) -> None:
+        """Raise ConfigError if a name such as val/accuracy belongs to no loss and no metric."""
+        names = [*self.loss_terms, "sum", *self.metric_terms]
+        split, *rest = name.split("/")
+        if split in ("train", "val", "eval") and not set(rest) & set(names):
+            known = ["/".join((split, *rest[:-1], item)) for item in names]
+            near = did_you_mean(name, known)
+            raise ConfigError(f"{setting}: no logged value is called '{name}'{near}\nknown: {join_names(known)}")
+
+    def reset_evaluations(self, num_datasets: int) -> None:
+        """Start an evaluation for each of `num_datasets` datasets."""
+        if len(self.evaluations) != num_datasets:
+            self.evaluations = [DatasetEvaluation(self.metric_terms, self.device) for _ in range(num_datasets)]
+        for evaluation in self.evaluations:
+            evaluation.reset()
+
+    def compute_evaluations(self, split: str) -> Tensors:
+        """Return means of losses, and metrics, of a split (val, eval) by logged name; add pictures to TensorBoard."""
+        values: Tensors = {}
+        for i, evaluation in enumerate(self.evaluations):
+            prefix = metric_prefix(self.trainer, split, i)
+            values |= {f"{prefix}/{name}": value for name, value in evaluation.compute().items()}
+            for writer in () if self.trainer.sanity_checking else tensorboard_writers(self.trainer):
+                for name, picture in evaluation.pictures().items():
+                    writer.add_image(f"{prefix}/{name}", picture, self.trainer.global_step)
+        return values
+
+    def _evaluate(self, batch: Tensors, dataloader_idx: int, needs_columns: bool) -> dict[str, Any]:
+        """Add a batch to its evaluation; return the output and, for samples.csv, the values per sample."""
+        if batch_size(batch) == 0:
+            return {}  # this process has none of the last samples
+        output = self(batch)
+        evaluation = self.evaluations[dataloader_idx]
+        terms = self.loss_terms | evaluation.terms
+        with per_sample_once(terms.values()) if needs_columns else nullcontext():
+            evaluation.add(batch, output, self.loss_values(batch, output))
+            columns = per_sample_columns(terms, batch, output) if needs_columns else {}
+        return {"output": output, "columns": columns}
+
+    def _log_training(self, batch: Tensors, output: Tensors, losses: Tensors) -> None:
+        """Log losses and metrics of a batch; at the first batch this checks all names before any weight changes."""
+        assert self.train_metrics is not None
+        self.inputs_checked = True
+        with torch.no_grad():
+            self.train_metrics.reset()
+            self.train_metrics.update(batch, output)
+            values = {name: value.detach() for name, value in losses.items()} | self.train_metrics.compute()
+        if self.should_log:
+            self.log_immediately({f"train/{name}": value for name, value in values.items()})
+
+
+def _check_names(loss: Mapping[str, LossTerm], metric: Mapping[str, MetricTerm]) -> None:
+    if not loss:
+        raise ConfigError("model.loss is empty; it needs at least one loss, such as `cross_entropy: {}`")
+    for name in (*loss, *metric):
+        if "." in name or "/" in name or name in ("sum", "visual"):
+            raise ConfigError(
+                f"model: a loss or metric cannot be called '{name}' (no dots, no slashes, not sum or visual)"
+            )
+    for name in loss.keys() & metric.keys():
+        raise ConfigError(f"model: a loss and a metric are both called '{name}'; rename one and set its `type`")

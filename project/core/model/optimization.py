@@ -1,0 +1,190 @@
+"""Optimizers, parameter groups and gradient clipping."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Literal, TypeVar
+
+from pytorch_lightning import LightningModule
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from pytorch_lightning.plugins.precision import MixedPrecision
+from torch import nn
+from torch.optim import Optimizer
+
+from project.core.errors import ConfigError, add_location, did_you_mean, raised_by_user_code
+from project.core.model.schedulers import Schedule
+
+Built = TypeVar("Built")
+_REST = "rest"  # stored: the name of the group that no pattern matches, in optimizers and curves
+
+
+@dataclass
+class Clip:
+    """Gradient clipping.
+
+    Args:
+        value: largest norm (or absolute value) of the gradient in the first `warmup_epochs`; 0 disables.
+        warmup_epochs: epoch from which `value_after` is used.
+        value_after: largest norm (or absolute value) after the warm-up; null takes `value`, 0 disables.
+        algorithm: clip the norm of the whole gradient, or each of its values.
+    """
+
+    value: float = 0.0
+    warmup_epochs: int = 0
+    value_after: float | None = None
+    algorithm: Literal["norm", "value"] = "norm"
+
+    def check(self) -> None:
+        """Check the values; the module calls it.
+
+        jsonargparse 4.50 loses an exception of `__post_init__` in a union such as `Clip | None`.
+
+        Raises:
+            ConfigError: a value is negative.
+        """
+        if self.value < 0 or (self.value_after or 0) < 0:
+            raise ConfigError("model.clip: value and value_after must be >= 0 (0 disables)")
+
+    @property
+    def is_active(self) -> bool:
+        """Whether gradients are clipped in any epoch."""
+        return self.value > 0 or bool(self.value_after)
+
+    def value_at(self, epoch: int) -> float:
+        """Return the value in an epoch, counted from 0."""
+        return self.value if self.value_after is None or epoch < self.warmup_epochs else self.value_after
+
+
+@dataclass
+class ParameterGroup:
+    """Parameters with settings of their own. A parameter belongs to the first group that matches it.
+
+    Args:
+        match: pattern of parameter names, such as `net.head.*`.
+        lr: learning rate; null takes the optimizer's.
+        weight_decay: weight decay; null takes the optimizer's.
+        freeze: do not train these parameters.
+    """
+
+    match: str
+    lr: float | None = None
+    weight_decay: float | None = None
+    freeze: bool = False
+
+
+@dataclass
+class Optimization:
+    """Everything that `configure_optimizers` needs.
+
+    Args:
+        optimizer: builds the optimizer from parameters.
+        scheduler: builds the learning-rate scheduler from the optimizer.
+        interval: whether the scheduler steps after each optimizer step or each epoch.
+        groups: parameters with settings of their own.
+    """
+
+    optimizer: OptimizerCallable
+    scheduler: LRSchedulerCallable | None = None
+    interval: Literal["step", "epoch"] = "epoch"
+    groups: list[ParameterGroup] = field(default_factory=list)
+
+    def configure(self, module: LightningModule, clips: bool) -> dict[str, Any]:
+        """Return what `LightningModule.configure_optimizers` returns."""
+        optimizer = build_optimizer(self.optimizer, parameter_groups(module, self.groups), module, clips)
+        if self.scheduler is None:
+            return {"optimizer": optimizer}
+        build = self.scheduler
+        scheduler = _build(lambda: build(optimizer), "model.scheduler")
+        if isinstance(scheduler, Schedule) and scheduler.total is None:
+            scheduler.total = _run_length(module, self.interval)
+        entry: dict[str, Any] = {"scheduler": scheduler, "interval": self.interval}
+        if isinstance(scheduler, ReduceLROnPlateau):
+            entry["monitor"] = scheduler.monitor
+        return {"optimizer": optimizer, "lr_scheduler": entry}
+
+
+def build_optimizer(
+    optimizer: OptimizerCallable, parameters: Iterable[Any], module: LightningModule, clips: bool
+) -> Optimizer:
+    """Return the optimizer, fused if torch supports it and the yaml does not set `fused`.
+
+    It is not fused if gradients are clipped under mixed precision, which Lightning does not allow.
+    """
+    given = getattr(optimizer, "keywords", {})
+    is_free = given.get("fused", True) is None and not (given.get("foreach") or given.get("differentiable"))
+    is_mixed = isinstance(module.trainer.precision_plugin, MixedPrecision)
+    options = {"fused": True} if is_free and not (clips and is_mixed) else {}
+    return _build(lambda: optimizer(parameters, **options), "model.optimizer")
+
+
+def _build(build: Callable[[], Built], path: str) -> Built:
+    """Call a constructor of torch; an error that torch raises is a mistake in the yaml."""
+    try:
+        return build()
+    except (ValueError, RuntimeError, TypeError) as error:
+        if raised_by_user_code(error):
+            add_location(error, f"{path}, while it was built")
+            raise
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def freeze(module: nn.Module, groups: list[ParameterGroup]) -> None:
+    """Set `requires_grad` to false for the parameters of groups with `freeze`.
+
+    Raises:
+        ConfigError: a pattern matches no parameter that is not in an earlier group.
+    """
+    for group, parameters in zip(groups, _match(module, groups)[1:], strict=True):
+        for parameter in parameters if group.freeze else ():
+            parameter.requires_grad_(False)
+
+
+def parameter_groups(module: nn.Module, groups: list[ParameterGroup]) -> list[dict[str, Any]]:
+    """Return the trainable parameters in the form that optimizers take.
+
+    Raises:
+        ConfigError: a pattern matches no parameter that is not in an earlier group, or no parameter is trainable.
+    """
+    named = [ParameterGroup(_REST), *groups]
+    result = []
+    for group, parameters in zip(named, _match(module, groups), strict=True):
+        settings = {"lr": group.lr, "weight_decay": group.weight_decay}
+        trainable = [parameter for parameter in parameters if parameter.requires_grad]
+        if trainable:
+            given = {name: value for name, value in settings.items() if value is not None}
+            result.append({"params": trainable, "name": group.match} | given)
+    if not result:
+        problem = "model.groups freezes every parameter" if groups else "model.net has no parameters"
+        raise ConfigError(f"{problem}: there is nothing to train")
+    if len(result) == 1:
+        del result[0]["name"]
+    return result
+
+
+def _match(module: nn.Module, groups: list[ParameterGroup]) -> list[list[nn.Parameter]]:
+    """Return the parameters that no group matches, then those of each group."""
+    rest = dict(module.named_parameters())
+    matched = []
+    for group in groups:
+        names = [name for name in rest if fnmatchcase(name, group.match)]
+        if not names:
+            everything = [name for name, _ in module.named_parameters()]
+            if any(fnmatchcase(name, group.match) for name in everything):
+                raise ConfigError(
+                    f"model.groups: all parameters that '{group.match}' matches are in earlier groups; list it first"
+                )
+            near = did_you_mean(group.match, everything)
+            raise ConfigError(f"model.groups: '{group.match}' matches no parameter{near}")
+        matched.append([rest.pop(name) for name in names])
+    return [list(rest.values()), *matched]
+
+
+def _run_length(module: LightningModule, interval: str) -> int:
+    trainer = module.trainer
+    length = trainer.max_epochs if interval == "epoch" else trainer.estimated_stepping_batches
+    if length is None or not 0 <= length < float("inf"):
+        raise ConfigError(
+            f"model.scheduler needs `total`, in {interval}s, because the length of the run is not known "
+            "(it depends on trainer.max_epochs, and in steps on the number of batches)"
+        )
+    return int(length)

@@ -1,0 +1,188 @@
+"""Checkpoint files: finding the one that a path means, and loading it safely."""
+
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from loguru import logger
+from torch.nn.parameter import is_lazy
+
+from project.core.errors import ConfigError, did_you_mean
+from project.core.run.checkpoint_header import CONFIG, NewerFormatError, read_header
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+_UNSAFE = re.compile(r"(?<=GLOBAL )[\w.]+")  # matched: a class that torch refuses to load
+_STEP = re.compile(r"epoch_\d+_step_(\d+)\.ckpt")
+
+
+@dataclass
+class LoadedCheckpoint:
+    """A checkpoint of a run, loaded to the CPU.
+
+    Args:
+        path: the file.
+        content: Lightning's dict; empty after `take_content`.
+
+    Raises:
+        NewerFormatError: a newer version of the engine saved it.
+    """
+
+    path: Path
+    content: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self.step, self.epoch = int(self.content.get("global_step", 0)), int(self.content.get("epoch", 0))
+        self.header = read_header(self.content, self.path)
+
+    @property
+    def run_directory(self) -> Path | None:
+        """The run directory; None for a checkpoint that was copied elsewhere."""
+        return run_dir_of(self.path).absolute() if self.path.parent.name == "checkpoints" else None
+
+    def take_content(self) -> dict[str, Any]:
+        """Return the content, and keep no reference to it."""
+        content, self.content = self.content, {}
+        return content
+
+    def check_weights(self, module: torch.nn.Module) -> None:
+        """Raise ConfigError if the names or shapes of the weights are not those of a module."""
+        own, saved = (_shapes(weights) for weights in (module.state_dict(), self.content["state_dict"]))
+        if own != saved:
+            self.load_weights(module)  # torch explains what differs
+
+    def load_weights(self, module: torch.nn.Module) -> None:
+        """Load all weights into a module.
+
+        Raises:
+            ConfigError: the module has other weights.
+        """
+        self.match_precision(module)
+        try:
+            module.load_state_dict(self.content["state_dict"])
+        except RuntimeError as error:
+            raise self.mismatch(error) from error
+
+    def match_precision(self, module: torch.nn.Module) -> None:
+        """Convert a module to float64 if the weights are; Lightning does so later, when they have been rounded."""
+        floats = [value for value in self.content["state_dict"].values() if value.is_floating_point()]
+        if floats and all(value.dtype is torch.float64 for value in floats):
+            module.double()
+
+    def mismatch(self, error: RuntimeError) -> ConfigError:
+        """Return the ConfigError for an error of `load_state_dict`."""
+        lines = [line.strip() for line in str(error).splitlines()]
+        return ConfigError(f"checkpoint {self.path} does not fit this model\n{lines[min(1, len(lines) - 1)]}")
+
+
+def _shapes(weights: Mapping[str, Any]) -> dict[str, torch.Size | None]:
+    """Return shapes by name; None for parameters of lazy modules before their first batch, and for other objects."""
+    return {name: None if is_lazy(value) else getattr(value, "shape", None) for name, value in weights.items()}
+
+
+def checkpoint_name(epoch: int, step: int) -> str:
+    """Return the file name of the checkpoint saved in an epoch after a step."""
+    return f"epoch_{epoch:04d}_step_{step:06d}.ckpt"
+
+
+def list_by_step(directory: Path) -> dict[Path, int]:
+    """Return the checkpoints that are named by their steps, newest first."""
+    steps = {path: int(match[1]) for path in directory.glob("*.ckpt") if (match := _STEP.fullmatch(path.name))}
+    return dict(sorted(steps.items(), key=lambda item: item[1], reverse=True))
+
+
+def run_dir_of(checkpoint: Path) -> Path:
+    """Return the run directory of a checkpoint; its own directory if it was copied elsewhere."""
+    return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return the checkpoint that a file, run directory or directory of checkpoints means: the best, else the newest.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    candidates = _candidates(path)
+    return next((file for file in candidates if file.name == BEST), candidates[0])
+
+
+def load_resumable(path: Path) -> LoadedCheckpoint:
+    """Load the newest checkpoint that a run can be resumed from; damaged ones are skipped with a warning.
+
+    Raises:
+        ConfigError: there is none, or a newer version of the engine saved it.
+    """
+    if path.is_file():
+        checkpoint = load_checkpoint(path)
+        if checkpoint.header.is_resumable:
+            return checkpoint
+        raise ConfigError(f"cannot resume from {path}: it was not saved after an optimizer step")
+    seen = set()
+    for file in _candidates(path):
+        if (inode := file.stat().st_ino) in seen:
+            continue
+        seen.add(inode)
+        try:
+            checkpoint = load_checkpoint(file)
+        except NewerFormatError:
+            raise  # not damaged: with an earlier checkpoint, what the newer version trained would be lost
+        except ConfigError as error:
+            logger.warning(f"{error}; trying the previous checkpoint")
+            continue
+        if checkpoint.header.is_resumable:
+            return checkpoint
+    raise ConfigError(f"{path} contains no checkpoint that a run can be resumed from")
+
+
+def load_checkpoint(path: Path) -> LoadedCheckpoint:
+    """Load a checkpoint of a run.
+
+    Raises:
+        ConfigError: the file is not a checkpoint of this project, is damaged, or contains more than plain data.
+    """
+    content = safe_load(path)
+    if not isinstance(content, dict) or CONFIG not in content or "state_dict" not in content:
+        raise ConfigError(f"{path} is not a checkpoint of a run: it has no `state_dict` and `{CONFIG}`")
+    return LoadedCheckpoint(path, content)
+
+
+def safe_load(path: Path) -> Any:
+    """Load a file of torch to the CPU if it contains only plain data, so that a file from a stranger runs no code.
+
+    Raises:
+        ConfigError: the file is damaged, or contains more than plain data.
+    """
+    try:
+        if zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip():  # torch does not verify the checksums
+            raise ValueError("a checksum is wrong")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged files raise any exception
+        unsafe = _UNSAFE.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if unsafe:
+            raise ConfigError(
+                f"checkpoint {path} contains more than plain data and was not loaded\n"
+                f"{unsafe[0]} is not a tensor, number or text"
+            ) from error
+        # Of a file in no format of torch, pickle's errors say nothing, or advise to run the code in it.
+        is_specific = isinstance(error, OSError) or zipfile.is_zipfile(path)
+        reason = f" ({type(error).__name__}: {str(error).partition(chr(10))[0]})" if is_specific else ""
+        raise ConfigError(f"checkpoint {path} cannot be read: it is damaged or not a checkpoint{reason}") from error
+
+
+def _candidates(path: Path) -> list[Path]:
+    """Return the file, or the checkpoints of a directory: last.ckpt, then by step, then by age."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        near = did_you_mean(path.name, [file.name for file in path.parent.glob("*")])
+        raise ConfigError(f"checkpoint {path} does not exist{near}")
+    directory = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    by_age = sorted(directory.glob("*.ckpt"), key=lambda file: file.stat().st_mtime, reverse=True)
+    if not by_age:
+        raise ConfigError(f"{path} contains no checkpoint: no *.ckpt in {directory}")
+    last = [directory / LAST] if (directory / LAST).is_file() else []
+    return list(dict.fromkeys([*last, *list_by_step(directory), *by_age]))

@@ -1,0 +1,78 @@
+"""Header of a checkpoint: what the engine adds to Lightning's content."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from project.core.errors import ConfigError
+
+FORMAT = 1
+# Stored: keys of checkpoint files. `run_config` is public, and older than the header (format 0 has all at the top).
+_HEADER, CONFIG = "run_header", "run_config"
+_FORMAT, _RESUMABLE, _EVENT_SIZES, _ENVIRONMENT = "format", "resumable", "event_sizes", "rounding"
+
+
+class NewerFormatError(ConfigError):
+    """A checkpoint was saved by a newer version of the engine."""
+
+
+@dataclass(frozen=True)
+class CheckpointHeader:
+    """Header of a checkpoint.
+
+    Args:
+        config: configuration of the run as yaml.
+        is_resumable: whether it was saved after an optimizer step, with all that a resumed run needs.
+        event_sizes: sizes of TensorBoard's files by name, in bytes.
+        environment: what the rounding of sums depends on (`numeric_environment`).
+        format: version of the header; 0 for checkpoints that were saved before there was one.
+    """
+
+    config: str
+    is_resumable: bool
+    event_sizes: Mapping[str, int] = field(default_factory=dict)
+    environment: Mapping[str, str | int] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def add_to(self, checkpoint: dict[str, Any]) -> None:
+        """Add the header to the content of a checkpoint."""
+        checkpoint[CONFIG] = self.config
+        checkpoint[_HEADER] = {
+            _FORMAT: self.format,
+            _RESUMABLE: self.is_resumable,
+            _EVENT_SIZES: dict(self.event_sizes),
+            _ENVIRONMENT: dict(self.environment),
+        }
+
+
+def read_header(checkpoint: Mapping[str, Any], path: Path) -> CheckpointHeader:
+    """Return the header in the content of a checkpoint.
+
+    Args:
+        checkpoint: the content.
+        path: the file, for the message.
+
+    Raises:
+        NewerFormatError: its format is newer than this one.
+    """
+    header = checkpoint.get(_HEADER) or dict(checkpoint) | {_FORMAT: 0}
+    if header[_FORMAT] > FORMAT:
+        raise NewerFormatError(
+            f"checkpoint {path} has format {header[_FORMAT]}, but this version of the engine reads formats up to "
+            f"{FORMAT}; use the version that saved it"
+        )
+    return CheckpointHeader(
+        config=checkpoint[CONFIG],
+        is_resumable=bool(header.get(_RESUMABLE)),
+        event_sizes=header.get(_EVENT_SIZES, {}),
+        environment=header.get(_ENVIRONMENT, {}),
+        format=header[_FORMAT],
+    )
+
+
+def numeric_environment() -> dict[str, str | int]:
+    """Return what the rounding of sums depends on, by name; the names are stored."""
+    return {"torch": str(torch.__version__), "CPU threads": torch.get_num_threads()}

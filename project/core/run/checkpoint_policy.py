@@ -1,0 +1,272 @@
+"""When checkpoints are saved, and which are kept."""
+
+import math
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_only
+
+from project.core.config.settings import Settings
+from project.core.distributed.reduction import MaxReducer
+from project.core.distributed.signals import Interrupted, Interruption
+from project.core.errors import ConfigError, RunStopped, did_you_mean, join_names
+from project.core.files import link
+from project.core.run.checkpoint_files import BEST, LAST, checkpoint_name, list_by_step
+from project.core.run.checkpoint_writer import CheckpointWriter
+from project.core.training.lightning_internals.access import disable_signal_handlers
+
+# Stored: the key of the callback's state in checkpoints, the keys in it, and a part of file names.
+_STATE_KEY, _SCORES, _VALUES, _STOPS, _BETWEEN = "Checkpoints", "scores", "values", "stops", "between_step"
+
+
+class CheckpointPolicy(pl.callbacks.Checkpoint):
+    """Callback that keeps `last.ckpt`, `best.ckpt` and some checkpoints named by their steps.
+
+    Resumable checkpoints are saved after a batch in which the optimizer stepped, before anything that follows it. One
+    is saved before each validation; if the validation finds it best, `best.ckpt` becomes a hard link to it.
+
+    Args:
+        directory: directory of the checkpoints.
+        settings: settings of the run.
+        monitor: logged value that selects the best checkpoint; None selects the last one.
+        interruption: receives the signals that ask the run to stop.
+    """
+
+    def __init__(self, directory: Path, settings: Settings, monitor: str | None, interruption: Interruption) -> None:
+        self.directory, self.monitor, self.interruption = directory, monitor, interruption
+        self.settings, self.evaluation = settings.checkpoint, settings.evaluation
+        self.writer: CheckpointWriter | None = None  # None for a checkpoint plugin of the user's own
+        self.scores: dict[str, float] = {}  # of the best checkpoints, by file name
+        self.is_saving_resumable = False
+        self._reducer = MaxReducer(timedelta(seconds=settings.timeout))
+        self._step = self._saved_step = -1  # the last step done, and the last step that is in a resumable checkpoint
+        self._is_wanted, self._saved_at = False, 0.0
+        self._is_logged_after_validation = False  # whether the monitored value is
+        self._stop_state: Callable[[], dict[str, Any]] = dict
+        self._restored: dict[str, Any] = {}
+
+    @property
+    def state_key(self) -> str:
+        return _STATE_KEY
+
+    def state_dict(self) -> dict[str, Any]:
+        return {_SCORES: dict(self.scores)} | self._stop_state()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._restored = state_dict
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop_state = partial(_get_stop_state, trainer)
+        self.interruption.install()
+        disable_signal_handlers(trainer)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._step = self._saved_step = trainer.global_step
+        self._saved_at = time.monotonic()
+        self._check_same_step(trainer)
+        if self._restored:
+            if _VALUES in self._restored:  # missing if Lightning's BatchSizeFinder saved it before the training
+                _restore_stop_state(trainer, self._restored)
+            # Files are missing if the run had continued after this checkpoint, or if it was another run's checkpoint.
+            scores: dict[str, float] = self._restored[_SCORES]
+            existing = {name: score for name, score in scores.items() if (self.directory / name).exists()}
+            self.scores = trainer.strategy.broadcast(existing)
+        if self.scores:
+            self._link(self.directory / next(iter(self.scores)), BEST)
+        self.raise_if_interrupted(trainer)
+
+    def after_batch(self, trainer: pl.Trainer, validates: bool) -> None:
+        """Save a checkpoint if one is due; called after each training batch.
+
+        Args:
+            trainer: the trainer.
+            validates: whether a validation follows.
+
+        Raises:
+            Interrupted: a rank got a signal.
+        """
+        if self.writer is not None:
+            self.writer.raise_if_failed()
+        previous, self._step = self._step, trainer.global_step
+        # With several ranks the result is one batch old, so that no rank waits.
+        signal, is_overdue = self._reducer.reduce_delayed(trainer, self.interruption.number, self._is_overdue())
+        if trainer.world_size > 1 and self._saved_step == previous:
+            is_overdue = 0  # the ranks sent it before they saved the last checkpoint
+        self._is_wanted |= validates or bool(signal or is_overdue) or self._is_due(trainer, previous)
+        if self._step == previous or not self._is_wanted:
+            return  # not resumable, because the optimizer did not step, or nothing is due
+        self._save_resumable(trainer)
+        if signal:
+            self._wait()
+            raise Interrupted(signal)
+
+    def save_in_hook(self) -> None:
+        """Call `after_batch` in a hook, for loops that do not call it; a run then does not resume exactly."""
+        self.__dict__["on_train_batch_end"] = lambda trainer, *_: self.after_batch(trainer, validates=False)
+
+    def raise_if_interrupted(self, trainer: pl.Trainer) -> None:
+        """Raise Interrupted if a rank got a signal and the last step is in a checkpoint."""
+        if self._saved_step == self._step:
+            (signal,) = self._reducer.reduce(trainer, self.interruption.number)
+            if signal:
+                self._wait()
+                raise Interrupted(signal)
+
+    def on_validation_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
+        self.raise_if_interrupted(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking:
+            self._check_monitor(trainer)
+        elif self.monitor is not None and not self._is_monitored_at_epoch_end(trainer):
+            if self.monitor in trainer.callback_metrics or self.monitor.startswith("val/"):
+                self._update_best(trainer)
+            else:
+                self._is_logged_after_validation = True
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._is_monitored_at_epoch_end(trainer):
+            self._update_best(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._saved_step != trainer.global_step:
+            self._save_now(trainer)
+            self._link(self.directory / self._file_name(trainer), LAST)
+            self._prune()
+        self._wait()
+        if trainer.is_global_zero and (self.directory / LAST).exists() and not (self.directory / BEST).exists():
+            link(self.directory / LAST, self.directory / BEST)
+
+    def _check_same_step(self, trainer: pl.Trainer) -> None:
+        latest, earliest = self._reducer.reduce(trainer, self._step, -self._step)
+        if latest != -earliest:
+            raise RunStopped(
+                f"some processes start at step {latest}, others at {-earliest}: "
+                "the run directory must be the same on all nodes"
+            )
+
+    def _is_due(self, trainer: pl.Trainer, previous: int) -> bool:
+        steps, epochs, done = self.settings.every_n_steps, self.settings.every_n_epochs, trainer.current_epoch + 1
+        if trainer.should_stop and _may_stop(trainer):
+            return True
+        if 0 <= trainer.max_steps <= self._step or (steps and self._step // steps > previous // steps):
+            return True
+        is_last = done == trainer.max_epochs or self._is_monitored_at_epoch_end(trainer)
+        return trainer.is_last_batch and (is_last or (epochs > 0 and done % epochs == 0))
+
+    def _is_overdue(self) -> bool:
+        return 0 < self.settings.save_time <= time.monotonic() - self._saved_at
+
+    def _file_name(self, trainer: pl.Trainer) -> str:
+        """Return the name of a checkpoint saved now; one that is not resumable has "between" in it."""
+        name = checkpoint_name(trainer.current_epoch, self._step)
+        is_resumable = self.is_saving_resumable or self._saved_step == self._step
+        return name if is_resumable else name.replace("step", _BETWEEN)
+
+    def _save_resumable(self, trainer: pl.Trainer) -> None:
+        """Save a resumable checkpoint, which is written while the training goes on."""
+        self.is_saving_resumable = True
+        try:
+            path = self.directory / self._file_name(trainer)
+            on_written = partial(self._on_written, path)
+            if self.writer is None:
+                trainer.save_checkpoint(path, weights_only=False)
+                on_written()
+            else:
+                with self.writer.asynchronous_write(on_written):
+                    trainer.save_checkpoint(path, weights_only=False)
+        finally:
+            self.is_saving_resumable = False
+        self._saved_step, self._is_wanted, self._saved_at = self._step, False, time.monotonic()
+
+    def _save_now(self, trainer: pl.Trainer) -> None:
+        """Save a checkpoint that is not resumable, and wait for it."""
+        trainer.save_checkpoint(self.directory / self._file_name(trainer), weights_only=False)
+
+    def _on_written(self, path: Path) -> None:
+        self._link(path, LAST)
+        self._prune()
+
+    def _wait(self) -> None:
+        if self.writer is not None:
+            self.writer.wait()
+
+    def _is_monitored_at_epoch_end(self, trainer: pl.Trainer) -> bool:
+        """Return whether the monitored value is logged at the end of this epoch, not in a validation."""
+        if self.monitor is None:
+            return False
+        split = self.monitor.partition("/")[0]
+        if split == "eval":
+            return self.evaluation.is_due(trainer.current_epoch)
+        is_no_split = split not in ("train", "val")
+        return split == "train" or (
+            is_no_split and (self._is_logged_after_validation or not any(trainer.num_val_batches))
+        )
+
+    def _update_best(self, trainer: pl.Trainer) -> None:
+        """Keep a checkpoint of the last step if it is one of the best."""
+        assert self.monitor is not None
+        if self.monitor not in trainer.callback_metrics:
+            raise self._unknown_monitor([*trainer.callback_metrics])
+        value = trainer.strategy.broadcast(float(trainer.callback_metrics[self.monitor]))
+        sign = 1 if self.settings.mode == "min" else -1
+        name = self._file_name(trainer)
+        ranks = {name: sign * score for name, score in (self.scores | {name: value}).items()}
+        kept = sorted((name for name in ranks if not math.isnan(ranks[name])), key=ranks.__getitem__)
+        kept = kept[: self.settings.best]
+        if name in kept:
+            if self._saved_step != self._step:
+                self._save_now(trainer)
+            self._wait()
+            self.scores = {name: sign * ranks[name] for name in kept}
+            self._link(self.directory / kept[0], BEST)
+            self._prune()
+
+    def _check_monitor(self, trainer: pl.Trainer) -> None:
+        """Check after the sanity validation, before training, that the monitored value is logged."""
+        logged = [name for name in trainer.callback_metrics if name.startswith("val/")]
+        if str(self.monitor).startswith("val/") and logged and self.monitor not in logged:
+            raise self._unknown_monitor(logged)
+
+    def _unknown_monitor(self, logged: list[str]) -> ConfigError:
+        near = did_you_mean(str(self.monitor), logged)
+        known = join_names(logged)
+        return ConfigError(f"checkpoint.monitor: no logged value is called '{self.monitor}'{near}\nknown: {known}")
+
+    @rank_zero_only
+    def _link(self, path: Path, name: str) -> None:
+        if path.exists():
+            link(path, self.directory / name)
+
+    @rank_zero_only
+    def _prune(self) -> None:
+        """Remove checkpoints that are neither among the newest nor among the best."""
+        newest = list(list_by_step(self.directory))
+        old = newest[self.settings.keep :] if self.settings.keep >= 0 else []
+        for path in [*old, *self.directory.glob(f"*_{_BETWEEN}_*.ckpt")]:
+            if path.name not in self.scores:
+                path.unlink(missing_ok=True)
+
+
+def _may_stop(trainer: pl.Trainer) -> bool:
+    """Return whether the minimum numbers of epochs and steps are reached; before that, `should_stop` has no effect."""
+    loop: Any = trainer.fit_loop  # its progress has more fields than its annotation
+    has_min_epochs = loop.epoch_progress.current.processed >= (loop.min_epochs or 0)
+    return has_min_epochs and trainer.global_step >= (loop.min_steps or 0)
+
+
+def _get_stop_state(trainer: pl.Trainer) -> dict[str, Any]:
+    """Return what decisions at the end of an epoch depend on: the last logged values, and whether the run stops."""
+    values = {name: value.detach().cpu() for name, value in trainer.callback_metrics.items()}
+    return {_VALUES: values, _STOPS: trainer.should_stop}
+
+
+def _restore_stop_state(trainer: pl.Trainer, state: dict[str, Any]) -> None:
+    device = trainer.strategy.root_device
+    trainer.callback_metrics.update({name: value.to(device) for name, value in state[_VALUES].items()})
+    trainer.should_stop = trainer.should_stop or state[_STOPS]

@@ -1,0 +1,147 @@
+"""A training run: what its parts share, and the training itself."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytorch_lightning as pl
+from lightning_fabric.plugins import TorchCheckpointIO
+from loguru import logger
+from pytorch_lightning.callbacks import Callback, LambdaCallback
+from pytorch_lightning.utilities.model_helpers import is_overridden
+
+from project.core.config.settings import Settings
+from project.core.distributed.signals import Interruption
+from project.core.errors import is_user_error
+from project.core.log import logging_to_file
+from project.core.run.checkpoint_policy import CheckpointPolicy
+from project.core.run.checkpoint_writer import CheckpointWriter
+from project.core.run.finetune import load_matching
+from project.core.run.recorder import ConfigRecorder
+from project.core.run.start import RunStart
+from project.core.training.lightning_internals import replace_loops
+from project.core.training.lightning_internals.names import Feature, is_available
+
+_LOAD_ERROR = "Error(s) in loading state_dict for {}:"  # matched: the message of torch
+
+
+class Run:
+    """A training run: its start, settings and configuration, checkpoint policy, writer and interruption.
+
+    Args:
+        start: how the run starts, and its directory.
+        settings: settings of the run.
+        config: the whole configuration as yaml.
+        interruption: receives the signals that ask the run to stop.
+
+    Example::
+
+        run = Run(start, settings, config, Interruption())
+        trainer = pl.Trainer(callbacks=run.callbacks(saves=True, monitor="val/sum"))
+        run.attach(trainer)
+        with ExitStack() as stack:
+            run.train(trainer, model, datamodule, stack)
+    """
+
+    def __init__(self, start: RunStart, settings: Settings, config: str, interruption: Interruption) -> None:
+        self.start, self.settings, self.config, self.interruption = start, settings, config, interruption
+        self.directory = start.directory
+        self.writer = CheckpointWriter(start.checkpoint)
+        self.policy: CheckpointPolicy | None = None  # None if no checkpoints are saved
+
+    def callbacks(self, saves: bool, monitor: str | None) -> list[Callback]:
+        """Return the callbacks that record the run and save its checkpoints.
+
+        Args:
+            saves: whether checkpoints are saved.
+            monitor: logged value that selects the best checkpoint.
+        """
+        recorder = ConfigRecorder(self.config, self.directory.path / "event", self._is_saving_resumable)
+        callbacks = [LambdaCallback(on_train_start=lambda *_: self.start.prepare_directory(self.config)), recorder]
+        if saves:
+            checkpoints = self.directory.path / "checkpoints"
+            self.policy = CheckpointPolicy(checkpoints, self.settings, monitor, self.interruption)
+            callbacks.append(self.policy)
+        else:
+            self.interruption.uninstall()
+        return callbacks
+
+    def attach(self, trainer: pl.Trainer) -> None:
+        """Have a trainer write checkpoints with the run's writer, and call `after_batch`."""
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = self.writer
+            if self.policy is not None:
+                self.policy.writer = self.writer
+        replace_loops(trainer, self.after_batch)
+        if self.policy is not None and not is_available(Feature.EXACT_LOOPS):
+            self.policy.save_in_hook()
+
+    def after_batch(self, trainer: pl.Trainer, validates: bool) -> None:
+        """Save a checkpoint if one is due; stop the run if a signal asked for it."""
+        # Not in trials of Lightning's BatchSizeFinder and LearningRateFinder, which remove all callbacks.
+        if self.policy is not None and self.policy in trainer.callbacks:  # type: ignore[attr-defined]
+            self.policy.after_batch(trainer, validates)
+
+    def before_evaluation_batch(self, trainer: pl.Trainer) -> None:
+        """Stop the run if a signal asked for it and the last step is in a checkpoint."""
+        if self.policy is not None:
+            self.policy.raise_if_interrupted(trainer)
+
+    def train(
+        self, trainer: pl.Trainer, model: pl.LightningModule, datamodule: pl.LightningDataModule, stack: ExitStack
+    ) -> None:
+        """Train in the run directory; without one if the trainer only tries the code.
+
+        Args:
+            trainer: a trainer with the run's callbacks, attached to the run.
+            model: the module.
+            datamodule: the data module.
+            stack: closes log.txt and unlocks the directory, after the caller has logged the last message.
+
+        Raises:
+            ConfigError: another process trains in the directory, or the weights do not fit the model.
+        """
+        if self.start.is_trial:
+            logger.info("trainer.fast_dev_run: nothing is saved")
+            self._load_finetune_weights(model)
+            trainer.fit(model, datamodule)
+            return
+        checkpoint = self.start.checkpoint
+        if checkpoint is not None:
+            checkpoint.match_precision(model)
+            # Before anything is written, except for modules whose weights Lightning builds or loads in another way.
+            if model.strict_loading and not is_overridden("configure_model", model):
+                checkpoint.check_weights(model)
+        self.start.acquire_directory(self.config)
+        stack.callback(self.directory.release)
+        stack.enter_context(logging_to_file(self.directory.path / "log.txt"))
+        logger.info(f"the run directory is {self.directory.path}")
+        with self._undoing_after_mistakes(trainer):
+            self.start.log_resume(trainer, datamodule)
+            self._load_finetune_weights(model)
+            try:
+                path = checkpoint.path if checkpoint else None
+                trainer.fit(model, datamodule, ckpt_path=path, weights_only=True)
+            except RuntimeError as error:
+                if checkpoint is not None and str(error).startswith(_LOAD_ERROR.format(type(model).__name__)):
+                    raise checkpoint.mismatch(error) from error
+                raise
+            finally:
+                self.writer.finish()
+
+    def _load_finetune_weights(self, model: pl.LightningModule) -> None:
+        if self.start.finetune is not None:
+            load_matching(model, Path(self.start.finetune))
+
+    @contextmanager
+    def _undoing_after_mistakes(self, trainer: pl.Trainer) -> Iterator[None]:
+        """Remove a created directory if a mistake of the user ends the run before its first step."""
+        try:
+            yield
+        except Exception as error:
+            if is_user_error(error) and trainer.global_step in (0, self.start.first_step):
+                self.directory.undo_create()
+            raise
+
+    def _is_saving_resumable(self) -> bool:
+        return self.policy is not None and self.policy.is_saving_resumable

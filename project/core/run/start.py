@@ -1,0 +1,102 @@
+"""How a run starts, and what that does to its directory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+from loguru import logger
+from pytorch_lightning.callbacks import BaseFinetuning, GradientAccumulationScheduler, StochasticWeightAveraging
+
+from project.core.data.datamodule import DataModule
+from project.core.errors import ConfigError
+from project.core.run.checkpoint_files import LoadedCheckpoint, checkpoint_name
+from project.core.run.checkpoint_header import numeric_environment
+from project.core.run.run_directory import RunDirectory
+
+# `on_train_epoch_start` changes their state, and is not called when a run resumes within an epoch.
+_NOT_RESUMABLE = (BaseFinetuning, GradientAccumulationScheduler, StochasticWeightAveraging)
+
+
+@dataclass
+class RunStart:
+    """Start of a run: a new one, a new one with the weights of another run, or one resumed from a checkpoint.
+
+    A run that is resumed under a new name gets a new directory.
+
+    Args:
+        directory: the run directory.
+        replace: whether an existing run of this name may be moved.
+        checkpoint: checkpoint that the run is resumed from.
+        finetune: file or run directory that the first weights are loaded from.
+        is_trial: whether the trainer only tries the code (`trainer.fast_dev_run`) and nothing is saved.
+    """
+
+    directory: RunDirectory
+    replace: bool = False
+    checkpoint: LoadedCheckpoint | None = None
+    finetune: str | None = None
+    is_trial: bool = False
+
+    @property
+    def first_step(self) -> int:
+        """The number of optimizer steps done before the run starts."""
+        return self.checkpoint.step if self.checkpoint else 0
+
+    @property
+    def resumes_in_place(self) -> bool:
+        """Whether the run resumes in the directory of the checkpoint."""
+        return self.checkpoint is not None and self.checkpoint.run_directory == self.directory.path
+
+    def check(self) -> None:
+        """Raise ConfigError, before anything is built, if the options contradict each other or a run would be lost."""
+        if self.is_trial:
+            if self.checkpoint is not None:
+                raise ConfigError("--resume continues a run, but trainer.fast_dev_run only tries the code")
+            return
+        weights = Path(self.finetune or "/").absolute()
+        if self.directory.path in (weights, *weights.parents):
+            raise ConfigError(f"--finetune starts another run than {self.directory.path}; use a different --name")
+        if not self.resumes_in_place:
+            self.directory.check_free(self.replace)
+
+    def acquire_directory(self, config: str) -> None:
+        """Create the directory with its config.yaml, or lock the directory of a resumed run.
+
+        Raises:
+            ConfigError: another process trains in it.
+        """
+        if self.resumes_in_place:
+            self.directory.lock()
+            return
+        sources = {"--resume": self.checkpoint.path if self.checkpoint else None, "--finetune": self.finetune}
+        options = [(option, str(Path(path).absolute())) for option, path in sources.items() if path]
+        self.directory.create(config, self.replace, options[0] if options else ())
+
+    def prepare_directory(self, config: str) -> None:
+        """Prepare the directory of a resumed run; called last, when only the training itself can still fail."""
+        checkpoint = self.checkpoint
+        if checkpoint is None:
+            return
+        name = checkpoint_name(checkpoint.epoch, checkpoint.step)
+        if self.resumes_in_place:
+            sizes = checkpoint.header.event_sizes
+            self.directory.rewind(config, checkpoint.path, name, checkpoint.step, sizes)
+        else:
+            self.directory.start_from(checkpoint.path, name)
+
+    def log_resume(self, trainer: pl.Trainer, datamodule: pl.LightningDataModule) -> None:
+        """Log the checkpoint that a run is resumed from, with warnings about what is not exact."""
+        checkpoint = self.checkpoint
+        if checkpoint is None:
+            return
+        logger.info(f"resuming from {checkpoint.path} (step {checkpoint.step}, epoch {checkpoint.epoch})")
+        for name, now in numeric_environment().items():
+            before = checkpoint.header.environment.get(name, now)
+            if before != now:
+                logger.warning(f"{name} was {before} and is {now}: results may differ by rounding")
+        if not isinstance(datamodule, DataModule):
+            name = type(datamodule).__name__
+            logger.warning(f"data ({name}) is read from its start: resuming within an epoch is not exact")
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, _NOT_RESUMABLE):
+                logger.warning(f"{type(callback).__name__} does not support exact resume; the result will differ")

@@ -1,0 +1,46 @@
+"""TensorBoard: the logger, its writers and its event files."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.loggers import TensorBoardLogger
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class DedupTensorBoardLogger(TensorBoardLogger):
+    """TensorBoard logger that writes a point once; Lightning's repeats points while gradients are accumulated."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._last: dict[str, tuple[int | None, float]] = {}
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        points = {name: (step, value) for name, value in metrics.items() if name != "epoch"}
+        new = {name: point for name, point in points.items() if self._last.get(name) != point}
+        self._last |= new
+        super().log_metrics({name: value for name, (_, value) in new.items()}, step)
+
+
+def tensorboard_writers(trainer: pl.Trainer) -> "list[SummaryWriter]":
+    """Return the writers of a trainer's TensorBoard loggers; empty on ranks other than 0."""
+    loggers = trainer.loggers if trainer.is_global_zero else []
+    return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def list_event_files(directory: Path) -> list[Path]:
+    """Return TensorBoard's files in a directory."""
+    return list(directory.glob("events.out.tfevents.*"))
+
+
+def truncate_event_files(files: list[Path], sizes: Mapping[str, int]) -> None:
+    """Cut event files to earlier sizes by name, and remove those without a size: later points are logged again."""
+    for file in files:
+        if file.name in sizes:
+            os.truncate(file, min(sizes[file.name], file.stat().st_size))
+        else:
+            file.unlink()

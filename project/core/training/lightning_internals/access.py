@@ -1,0 +1,87 @@
+"""Access to private names outside the loops, with a public alternative where there is one."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from importlib.metadata import version
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.strategies import DDPStrategy
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities.data import dim_zero_cat
+
+from project.core.errors import ConfigError
+from project.core.training.lightning_internals.names import Feature, is_available
+
+
+def signature_parameters(cls: type) -> list[Any]:
+    """Return the arguments of a constructor, including those that it passes on as `**kwargs`, with their docs.
+
+    Raises:
+        ConfigError: the installed jsonargparse cannot tell them.
+    """
+    try:
+        from jsonargparse._parameter_resolvers import get_signature_parameters
+    except ImportError as error:
+        raise ConfigError(
+            f"jsonargparse {version('jsonargparse')} is not supported; install the version of constraints.txt"
+        ) from error
+    return get_signature_parameters(cls, None)
+
+
+def should_log(trainer: pl.Trainer) -> bool:
+    """Return whether the current training batch is logged (`trainer.log_every_n_steps`)."""
+    if not is_available(Feature.STEP_LOGGING):
+        return True  # `LightningModule.log` is called for each batch, and decides itself
+    return bool(trainer._logger_connector.should_update_logs) and not trainer.fit_loop._should_accumulate()
+
+
+def log_immediately(module: pl.LightningModule, values: dict[str, Tensor]) -> None:
+    """Log values of the current training batch; `log_dict` takes a millisecond for each."""
+    if not is_available(Feature.STEP_LOGGING):
+        module.log_dict(values)
+        return
+    module.trainer.callback_metrics.update(values)
+    module.trainer._logger_connector.log_metrics(values)
+
+
+def logger_step(trainer: pl.Trainer) -> int:
+    """Return the step that loggers show for what is logged now."""
+    if not is_available(Feature.STEP_LOGGING):
+        return trainer.global_step
+    return trainer.fit_loop.epoch_loop._batches_that_stepped
+
+
+def call_after_fetch(loop: Any, function: Callable[[], None]) -> None:
+    """Have a loop call a function after each fetch of a batch, before the batch is moved to the device."""
+    after_fetch = loop._on_after_fetch
+
+    def call() -> None:
+        after_fetch()
+        function()
+
+    loop._on_after_fetch = call
+
+
+def disable_signal_handlers(trainer: pl.Trainer) -> None:
+    """Keep Lightning from installing signal handlers: they wait for other processes, which may be busy."""
+    if is_available(Feature.SIGNALS):
+        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+
+
+def set_timeout(trainer: pl.Trainer, timeout: timedelta) -> None:
+    """Set how long processes wait for each other."""
+    if isinstance(trainer.strategy, DDPStrategy) and is_available(Feature.TIMEOUT):
+        trainer.strategy._timeout = timeout
+
+
+def uneven_list_states(metric: Metric) -> list[str]:
+    """Return a metric's list states that torchmetrics would gather element by element.
+
+    That needs lists of one length on all processes.
+    """
+    if type(metric)._sync_dist is not Metric._sync_dist:
+        return []
+    lists = [name for name, default in metric._defaults.items() if isinstance(default, list)]
+    return [name for name in lists if metric._reductions[name] is not dim_zero_cat]

@@ -1,0 +1,108 @@
+"""Lightning's loops, changed so that a resumed run is exact."""
+
+from collections.abc import Callable
+
+import pytorch_lightning as pl
+from pytorch_lightning.loops.fetchers import _DataFetcher
+from pytorch_lightning.loops.fit_loop import _FitLoop
+from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
+
+from project.core.training.lightning_internals.names import Feature, is_available
+
+AfterBatch = Callable[[pl.Trainer, bool], None]
+
+
+class FitLoop(_FitLoop):
+    """Loop over epochs. A run resumed after its last step still does what follows that step, such as a validation.
+
+    Args:
+        trainer: its `fit_loop` is replaced by this one.
+        after_batch: called after each training batch, with whether a validation follows.
+    """
+
+    def __init__(self, trainer: pl.Trainer, after_batch: AfterBatch) -> None:
+        old = trainer.fit_loop
+        super().__init__(trainer, old.min_epochs, old.max_epochs)
+        self.epoch_loop = EpochLoop(trainer, old.min_steps, old.max_steps, after_batch)
+
+    def run(self) -> None:
+        if self.is_resuming and self._data_fetcher is not None:
+            # `estimated_stepping_batches` started the loaders before the checkpoint's progress was restored.
+            self._data_fetcher.teardown()
+            self._combined_loader = None
+        super().run()
+
+    @property
+    def done(self) -> bool:
+        return not self.epoch_loop.restarting and super().done
+
+
+class EpochLoop(_TrainingEpochLoop):
+    """Loop over the batches of an epoch.
+
+    When Lightning's own loop is resumed, it skips the validation that follows the batch after which the checkpoint
+    was saved, or the end of the epoch. Here checkpoints are saved in `after_batch`: all values of the batch are
+    logged, and nothing that follows has begun. A resumed run continues at that point.
+    """
+
+    def __init__(self, trainer: pl.Trainer, min_steps: int | None, max_steps: int, after_batch: AfterBatch) -> None:
+        super().__init__(trainer, min_steps, max_steps)
+        self._after_batch = after_batch
+        self._epoch_validates: bool | None = None  # None outside an epoch
+        self._validates_now = False
+        self._step: Callable[[_DataFetcher], None] = super().advance
+
+    @property
+    def done(self) -> bool:
+        return not self.restarting and super().done
+
+    def run(self, data_fetcher: _DataFetcher) -> None:
+        try:
+            super().run(data_fetcher)
+        finally:
+            self._epoch_validates = None
+
+    def reset(self) -> None:
+        if not self.restarting:
+            super().reset()
+
+    def on_run_start(self, data_fetcher: _DataFetcher) -> None:
+        super().on_run_start(data_fetcher)
+        self._epoch_validates = super()._should_check_val_epoch()
+        self._step = self._fast_step(data_fetcher) or super().advance
+
+    def advance(self, data_fetcher: _DataFetcher) -> None:
+        # A validation is not resumed, but runs again from its first batch.
+        self.val_loop.restarting = False
+        if self.restarting:  # the batch was trained on before the checkpoint was saved
+            self.trainer.fit_loop._restarting = False
+        else:
+            self._step(data_fetcher)
+
+    def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
+        self._validates_now = super()._should_check_val_fx(data_fetcher)
+        if not self.restarting:
+            self._after_batch(self.trainer, self._validates_now and self._has_validation())
+        super().on_advance_end(data_fetcher)
+
+    def _fast_step(self, data_fetcher: _DataFetcher) -> Callable[[_DataFetcher], None] | None:
+        if not is_available(Feature.FAST_STEPS):
+            return None
+        from project.core.training.lightning_internals.fast_steps import TrainingStep, supports_fast_step
+
+        return TrainingStep(self) if supports_fast_step(self, data_fetcher) else None
+
+    def _has_validation(self) -> bool:
+        self.val_loop.setup_data()
+        return not self.val_loop.skip
+
+    def _should_check_val_epoch(self) -> bool:
+        """Return whether the epoch has a validation; computed once per epoch, not at each batch."""
+        return super()._should_check_val_epoch() if self._epoch_validates is None else self._epoch_validates
+
+    def _should_check_val_fx(self, data_fetcher: _DataFetcher) -> bool:
+        """Return whether a validation follows; computed once per batch, so that all callers get the same answer."""
+        return self._validates_now
+
+    def _broadcast_sigterm_tensor(self) -> None:
+        """Do nothing: Lightning waits here for rank 0 at each batch; `after_batch` handles signals."""

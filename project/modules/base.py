@@ -1,0 +1,8 @@
+"""Base classes of LightningModules and LightningDataModules, and what they share with the engine."""
+
+from project.core.data.datamodule import DataModule
+from project.core.model.module import BaseModule, SupervisedModule
+from project.core.model.optimization import Clip, build_optimizer
+from project.core.model.wiring import NamedCall
+
+__all__ = ["BaseModule", "Clip", "DataModule", "NamedCall", "SupervisedModule", "build_optimizer"]

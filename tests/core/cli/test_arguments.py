@@ -1,0 +1,71 @@
+"""Command-line arguments are split into stage, files, options, and values of the yaml."""
+
+from pathlib import Path
+
+import pytest
+
+from project.core.cli.arguments import parse_arguments
+from project.core.config.yaml_files import CommandLineText
+from project.core.errors import ConfigError
+
+
+def test_arguments_are_split_by_kind() -> None:
+    arguments = parse_arguments(
+        ["fit", "-c", "a.yaml", "--config=b.yaml", "--name", "x", "--model.net.width=8", "--replace", "--print_config"]
+    )
+    assert arguments.stage == "fit"
+    assert arguments.configs == [Path("a.yaml"), Path("b.yaml")]
+    assert arguments.settings == [{"name": "x"}, {"model": {"net": {"width": "8"}}}]
+    assert arguments.options == {}
+    assert (arguments.print_config, arguments.replace, arguments.help) == (True, True, False)
+
+
+def test_scalars_stay_text_and_other_values_are_yaml() -> None:
+    argv = ["fit", "--a", "-1", "--b", "null", "--c", "{d: [1e-3]}", "--e", "007", "--f="]
+    settings = parse_arguments(argv).settings
+    assert settings == [{"a": "-1"}, {"b": None}, {"c": {"d": [0.001]}}, {"e": "007"}, {"f": None}]
+    assert isinstance(settings[0]["a"], CommandLineText)
+
+
+def test_settings_are_ordered_by_depth() -> None:
+    """`--model.net MLP` removes the arguments of another net, so it must come first."""
+    settings = parse_arguments(["fit", "--model.net.hidden", "64", "--model.net", "MLP"]).settings
+    assert settings == [{"model": {"net": "MLP"}}, {"model": {"net": {"hidden": "64"}}}]
+
+
+def test_options_of_a_stage_are_not_settings() -> None:
+    arguments = parse_arguments(["test", "--ckpt_path", "run", "--results_dir=out"])
+    assert arguments.options == {"ckpt_path": "run", "results_dir": "out"}
+    assert arguments.settings == []
+    assert parse_arguments(["fit", "--resume="]).options == {"resume": ""}
+
+
+def test_value_may_contain_an_equals_sign() -> None:
+    assert parse_arguments(["fit", "--name=a=b"]).settings == [{"name": "a=b"}]
+
+
+def test_help_options() -> None:
+    assert parse_arguments([]).help
+    assert parse_arguments(["--help"]).help
+    assert parse_arguments(["fit", "-h"]).help
+    assert parse_arguments(["fit", "--model.net.help", "UNet"]).component_help == ("model.net", "UNet")
+    assert parse_arguments(["fit", "--model.net.help=UNet"]).component_help == ("model.net", "UNet")
+    assert parse_arguments(["fit", "--model.net.help", "--name", "x"]).component_help == ("model.net", "")
+    assert parse_arguments(["fit", "--name", "x"]).component_help is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["train"], "no stage is called 'train'\nknown: fit, validate, test, predict"),
+        (["fit", "--"], "'--' is not an option; options begin with -- and take one value each"),
+        (["fit", "--name", "--seed", "1"], "--name needs a value"),
+        (["fit", "--help=yes"], "--help takes no value"),
+        (["predict", "--resume", "auto"], "--resume is an option of fit, not of predict"),
+        (["fit", "--a", "["], "--a, line 1, column 2: expected the node content, but found '<stream end>'"),
+    ],
+)
+def test_mistake_in_arguments_is_reported(argv: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_arguments(argv)
+    assert str(caught.value) == message

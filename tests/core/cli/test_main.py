@@ -1,0 +1,103 @@
+"""The exit code and the message tell how a stage ended."""
+
+import errno
+import signal
+from collections.abc import Callable
+
+import pytest
+import torch
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from project.core.cli import main as main_module
+from project.core.cli.main import main, report_error
+from project.core.distributed.signals import Interrupted
+from project.core.errors import ConfigError, RunStopped
+from project.core.log import logging_to_console
+from tests.conftest import Cli
+
+
+def caused_by(cause: BaseException) -> RuntimeError:
+    """Return an error with a cause."""
+    error = RuntimeError("around it")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (ConfigError("seed is -1"), 2, "error: seed is -1\n"),
+        (caused_by(ConfigError("seed is -1")), 2, "error: seed is -1\n"),
+        (KeyboardInterrupt(), 130, "WARNING stopped by Ctrl-C\n"),
+        (Interrupted(signal.SIGTERM), 75, "WARNING stopped by SIGTERM; continue with `--resume auto`\n"),
+        (Interrupted(signal.SIGINT), 130, "WARNING stopped by SIGINT; continue with `--resume auto`\n"),
+        (caused_by(Interrupted(signal.SIGUSR1)), 75, "WARNING stopped by SIGUSR1; continue with `--resume auto`\n"),
+        (SIGTERMException(), 143, ""),
+        (RunStopped("the loss is nan"), 1, "ERROR   the loss is nan\n"),
+        (
+            caused_by(OSError(errno.ENOSPC, "No space left")),
+            1,
+            "ERROR   the disk is full; the checkpoints are intact: [Errno 28] No space left\n",
+        ),
+        (
+            RuntimeError("[third_party/gloo/gloo/pair.cc] closed"),
+            1,
+            "ERROR   another process of the run ended or does not answer: [third_party/gloo/gloo/pair.cc] closed\n",
+        ),
+        (
+            torch.distributed.DistNetworkError("EADDRINUSE"),
+            1,
+            "ERROR   port in use; set MASTER_PORT to a free port: EADDRINUSE\n",
+        ),
+    ],
+)
+def test_report_and_exit_code(error: BaseException, code: int, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_to_console("INFO"):
+        assert report_error(error) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith(text)
+    assert len(err.splitlines()) == len(text.splitlines())
+
+
+def test_other_errors_have_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(PermissionError) as caught:
+        raise PermissionError(errno.EACCES, "Permission denied")
+    with logging_to_console("INFO"):
+        assert report_error(caught.value) == 1
+    err = capsys.readouterr().err
+    assert f"raised in test_other_errors_have_a_traceback ({__file__}:" in err.splitlines()[0]
+    assert err.splitlines()[1] == "Traceback (most recent call last):"
+
+
+def test_system_exit_is_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), logging_to_console("INFO"):
+        report_error(SystemExit(3))
+    assert capsys.readouterr().err == ""
+
+
+def test_only_the_first_process_reports_a_mistake_that_all_find(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main_module, "is_rank_zero", lambda: False)
+    monkeypatch.setattr(main_module, "rank", lambda: 1)
+    monkeypatch.setattr(main_module, "wait_unless_signaled", lambda seconds: False)
+    assert report_error(ConfigError("seed is -1")) == 2
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(main_module, "wait_unless_signaled", lambda seconds: True)  # rank 0 is still running
+    assert report_error(ConfigError("seed is -1")) == 2
+    assert capsys.readouterr().err == "[rank 1] error: seed is -1\n"
+
+
+def test_main_restores_signal_handlers(cli: Cli, tiny: Callable[..., str]) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)]
+    assert cli("fit", "--config", tiny()).code == 0
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)] == before
+
+
+def test_arguments_default_to_those_of_the_process(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["cli.py", "tset"])
+    assert main() == 2
+    assert capsys.readouterr().err.startswith("error: no stage is called 'tset'; did you mean 'test'?\n")

@@ -1,0 +1,283 @@
+"""Components of the engine's tests that fail or use rare features; yaml names them by dotted path."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning import Callback
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from project.datasets.base import Dataset
+from project.losses.base import Loss
+from project.models.base import Model
+from project.modules.base import BaseModule
+from project.visuals.base import Visual
+
+
+class BrokenNet(Model):
+    """Net that fails when it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        raise ZeroDivisionError("on purpose")
+
+
+class ImageOutputs(Model):
+    """Net that outputs the input pictures, and the pictures at half brightness, next to logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.layer(image.flatten(1)), "same": image, "half": image / 2}
+
+
+class Wide(Model):
+    """Net whose output also contains a tensor `(B, C, H, W)` and a scalar."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        logits = self.layer(image.flatten(1))
+        return {"logits": logits, "map": image, "mean": logits.mean()}
+
+
+class Lenient(Wide):
+    """Net with an argument without annotation, and one that may be null although its annotation does not say so."""
+
+    def __init__(self, anything=None, nothing: int = None) -> None:  # type: ignore  # noqa: RUF013
+        super().__init__()
+
+
+class UnbuiltNet(Model):
+    """Net whose constructor fails."""
+
+    def __init__(self) -> None:
+        raise ZeroDivisionError("on purpose")
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {}
+
+
+class BrokenLoss(Loss):
+    """Loss that fails when it is called."""
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        raise ZeroDivisionError("on purpose")
+
+
+class Odd(Loss):
+    """Loss that returns a number instead of a tensor."""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return 1.5  # type: ignore[return-value]
+
+
+class Weighted(Loss):
+    """Loss with a constructor argument that is also a reserved key of loss entries."""
+
+    def __init__(self, weight: list[float]) -> None:
+        super().__init__()
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits.mean()
+
+
+class Masked(Loss):
+    """Loss with an optional tensor."""
+
+    def forward(self, logits: Tensor, mask: Tensor | None = None) -> Tensor:
+        return logits.mean() if mask is None else (logits * mask).mean()
+
+
+class Silent(BrokenNet):
+    """Net that returns None."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return None  # type: ignore[return-value]
+
+
+class Wrapped(Model):
+    """Net with arguments that are nets."""
+
+    def __init__(self, backbone: Model, scale: nn.Module | None = None) -> None:
+        super().__init__()
+        self.backbone, self.scale = backbone, scale or nn.Identity()
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.scale(self.backbone(image)["logits"])}
+
+
+class Grey(Visual):
+    """Visual that returns a picture without color channels."""
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return image[0, 0]
+
+
+class IndexImages(Dataset):
+    """Dataset whose images are filled with the index of the sample; it has no `__getitems__`."""
+
+    def __init__(self, length: int = 10) -> None:
+        super().__init__()
+        self.length = length
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"image": torch.full((1, 8, 8), float(index)), "label": torch.tensor(index % 10)}
+
+    def __len__(self) -> int:
+        return self.length
+
+
+class NamedSamples(IndexImages):
+    """Dataset whose samples have names."""
+
+    def name(self, index: int) -> str:
+        """Return a relative path."""
+        return f"{'odd' if index % 2 else 'even'}/{index}"
+
+
+class Infinite(IndexImages):
+    """Dataset with one sample that is not finite."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return super().__getitem__(index) | {"image": torch.full((1, 8, 8), torch.inf if index == 4 else 1.0)}
+
+
+class Growing(IndexImages):
+    """Dataset whose images become wider with the index."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"image": torch.zeros(1, 8, 8 + index), "label": torch.tensor(0)}
+
+
+class RepeatedTwice(Dataset):
+    """Dataset that contains another dataset twice."""
+
+    def __init__(self, inner: Dataset) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return self.inner[index % len(self.inner)]
+
+    def __len__(self) -> int:
+        return 2 * len(self.inner)
+
+
+class OwnOptimizer(torch.optim.SGD):
+    """Optimizer whose constructor fails."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        raise ValueError("on purpose")
+
+
+class Filed(IndexImages):
+    """Dataset that fails if `data_dir` does not exist."""
+
+    def __init__(self, data_dir: str) -> None:
+        super().__init__()
+        if not Path(data_dir).exists():
+            raise FileNotFoundError(f"no pictures in {data_dir}")
+
+
+class BrokenDataset(IndexImages):
+    """Dataset that fails when a sample is loaded."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        raise ZeroDivisionError("on purpose")
+
+
+class Bare(IndexImages):
+    """Dataset whose samples are tensors instead of dicts."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return torch.zeros(1)  # type: ignore[return-value]
+
+
+class CustomCollateAndOrder(IndexImages):
+    """Dataset with a `collate` and an `order` of its own."""
+
+    def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Return the batch with the number of its samples as `size` (B,)."""
+        batch = {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+        return batch | {"size": torch.full((len(samples),), len(samples))}
+
+    def order(self, seed: int, epoch: int) -> list[int]:
+        """Return the indices in reverse order; in odd epochs the first half of them."""
+        return list(range(self.length))[::-1][: self.length // (1 + epoch % 2)]
+
+
+class IndexStream(IterableDataset[dict[str, Tensor]]):
+    """Iterable dataset without a length; the images are filled with the index."""
+
+    def __init__(self, length: int = 10) -> None:
+        super().__init__()
+        self.length = length
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        for index in range(self.length):
+            yield {"image": torch.full((1, 8, 8), float(index)), "label": torch.tensor(index % 10)}
+
+
+class TwoLoaders(pl.LightningDataModule):
+    """Data module that does not derive from the engine's: a loader per size for val, test and predict."""
+
+    def __init__(self, sizes: list[int], batch_size: int = 4) -> None:
+        super().__init__()
+        self.sizes, self.batch_size = sizes, batch_size
+
+    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        return DataLoader(IndexImages(8), batch_size=self.batch_size)
+
+    def val_dataloader(self) -> list[DataLoader[dict[str, Tensor]]]:
+        return [DataLoader(IndexImages(size), batch_size=self.batch_size) for size in self.sizes]
+
+    test_dataloader = predict_dataloader = val_dataloader
+
+
+class LogsVectors(BaseModule):
+    """Module that logs a vector, which Lightning refuses."""
+
+    def __init__(self, size: int = 3) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, size)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        scores: Tensor = self.layer(batch["image"].flatten(1))
+        self.log("scores", scores)
+        return scores.mean()
+
+
+class GradientNorms(Callback):
+    """Callback that writes the norm of the gradient of each step to norms.pt."""
+
+    def __init__(self, order: float = 2.0) -> None:
+        self.order = order
+        self.norms: list[float] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        gradients = [parameter.grad.flatten() for parameter in pl_module.parameters() if parameter.grad is not None]
+        self.norms.append(float(torch.linalg.vector_norm(torch.cat(gradients), self.order)))
+
+    def on_train_end(self, *_: Any) -> None:
+        torch.save(self.norms, "norms.pt")
+
+
+class FailAfterFirstBatch(Callback):
+    """Callback that fails after the first training batch."""
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        raise ZeroDivisionError("a batch was done")

@@ -1,0 +1,40 @@
+"""Helpers for dicts of named tensors return their batch size, their rows and a description."""
+
+import pytest
+import torch
+
+from project.core.data.tensors import batch_size, describe_shapes, select_rows
+from project.core.errors import ConfigError
+
+FLOATS, INTEGERS = torch.ones(2, 3), torch.zeros(4, dtype=torch.int64)
+
+
+def test_batch_size_is_the_length_of_the_first_tensor_that_is_not_a_scalar() -> None:
+    assert batch_size({"scale": torch.tensor(1.0), "x": torch.zeros(5, 2), "y": torch.zeros(3)}) == 5
+    assert batch_size({"x": torch.zeros(0, 2)}) == 0
+
+
+def test_batch_without_rows_is_an_error() -> None:
+    message = "^a batch needs a tensor with a row for each sample; this one contains scale, text$"
+    with pytest.raises(ConfigError, match=message):
+        batch_size({"scale": torch.tensor(1.0), "text": ["a", "b"]})
+
+
+def test_select_rows_keeps_tensors_with_a_row_for_each_sample() -> None:
+    tensors = {
+        "rows": FLOATS,
+        "other_length": INTEGERS,
+        "scalar": torch.tensor(2.0),
+        "list": [1, 2],
+        "vector": torch.arange(2),
+    }
+    selected = select_rows(tensors, 2)
+    assert list(selected) == ["rows", "vector"]
+    assert selected["rows"] is FLOATS
+
+
+def test_description_has_names_shapes_and_dtypes() -> None:
+    assert describe_shapes({"a": FLOATS, "b": INTEGERS, "batch": {"c": FLOATS}, "d": 3}) == (
+        "a (2, 3) float32, b (4,) int64, batch {c (2, 3) float32}, d int"
+    )
+    assert describe_shapes({}) == "nothing"

@@ -1,0 +1,153 @@
+"""Stages write metrics.json, samples.csv and pictures, with the values of their own definitions."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+from torch import Tensor
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from project import load
+from tests.components import Glyphs
+from tests.conftest import Cli
+from tests.core.components import NamedSamples
+
+
+class Confusion(MulticlassConfusionMatrix):
+    """Confusion matrix with a picture of one gray pixel per pair of classes."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes, validate_args=False)
+
+    def update(self, logits: Tensor, label: Tensor) -> None:
+        super().update(logits, label)
+
+    def picture(self, value: Tensor) -> Tensor:
+        """Return the counts `(classes, classes)`, at most 255, as a picture `(3, classes, classes)`."""
+        return value.clamp(max=255).byte().expand(3, -1, -1)
+
+
+def read_picture(path: Path) -> Tensor:
+    """Return a picture `(3, H, W)` in [0, 1]."""
+    return torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1) / 255
+
+
+@pytest.mark.parametrize(("stage", "split"), [("test", "test"), ("validate", "val")])
+def test_metrics_and_values_per_sample_are_correct(
+    stage: str, split: Literal["val", "test"], cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    assert cli("fit", "--config", tiny({"visual": "tests.components.Row"})).code == 0
+    ran = cli(stage, "--ckpt_path", "experiments/tiny")
+    assert ran.code == 0
+    assert "accuracy" in ran.out
+    results = tmp_path / "experiments/tiny/eval" / stage
+    metrics = json.loads((results / "metrics.json").read_text())
+    rows = list(csv.DictReader((results / "samples.csv").open()))
+    glyphs = Glyphs(split)
+    assert [int(row["index"]) for row in rows] == list(range(len(glyphs)))
+    batch = glyphs.__getitems__(list(range(len(glyphs))))
+    with torch.no_grad():
+        logits = load(tmp_path / "experiments/tiny")(batch)["logits"]
+    is_correct = (logits.argmax(1) == batch["label"]).float()
+    losses = torch.nn.functional.cross_entropy(logits, batch["label"], reduction="none")
+    assert list(metrics) == ["cross_entropy", "sum", "accuracy"]
+    assert metrics["accuracy"] == pytest.approx(is_correct.mean().item(), abs=1e-6)
+    assert metrics["cross_entropy"] == metrics["sum"] == pytest.approx(losses.mean().item(), rel=1e-5)
+    assert [float(row["accuracy"]) for row in rows] == is_correct.tolist()
+    assert [float(row["cross_entropy"]) for row in rows] == pytest.approx(losses.tolist(), rel=1e-4, abs=1e-6)
+    assert Image.open(results / "visual.png").size == (16 * 8, 8)
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "bf16-mixed"])
+def test_means_in_low_precision_are_those_of_the_samples(
+    precision: str, cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    argv = ["--data.batch_size", "1", "--trainer.precision", precision]
+    assert cli("fit", "--config", tiny(), *argv, "--data.val", "null").code == 0
+    assert cli("test", "--ckpt_path", "experiments/tiny", "--data.eval.split", "train").code == 0
+    results = tmp_path / "experiments/tiny/eval/test"
+    losses = [float(row["cross_entropy"]) for row in csv.DictReader((results / "samples.csv").open())]
+    metrics = json.loads((results / "metrics.json").read_text())
+    assert metrics["cross_entropy"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+
+
+def test_predict_writes_tensors_with_a_row_per_sample(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    config = tiny({"model": {"net": {"type": "tests.core.components.Wide"}}, "visual": "tests.components.Row"})
+    assert cli("fit", "--config", config).code == 0
+    assert cli("test", "--ckpt_path", "experiments/tiny").code == 0
+    ran = cli("predict", "--ckpt_path", "experiments/tiny")
+    assert ran.code == 0, ran.err
+    rows = (tmp_path / "experiments/tiny/eval/predict/samples.csv").read_text().splitlines()
+    assert rows[0] == "index," + ",".join(f"logits_{i}" for i in range(10))
+
+
+def test_predict_writes_the_results_of_the_nets_predict(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    assert cli("fit", "--config", tiny()).code == 0
+    argv = ["--data.predict.type", "tests.components.Glyphs", "--data.predict.split", "val", "--results_dir", "out"]
+    ran = cli("predict", "--ckpt_path", "experiments/tiny", *argv)
+    assert ran.code == 0, ran.err
+    rows = list(csv.DictReader((tmp_path / "out/samples.csv").open()))
+    assert list(rows[0]) == ["index", "label", "probability"]
+    glyphs = Glyphs("val")
+    batch = glyphs.__getitems__(list(range(len(glyphs))))
+    with torch.no_grad():
+        probability, label = load(tmp_path / "experiments/tiny")(batch)["logits"].softmax(1).max(1)
+    assert [int(row["label"]) for row in rows] == label.tolist()
+    assert [float(row["probability"]) for row in rows] == pytest.approx(probability.tolist(), rel=1e-4)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["config.yaml", "samples.csv"]
+
+
+def test_options_override_the_saved_config(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    assert cli("fit", "--config", tiny()).code == 0
+    argv = ["--data.eval.split", "train", "--model.loss.cross_entropy.weight", "3", "--results_dir", "out"]
+    assert cli("test", "--ckpt_path", "experiments/tiny", *argv).code == 0
+    assert len((tmp_path / "out/samples.csv").read_text().splitlines()) == 1 + len(Glyphs("train"))
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert metrics["sum"] == pytest.approx(3 * metrics["cross_entropy"])
+
+
+def test_predicted_pictures_are_written(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    config = tiny({"model": {"net": {"type": "tests.core.components.ImageOutputs"}}})
+    assert cli("fit", "--config", config).code == 0
+    one, two = "{type: tests.components.Glyphs, split: val}", "{type: tests.core.components.NamedSamples}"
+    datasets = f"{{type: null, one: {one}, two: {two}}}"
+    ran = cli("predict", "--ckpt_path", "experiments/tiny", "--data.predict", datasets, "--data.batch_size", "100")
+    assert ran.code == 0, ran.err
+    results = tmp_path / "experiments/tiny/eval/predict"
+    glyphs = Glyphs("val")
+    for name, factor in (("same", 1), ("half", 0.5)):
+        files = sorted((results / "one" / name).iterdir())
+        assert [file.name for file in files] == [f"{index:06d}.png" for index in range(len(glyphs))]
+        expected = glyphs[266]["image"] * factor
+        assert torch.allclose(read_picture(files[266]), expected.expand(3, -1, -1), atol=0.5 / 255 + 1e-6)
+    assert (results / "one/samples.csv").read_text().startswith("index,logits_0,")
+    assert (results / "two/samples.csv").read_text().startswith("index,name,logits_0,")
+    named = sorted(path.relative_to(results / "two/half").as_posix() for path in (results / "two/half").rglob("*.png"))
+    assert named == sorted(f"{NamedSamples().name(index)}.png" for index in range(10))
+
+
+def test_metric_with_a_picture_is_drawn_instead_of_logged(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    metric = {"confusion": {"type": f"{__name__}.Confusion", "num_classes": 10}}
+    assert cli("fit", "--config", tiny({"model": {"metric": metric}})).code == 0
+    run = tmp_path / "experiments/tiny"
+    events = EventAccumulator(str(run / "event")).Reload()
+    assert events.Tags()["images"] == ["val/confusion"]  # training batches have no picture
+    (image,) = events.Images("val/confusion")
+    assert (image.width, image.height) == (10, 10)
+    assert not any("confusion" in name for name in events.Tags()["scalars"])
+    assert cli("test", "--ckpt_path", "experiments/tiny").code == 0
+    glyphs = Glyphs("test")
+    batch = glyphs.__getitems__(list(range(len(glyphs))))
+    matrix = Confusion(10)
+    with torch.no_grad():
+        matrix.update(load(run)(batch)["logits"], batch["label"])
+    expected = matrix.picture(matrix.compute()) / 255
+    assert torch.equal(read_picture(run / "eval/test/confusion.png"), expected)
+    assert "confusion" not in json.loads((run / "eval/test/metrics.json").read_text())

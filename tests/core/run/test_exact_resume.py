@@ -1,0 +1,206 @@
+"""A run resumed from any of its checkpoints ends with the same bits as the uninterrupted run."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from project.core.data import datamodule, loading
+from project.core.data.sampling import TrainingPosition
+from project.core.training import step_seeding
+from tests.conftest import TINY, Cli
+from tests.exactness import differing, outcome
+from tests.modules.test_gan import GAN
+from tests.modules.test_mean_teacher import TEACHER
+
+# Dropout, batch statistics, samples drawn by torch, numpy and python, clipping with a warm-up, a schedule per step.
+RANDOM: dict[str, Any] = {
+    "model": {
+        "net": {"type": "tests.core.random_components.Dropped"},
+        "scheduler": {"type": "CosineAnnealingLR", "T_max": 9},
+        "interval": "step",
+        "clip": {"value": 1.0, "warmup_epochs": 1, "value_after": 0.1},
+    },
+    "data": {
+        "batch_size": 8,
+        "train": {"type": "tests.core.random_components.Noisy", "length": 42},
+        "val": {"type": "tests.core.random_components.Noisy", "length": 20},
+        "eval": {"type": "tests.core.random_components.Noisy", "length": 11},
+    },
+    "checkpoint": {"every_n_steps": 1, "keep": -1},
+    "trainer": {"max_epochs": 2, "limit_train_batches": 1.0, "log_every_n_steps": 1},
+}
+Train = Callable[..., Path]
+Resume = Callable[..., list[str]]
+
+
+@pytest.fixture
+def train(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> Train:
+    """Return a function that trains to the end and returns a copy of the run directory."""
+
+    def run(*overs: dict[str, Any]) -> Path:
+        config = tiny(RANDOM)
+        argv = [word for i, over in enumerate(overs) for word in ("--config", tiny({"base": []} | over, f"{i}.yaml"))]
+        ran = cli("fit", "--config", config, *argv)
+        assert ran.code == 0, ran.err
+        return shutil.copytree(tmp_path / "experiments/tiny", tmp_path / "uninterrupted")
+
+    return run
+
+
+@pytest.fixture
+def resume(cli: Cli, tmp_path: Path) -> Resume:
+    """Return a function that resumes a run from a checkpoint and returns the paths at which the outcome differs."""
+
+    def run(uninterrupted: Path, checkpoint: Path, *argv: str) -> list[str]:
+        directory = tmp_path / "experiments/tiny"
+        shutil.rmtree(directory)
+        shutil.copytree(uninterrupted, directory)
+        ran = cli("fit", "--resume", str(directory / "checkpoints" / checkpoint.name), *argv)
+        assert ran.code == 0, ran.err
+        return differing(outcome(uninterrupted), outcome(directory))
+
+    return run
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Return the checkpoints of a run, oldest first."""
+    return sorted((run / "checkpoints").glob("epoch_*.ckpt"))
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_resume_from_every_step_is_exact(workers: str, train: Train, resume: Resume) -> None:
+    uninterrupted = train({"data": {"num_workers": int(workers)}})
+    assert len(checkpoints(uninterrupted)) == 10
+    for checkpoint in checkpoints(uninterrupted):
+        assert resume(uninterrupted, checkpoint) == [], checkpoint.name
+
+
+# Each is switched off alone. Without workers, the seeds of the samples seed the step as well.
+SEEDS: dict[str, tuple[object, str, Callable[..., Any]]] = {
+    "order": (datamodule.DataModule, "_position", lambda self: TrainingPosition()),
+    "samples": (loading, "set_seed", lambda seed: None),
+    "steps": (step_seeding, "seed_step", lambda *parts: None),
+}
+
+
+@pytest.mark.parametrize("off", list(SEEDS))
+def test_seeds_of_order_samples_and_steps_are_all_needed(
+    off: str, train: Train, resume: Resume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(*SEEDS[off])
+    uninterrupted = train({"data": {"num_workers": 1 if off == "steps" else 0}})
+    assert resume(uninterrupted, checkpoints(uninterrupted)[2]) != []
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "accumulated batches": {"trainer": {"accumulate_grad_batches": 2}},
+    "validation within an epoch": {"trainer": {"val_check_interval": 2}},
+    "validation between accumulated batches": {"trainer": {"val_check_interval": 3, "accumulate_grad_batches": 2}},
+    "validation every other epoch": {"trainer": {"check_val_every_n_epoch": 2}},
+    "no validation": {"data": {"val": None}},
+    "part of an epoch": {"trainer": {"limit_train_batches": 3}},
+    "EMA": {"trainer": {"callbacks": [{"type": "EMAWeightAveraging", "decay": 0.9}]}},
+    "bf16-mixed": {"trainer": {"precision": "bf16-mixed"}},
+    "bf16-true": {"trainer": {"precision": "bf16-true"}},
+    "64-true": {"trainer": {"precision": "64-true"}},
+    "ReduceLROnPlateau": {
+        "model": {
+            "scheduler": {"type": "ReduceLROnPlateau", "monitor": "val/sum", "patience": 0, "mode": "max"},
+            "interval": "epoch",
+        }
+    },
+    "early stopping": {
+        "trainer": {
+            "max_epochs": 9,
+            "callbacks": [{"type": "EarlyStopping", "monitor": "val/sum", "mode": "max", "patience": 1}],
+        }
+    },
+    "max_steps": {"trainer": {"max_epochs": None, "max_steps": 7, "val_check_interval": 2}},
+    "evaluation during training": {
+        "evaluation": {"every_n_epochs": 1},
+        "checkpoint": {"monitor": "eval/accuracy", "mode": "max"},
+    },
+    "__getitems__": {"data": {"train": {"type": "tests.core.random_components.NoisyBatches", "length": 42}}},
+    "channels last": {"model": {"net": {"type": "tests.core.random_components.Convolved"}, "channels_last": True}},
+    "two optimizers": {"model": GAN | {"clip": {"value": 0.1, "warmup_epochs": 1}}, "data": {"val": None}},
+    "mean teacher": {"model": TEACHER | {"net": RANDOM["model"]["net"]}},
+    "schedule over the whole run": {
+        "model": {"scheduler": {"type": "WarmupCosine", "warmup": 2}},
+        "data": {"num_workers": 1},
+    },
+    "training values stop the run and choose the best checkpoint": {
+        "model": {
+            "scheduler": {"type": "ReduceLROnPlateau", "monitor": "train/sum", "patience": 0},
+            "interval": "epoch",
+        },
+        "data": {"val": None},
+        "checkpoint": {"monitor": "train/sum"},
+        "trainer": {
+            "max_epochs": 6,
+            "callbacks": [{"type": "EarlyStopping", "monitor": "train/sum", "mode": "max", "patience": 1}],
+        },
+    },
+    "ReduceLROnPlateau with validations within an epoch": {
+        "model": {"scheduler": {"type": "ReduceLROnPlateau", "monitor": "val/sum", "patience": 0}, "interval": "epoch"},
+        "trainer": {"val_check_interval": 2},
+    },
+    "stop within an epoch": {"trainer": {"callbacks": [{"type": "tests.core.random_components.StopAt", "step": 7}]}},
+    "stop that waits for min_epochs": {
+        "trainer": {
+            "max_epochs": 5,
+            "min_epochs": 3,
+            "callbacks": [{"type": "tests.core.random_components.StopAt", "step": 3}],
+        }
+    },
+    "random hooks": {
+        "model": TINY["model"] | RANDOM["model"] | {"type": "tests.core.random_components.Drawing"},
+        "data": {"num_workers": 1},
+    },
+    "overfit_batches": {"trainer": {"overfit_batches": 3}, "data": {"val": None}},
+    "part of a stateful stream": {
+        "data": {"train": {"type": "tests.core.random_components.NoisyStream", "length": 100}},
+        "trainer": {"limit_train_batches": 3},
+    },
+    "part of a stateful stream in a worker": {
+        "data": {"train": {"type": "tests.core.random_components.NoisyStream", "length": 100}, "num_workers": 1},
+        "trainer": {"limit_train_batches": 3},
+    },
+    "stateful stream": {"data": {"train": {"type": "tests.core.random_components.NoisyStream", "length": 42}}},
+    "stateful stream in a worker": {
+        "data": {"train": {"type": "tests.core.random_components.NoisyStream", "length": 42}, "num_workers": 1}
+    },
+}
+
+
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_resume_within_an_epoch_and_at_its_end_is_exact(variant: str, train: Train, resume: Resume) -> None:
+    uninterrupted = train(VARIANTS[variant])
+    found = checkpoints(uninterrupted)
+    for checkpoint in (found[1], found[len(found) // 2 - 1]):
+        assert resume(uninterrupted, checkpoint) == [], checkpoint.name
+
+
+def test_resume_with_another_number_of_workers_is_exact(train: Train, resume: Resume) -> None:
+    uninterrupted = train({"data": {"num_workers": 3}})
+    for checkpoint, workers in zip(checkpoints(uninterrupted)[1::3], ("0", "1", "2"), strict=True):
+        assert resume(uninterrupted, checkpoint, "--data.num_workers", workers) == [], checkpoint.name
+
+
+def test_resumed_run_that_a_callback_stops_at_its_start_ends(
+    train: Train, resume: Resume, cli: Cli, tmp_path: Path
+) -> None:
+    uninterrupted = train()
+    stop = "[{type: tests.core.random_components.StopAt, step: 0}]"
+    assert resume(uninterrupted, checkpoints(uninterrupted)[2], "--trainer.callbacks", stop) != []
+    saved = torch.load(tmp_path / "experiments/tiny/checkpoints/last.ckpt", weights_only=True)
+    assert saved["global_step"] == 3
+
+
+def test_resuming_a_finished_run_changes_nothing(train: Train, resume: Resume) -> None:
+    uninterrupted = train()
+    assert resume(uninterrupted, uninterrupted / "checkpoints/last.ckpt") == []
+    assert resume(uninterrupted, uninterrupted / "checkpoints/best.ckpt") == []

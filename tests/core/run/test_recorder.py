@@ -1,0 +1,124 @@
+"""What a run records of itself in TensorBoard: curves, pictures, configuration and hyper-parameters."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # type: ignore[import-untyped]
+
+from project.core.run.recorder import flatten
+from project.core.tensorboard import DedupTensorBoardLogger, list_event_files, truncate_event_files
+from tests.conftest import Cli
+from tests.exactness import curves, read_events
+
+
+@pytest.fixture
+def events(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> Any:
+    """Return the events of a run that logs everything."""
+    config = tiny(
+        {
+            "model": {
+                "loss": {"aux": {"type": "tests.components.CrossEntropy", "weight": 0.5}},
+                "groups": [{"match": "net.head.*", "lr": 0.5}],
+            },
+            "visual": {"type": "tests.components.Row"},
+            "progress": {"train": 3, "val": 2},
+            "trainer": {
+                "max_time": "12:00:00:00",
+                "limit_train_batches": 6,
+                "log_every_n_steps": 2,
+                "max_epochs": 2,
+                "logger": [{"type": "CSVLogger"}],
+            },
+        }
+    )
+    ran = cli("fit", "--config", config)
+    assert ran.code == 0, ran.err
+    return read_events(tmp_path / "experiments/tiny/event")
+
+
+def test_tensorboard_has_curves_config_and_pictures(events: Any, tmp_path: Path) -> None:
+    scalars = {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
+    for split in ("train", "val"):
+        assert {f"{split}/{name}" for name in ("cross_entropy", "aux", "sum", "accuracy")} <= scalars.keys()
+    assert {"lr-AdamW/rest", "lr-AdamW/net.head.*"} <= scalars.keys()
+    assert scalars["lr-AdamW/net.head.*"][0].value == 0.5
+    assert [event.step for event in scalars["train/sum"]] == [1, 3, 5, 7, 9, 11]
+    assert [event.step for event in scalars["val/sum"]] == [5, 11]
+    for split in ("train", "val"):
+        total, one, aux = (scalars[f"{split}/{name}"][0].value for name in ("sum", "cross_entropy", "aux"))
+        assert total == pytest.approx(one + 0.5 * aux, rel=1e-5)
+    config = events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert yaml.safe_load(config.removeprefix("```yaml\n").removesuffix("```"))["name"] == "tiny"
+    assert len(events.Images("val/visual")) == len(events.Images("train/visual")) == 2
+    assert (events.Images("val/visual")[0].width, events.Images("val/visual")[0].height) == (16, 8)
+    for split in ("train", "val"):
+        files = sorted(path.name for path in (tmp_path / f"experiments/tiny/progress/{split}").iterdir())
+        assert files == ["epoch_0000_step_000006.png", "epoch_0001_step_000012.png"]
+
+
+def test_hyper_parameters_are_recorded_with_final_metrics(events: Any) -> None:
+    start = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    values = HParamsPluginData.FromString(start).session_start_info.hparams
+    assert values["model.net.hidden"].number_value == 8
+    assert values["trainer.max_time"].string_value == "12:00:00:00"
+    assert values["model.optimizer.type"].string_value == "AdamW"
+    assert values["model.optimizer.betas"].string_value == "[0.9, 0.999]"
+    content = events.summary_metadata["_hparams_/experiment"].plugin_data.content
+    metrics = {info.name.tag for info in HParamsPluginData.FromString(content).experiment.metric_infos}
+    assert {"val/accuracy", "val/sum", "train/sum"} <= metrics
+    assert metrics <= {*events.Tags()["scalars"]}  # TensorBoard shows the last point of these curves
+    assert "hp_metric" not in events.Tags()["scalars"]
+
+
+@pytest.mark.usefixtures("events")
+def test_other_loggers_write_into_the_run_directory(tmp_path: Path) -> None:
+    assert list((tmp_path / "experiments/tiny").glob("lightning_logs/version_0/metrics.csv"))
+
+
+def test_logging_interval_is_at_most_the_number_of_batches(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    assert cli("fit", "--config", tiny()).code == 0  # 2 batches; log_every_n_steps is 50
+    assert [step for step, _ in curves(tmp_path / "experiments/tiny")["train/sum"]] == [1]
+
+
+def test_accumulated_batches_are_logged(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    argv = ["--trainer.limit_train_batches", "4", "--trainer.accumulate_grad_batches", "4"]
+    assert cli("fit", "--config", tiny(), *argv).code == 0
+    assert {"train/sum", "lr-AdamW"} <= curves(tmp_path / "experiments/tiny").keys()
+
+
+def test_run_without_logger_writes_no_events(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    ran = cli("fit", "--config", tiny({"visual": "tests.components.Row"}), "--trainer.logger", "false")
+    assert ran.code == 0, ran.err
+    assert not (tmp_path / "experiments/tiny/event").exists()
+
+
+def test_hyper_parameters_are_flattened_to_scalars_and_texts() -> None:
+    assert flatten({"a": {"b": [1, 2], "c": None}, "d": True}) == {"a.b": "[1, 2]", "a.c": "None", "d": True}
+
+
+def test_logger_writes_a_repeated_point_once(tmp_path: Path) -> None:
+    """Lightning logs a point at each of the accumulated batches; a changed value or step is a new point."""
+    logger = DedupTensorBoardLogger(tmp_path, name="", version="event", default_hp_metric=False)
+    for step, value in ((1, 2.0), (1, 2.0), (1, 3.0), (2, 3.0), (2, 3.0)):
+        logger.log_metrics({"loss": value, "epoch": 0.0}, step)
+    logger.save()
+    assert curves(tmp_path) == {"loss": [(1, 2.0), (1, 3.0), (2, 3.0)]}
+
+
+def test_event_files_are_truncated_to_their_sizes_and_new_ones_removed(tmp_path: Path) -> None:
+    for name, content in {
+        "events.out.tfevents.1": "abcdef",
+        "events.out.tfevents.2": "new",
+        "hparams.yaml": "x",
+    }.items():
+        (tmp_path / name).write_text(content)
+    truncate_event_files(list_event_files(tmp_path), {"events.out.tfevents.1": 4, "events.out.tfevents.0": 9})
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "events.out.tfevents.1": "abcd",
+        "hparams.yaml": "x",
+    }
+    truncate_event_files(list_event_files(tmp_path), {"events.out.tfevents.1": 99})  # longer than the file is
+    assert (tmp_path / "events.out.tfevents.1").read_text() == "abcd"

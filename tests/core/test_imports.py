@@ -1,0 +1,88 @@
+"""The packages of the engine import only those above them, and components only what their owner sees."""
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import project
+
+PACKAGE = Path(project.__file__).parent
+# As listed in project/core/__init__.py. Modules of one line may not import each other.
+ORDER = (
+    *("core.errors", "core.files", "core.log", "core.tensorboard", "core.training.lightning_internals", "registry"),
+    *("core.config", "core.distributed", "core.data", "core.model", "core.training", "core.evaluation"),
+    *("core.run", "core.cli"),
+)
+COMPONENTS = ("models", "losses", "metrics", "datasets", "transforms", "visuals", "callbacks", "modules")
+TESTS = Path(__file__).parent.parent
+EXAMPLES = [TESTS / name for name in ("modules/gan.py", "modules/mean_teacher.py", "datasets/balanced.py")]
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Yield the modules of this package that a file imports, without the name of the package."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        yield from (name.partition(".")[2] for name in names if name.startswith(f"{PACKAGE.name}."))
+
+
+def rank(module: str) -> int | None:
+    """Return the position of a module's package in ORDER; the longest name that fits counts."""
+    fitting = [name for name in ORDER if module == name or module.startswith(f"{name}.")]
+    return ORDER.index(max(fitting, key=len)) if fitting else None
+
+
+def module_name(file: Path) -> str:
+    return ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+FILES = [file for file in sorted(PACKAGE.rglob("*.py")) if rank(module_name(file)) is not None]
+
+
+@pytest.mark.parametrize("file", FILES, ids=[module_name(file) for file in FILES])
+def test_a_package_imports_only_those_above_it(file: Path) -> None:
+    own = rank(module_name(file))
+    assert own is not None
+    below = {name for name in imports(file) if (other := rank(name)) is not None and other > own}
+    assert below == set()
+
+
+@pytest.mark.parametrize("package", ["config", "distributed", "data", "model", "training", "evaluation", "run"])
+def test_docstring_of_a_package_lists_what_it_imports(package: str) -> None:
+    own = f"core.{package}"
+    files = [file for file in FILES if rank(module_name(file)) == ORDER.index(own)]
+    ranks = {rank(name) for file in files for name in imports(file)} - {None, ORDER.index(own)}
+    sentence = re.search(r"^Imports (.*?)\.\s", str(import_module(f"{PACKAGE.name}.{own}").__doc__), re.M | re.S)
+    assert sentence is not None
+    imported = {ORDER[other].removeprefix("core.") for other in ranks if other is not None}
+    assert set(re.findall("`(.*?)`", sentence[1])) == imported
+
+
+def test_lightning_internals_import_only_errors() -> None:
+    package = "core.training.lightning_internals"
+    imported = {name for file in FILES if module_name(file).startswith(package) for name in imports(file)}
+    assert {name for name in imported if not name.startswith((package, "core.errors"))} == set()
+
+
+@pytest.mark.parametrize("package", COMPONENTS)
+def test_components_import_only_their_package_the_registry_and_ops(package: str) -> None:
+    """Two exceptions: datasets apply transforms, and modules/base.py offers the engine's base classes.
+
+    Examples in the tests, which the README tells to follow, are checked as well.
+    """
+    allowed = (package, "registry", *(["transforms.base"] if package == "datasets" else []))
+    assert (PACKAGE / package / "__init__.py").exists()
+    examples = [file for file in EXAMPLES if file.parent.name == package]
+    for file in [*(PACKAGE / package).rglob("*.py"), *examples]:
+        other = {name for name in imports(file) if not name.startswith(allowed)}
+        assert not other or file == PACKAGE / "modules/base.py", (file, other)
+
+
+def test_every_module_of_the_engine_is_in_a_package_of_the_order() -> None:
+    modules = {module_name(file) for file in (PACKAGE / "core").rglob("*.py")}
+    assert {name for name in modules if rank(name) is None} == {"core"}
