@@ -1,6 +1,6 @@
-"""What checkpoints cost: a perceptron of 25 million parameters under Adam, with one every 100 steps and with none.
+"""Cost of checkpoints: a perceptron with 25 million parameters and Adam, with a checkpoint every 100 steps and without.
 
-Prints the time of 300 steps through the whole CLI, medians of alternating runs, and the peaks of memory.
+Prints the time of 300 steps of `cli.py fit`, medians of alternating runs, and the peak memory.
 
     python -m benchmarks.checkpointing --threads 2
 """
@@ -17,19 +17,19 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from benchmarks.common import CONFIG, arguments, tell, write_pictures
+from benchmarks.common import CONFIG, arguments, report, write_pictures
 
-FIRST, LAST = 50, 350  # what is measured lies between these steps
+FIRST, LAST = 50, 350  # measure between these steps
 WIDTHS = [3000, 3000, 3000, 1500]
-OUT = "CHECKPOINTING_OUT"  # where Report writes to
+OUT = "CHECKPOINTING_OUT"  # environment variable with the output file of Report
 
 
 class Report(pl.Callback):
-    """Writes the seconds between the two steps and the peak of memory in MB into the file of the environment."""
+    """Callback that writes the seconds per step and the peak memory in MB to a file."""
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         if trainer.global_step == FIRST:
-            Path("/proc/self/clear_refs").write_text("5")  # Linux counts the peak from here
+            Path("/proc/self/clear_refs").write_text("5")  # reset the peak
             self.start = time.perf_counter()
         if trainer.global_step == LAST:
             seconds = time.perf_counter() - self.start
@@ -39,7 +39,7 @@ class Report(pl.Callback):
 
 
 def train(path: Path, every: int, threads: int) -> dict[str, float]:
-    """What one run took, in a process of its own: the memory of another is no part of it."""
+    """Train in a new process, so that its memory is separate, and return the measurements."""
     options = ["--data.train.path", str(path), "--root", str(path.parent), "--replace", "--data.batch_size", "32"]
     options += ["--model.net.hidden", str(WIDTHS), "--trainer.accelerator", "cpu"]
     options += ["--checkpoint.every_n_steps", str(every), "--trainer.max_steps", str(LAST + 10)]
@@ -52,7 +52,7 @@ def train(path: Path, every: int, threads: int) -> dict[str, float]:
 
 
 def measure(rounds: int, threads: int) -> None:
-    """The two take turns, so that a change of the machine's speed hits both."""
+    """Alternate runs with and without checkpoints, so that changes in the speed of the machine affect both."""
     took: dict[int, list[dict[str, float]]] = {0: [], 100: []}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pictures.npz"
@@ -65,9 +65,11 @@ def measure(rounds: int, threads: int) -> None:
         {every: statistics.median(one[what] for one in each) for every, each in took.items()}
         for what in ("step", "peak")
     )
-    tell(f"no checkpoints:               {1e3 * step[0]:6.1f} ms a step, peak {peak[0]:5.0f} MB")
-    tell(f"one of {size:.0f} MB every 100 steps: {1e3 * step[100]:6.1f} ms a step, peak {peak[100]:5.0f} MB")
-    tell(f"they cost {100 * (step[100] / step[0] - 1):.1f} %, and {(peak[100] - peak[0]) / size:.2f} times their size")
+    report(f"no checkpoints:               {1e3 * step[0]:6.1f} ms per step, peak {peak[0]:5.0f} MB")
+    report(f"one of {size:.0f} MB every 100 steps: {1e3 * step[100]:6.1f} ms per step, peak {peak[100]:5.0f} MB")
+    report(
+        f"cost: {100 * (step[100] / step[0] - 1):.1f} % of the time, {(peak[100] - peak[0]) / size:.2f} times the size"
+    )
 
 
 if __name__ == "__main__":

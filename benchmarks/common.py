@@ -1,4 +1,4 @@
-"""What the benchmarks share."""
+"""Code shared by the benchmarks."""
 
 import argparse
 import os
@@ -14,11 +14,11 @@ import torch
 
 CONFIG = Path(__file__).parent.parent / "configs" / "mlp_arrays.yaml"
 COUNT, BATCH = 55_000, 128
-TOLD = "BENCHMARKS_TOLD"  # the file of `python -m benchmarks`
+REPORT = "BENCHMARKS_REPORT"  # environment variable with the file that collects all results
 
 
 class Clock(pl.Callback):
-    """When each epoch began, and when a test began and ended."""
+    """Callback that records the start of each training epoch and the start and end of a test, in seconds."""
 
     marks: ClassVar[list[float]] = []
 
@@ -36,23 +36,23 @@ class Clock(pl.Callback):
 
 
 def now() -> float:
-    """The time in seconds, when a GPU has done all that it was given."""
+    """Wait for the GPU, if there is one, and return the time in seconds."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def write_pictures(path: Path) -> None:
-    """Random pictures of ten classes."""
+    """Write random pictures of ten classes."""
     generator = np.random.default_rng(0)
     image = generator.integers(0, 256, (COUNT, 28, 28), dtype=np.uint8)
     np.savez(path, image=image, label=generator.integers(0, 10, COUNT))
 
 
 def alternate(calls: Mapping[str, Callable[[], list[float]]], rounds: int) -> dict[str, float]:
-    """Medians of the seconds that the calls return.
+    """Return the median of the seconds that each call returns.
 
-    They take turns, so that a change of the machine's speed hits all; the first round warms up and does not count.
+    The calls alternate, so that changes in the speed of the machine affect all of them. The first round is a warm-up.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + 1):
@@ -62,16 +62,16 @@ def alternate(calls: Mapping[str, Callable[[], list[float]]], rounds: int) -> di
     return {name: statistics.median(each) for name, each in times.items()}
 
 
-def tell(line: str) -> None:
-    """Prints a result, and keeps it for the end, when all else that was printed has gone by."""
+def report(line: str) -> None:
+    """Print a result, and append it to the file of all results."""
     print(line)
-    if TOLD in os.environ:
-        with Path(os.environ[TOLD]).open("a") as file:
+    if REPORT in os.environ:
+        with Path(os.environ[REPORT]).open("a") as file:
             file.write(f"{line}\n")
 
 
 def arguments(doc: str | None) -> argparse.Namespace:
-    """`--rounds` and `--threads`, which is set."""
+    """Parse `--rounds` and `--threads`, and set the number of threads."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)

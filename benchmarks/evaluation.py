@@ -1,7 +1,7 @@
-"""What `test` costs: configs/mlp_arrays.yaml on 55,000 pictures, against plain loops over tensors in memory.
+"""Cost of `test`: configs/mlp_arrays.yaml on 55,000 pictures, compared with plain loops over tensors in memory.
 
-The first plain loop only finds the loss and the accuracy of all; the second has torchmetrics for it and writes the same
-samples.csv, a row with the loss and whether it was right for each picture, by Python's csv.
+The first plain loop only computes the mean loss and the accuracy; the second uses torchmetrics for the accuracy and
+writes the same samples.csv, a row per picture with its loss and accuracy, with Python's csv.
 
     python -m benchmarks.evaluation --threads 1
 """
@@ -17,13 +17,13 @@ import torch
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
-from benchmarks.common import CONFIG, COUNT, Clock, alternate, arguments, tell, write_pictures
+from benchmarks.common import CONFIG, COUNT, Clock, alternate, arguments, report, write_pictures
 from benchmarks.training import build_net
-from project.core.main import main
+from project.core.cli.main import main
 
 
 def plain(path: Path, batch: int, table: Path | None) -> float:
-    """Seconds of a loop without any framework."""
+    """Return the seconds of a loop without a framework."""
     with np.load(path) as arrays:
         image, label = (torch.from_numpy(arrays[name]) for name in ("image", "label"))
     net = build_net().eval()
@@ -49,7 +49,7 @@ def plain(path: Path, batch: int, table: Path | None) -> float:
 
 
 def whole(path: Path, results: Path) -> float:
-    """Seconds of the test by way of the command line, from its first batch to its results."""
+    """Return the seconds of `cli.py test` from the first batch to the written results."""
     assert main(["test", "--ckpt_path", str(path.parent / "mlp_arrays"), "--results_dir", str(results)]) == 0
     start, end = Clock.marks
     return end - start
@@ -72,7 +72,7 @@ def measure(batch: int, rounds: int) -> None:
         medians = alternate(loops, rounds)
     for name, median in medians.items():
         ratio = medians["cli.py test"] / median
-        tell(f"batches of {batch}: {name:<26} {1000 * median:6.0f} ms   cli.py test takes {ratio:.3f} times that")
+        report(f"batches of {batch}: {name:<26} {1000 * median:6.0f} ms   cli.py test takes {ratio:.3f} times as long")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""On a GPU: ResNet-50 and ViT-S/16, in bf16 and channels last, compiled or not, against a plain loop.
+"""Training on a GPU: ResNet-50 and ViT-S/16 in bf16 and channels last, compiled or not, compared with a plain loop.
 
-Both have the same loader, net and fused optimizer; the CLI logs and shows what it always does. Prints pictures a
-second, medians over epochs of alternating runs, and the ratio.
+Both use the same loader, net and fused optimizer; the CLI also logs and shows progress as usual. Prints pictures per
+second, medians over epochs of alternating runs, and their ratio.
 
     python -m benchmarks.gpu --rounds 3
 """
@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from benchmarks.common import CONFIG, Clock, alternate, arguments, now, tell
+from benchmarks.common import CONFIG, Clock, alternate, arguments, now, report
 from benchmarks.training import seconds
-from project.core.fetch import build_loader
-from project.core.main import main
+from project.core.cli.main import main
+from project.core.data.loading import build_loader
 from project.datasets.arrays import Arrays
 from project.registry import MODEL_REGISTRY
 
@@ -28,16 +28,16 @@ DEVICE = "cuda"
 
 
 def write_pictures(path: Path) -> None:
-    """Random pictures of ten classes, in color."""
+    """Write random RGB pictures of ten classes."""
     generator = np.random.default_rng(0)
     image = generator.integers(0, 256, (COUNT, 3, SIDE, SIDE), dtype=np.uint8)
     np.savez(path, image=image, label=generator.integers(0, 10, COUNT))
 
 
 def plain(path: Path, name: str, compiles: bool) -> list[float]:
-    """Seconds of epochs in a loop without any framework."""
+    """Return the seconds of each epoch of a loop without a framework."""
     torch.compiler.reset()
-    net: Any = MODEL_REGISTRY.find(name, "the benchmark")(in_channels=3, num_classes=10)
+    net: Any = MODEL_REGISTRY.resolve(name, "the benchmark")(in_channels=3, num_classes=10)
     net.to(DEVICE, memory_format=torch.channels_last)
     if compiles:
         net.compile()
@@ -47,7 +47,7 @@ def plain(path: Path, name: str, compiles: bool) -> list[float]:
         "persistent_workers": WORKERS > 0,
         "pin_memory": DEVICE == "cuda",
     }
-    loader = build_loader(Arrays(str(path)), "train", BATCH, seed=0, training=True, **workers)
+    loader = build_loader(Arrays(str(path)), "train", BATCH, seed=0, is_training=True, **workers)
     marks = []
     for _ in range(EPOCHS):
         marks.append(now())
@@ -62,7 +62,7 @@ def plain(path: Path, name: str, compiles: bool) -> list[float]:
 
 
 def whole(path: Path, name: str, compiles: bool) -> list[float]:
-    """The same by way of the command line, with all that it logs and shows."""
+    """Return the seconds of each epoch of `cli.py fit`, including logs and progress."""
     torch.compiler.reset()
     argv = ["fit", "--config", str(CONFIG), "--data.train.path", str(path), "--root", str(path.parent), "--replace"]
     argv += ["--model.net", f"{{type: {name}, in_channels: 3, num_classes: 10}}"]
@@ -87,9 +87,7 @@ def measure(rounds: int) -> None:
             )
             theirs, ours = (COUNT // BATCH * BATCH / median for median in medians.values())
             what = f"{shown}{', compiled' if compiles else ''}"
-            tell(
-                f"{what:<20} plain {theirs:7.0f} pictures a second   cli.py fit {ours:7.0f}   ratio {ours / theirs:.3f}"
-            )
+            report(f"{what:<20} plain {theirs:7.0f} pictures/s   cli.py fit {ours:7.0f}   ratio {ours / theirs:.3f}")
 
 
 if __name__ == "__main__":
@@ -97,4 +95,4 @@ if __name__ == "__main__":
     if torch.cuda.is_available():
         measure(given.rounds)
     else:
-        tell("gpu: there is none here")
+        report("gpu: there is no GPU")

@@ -1,7 +1,7 @@
-"""Samples a second from folders of JPEGs, against torch's DataLoader over the same dataset; memory of the workers.
+"""Loading of JPEGs, in samples per second, compared with torch's DataLoader over the same dataset; memory of workers.
 
-Both decode and augment alike; ours also seeds each sample, so that what it draws depends on nothing else. A second
-table: what a worker holds of an array of 400 MB that all of them read.
+Both decode and augment alike; our loader also seeds each sample. A second part measures the memory of workers that read
+an array of 400 MB.
 
     python -m benchmarks.loading --rounds 5
 """
@@ -18,19 +18,19 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from benchmarks.common import arguments, tell
-from project.core.fetch import build_loader
+from benchmarks.common import arguments, report
+from project.core.data.loading import build_loader
 from project.datasets.arrays import Arrays
 from project.datasets.image_folder import ImageFolder
 from project.transforms.random_crop import RandomCrop
 from project.transforms.random_flip import RandomFlip
 
 BATCH = 50
-SETS = {64: 5000, 512: 500}  # how many pictures of which side
+SETS = {64: 5000, 512: 500}  # number of pictures by side
 
 
 def write_pictures(folder: Path, side: int, count: int) -> None:
-    """JPEGs of two classes: soft noise, about as large as photographs."""
+    """Write JPEGs of two classes: smooth noise, with files as large as those of photographs."""
     generator = np.random.default_rng(side)
     for number in range(count):
         path = folder / f"class{number % 2}" / f"{number:05d}.jpg"
@@ -40,16 +40,16 @@ def write_pictures(folder: Path, side: int, count: int) -> None:
 
 
 def speed(folder: Path, side: int, workers: int, rounds: int) -> None:
-    """Interleaves the two, so that a change of the machine's speed hits both."""
+    """Alternate the two loaders, so that changes in the speed of the machine affect both."""
     augmentation: Any = {"crop": RandomCrop(side - 8), "flip": RandomFlip()}
     dataset, count = ImageFolder(str(folder), augmentation=augmentation), SETS[side]
     options: dict[str, Any] = {"num_workers": workers, "persistent_workers": workers > 0}
     loaders = {
         "plain": DataLoader(dataset, BATCH, shuffle=True, **options),
-        "ours": build_loader(dataset, "train", BATCH, seed=0, training=True, **options),
+        "ours": build_loader(dataset, "train", BATCH, seed=0, is_training=True, **options),
     }
     times: dict[str, list[float]] = {name: [] for name in loaders}
-    busy = []  # the main process, while it gets our batches
+    busy = []  # CPU time of the main process with our loader, relative to the time
     for number, name in itertools.product(range(rounds + 1), loaders):
         start, worked = time.perf_counter(), time.process_time()
         assert sum(len(batch["label"]) for batch in loaders[name]) == count
@@ -57,7 +57,7 @@ def speed(folder: Path, side: int, workers: int, rounds: int) -> None:
             times[name].append(time.perf_counter() - start)
             busy += [(time.process_time() - worked) / times[name][-1]] if name == "ours" else []
     rates = {name: count / statistics.median(seconds) for name, seconds in times.items()}
-    tell(
+    report(
         f"{side:4d} x {side:<4d} {workers} workers   plain {rates['plain']:7.0f} samples/s   "
         f"ours {rates['ours']:7.0f}   ratio {rates['ours'] / rates['plain']:.3f}   "
         f"main process {100 * statistics.median(busy):3.0f} % busy"
@@ -65,11 +65,11 @@ def speed(folder: Path, side: int, workers: int, rounds: int) -> None:
 
 
 def memory(folder: Path) -> None:
-    """What the workers hold alone and what they share, with all of an array read."""
+    """Measure the private and the shared memory of workers that have read a whole array."""
     path = folder / "large.npy"
     np.save(path, np.zeros((100_000, 1000), dtype=np.float32))
     loader = build_loader(
-        Arrays(str(path)), "train", 1000, seed=0, training=True, num_workers=2, persistent_workers=True
+        Arrays(str(path)), "train", 1000, seed=0, is_training=True, num_workers=2, persistent_workers=True
     )
     for _ in itertools.chain(loader, loader):
         pass
@@ -77,7 +77,7 @@ def memory(folder: Path) -> None:
         fields = (line.split() for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()[1:])
         sizes = {name: int(size) / 1024 for name, size, *_ in fields}
         alone, shared = sizes["Private_Dirty:"], sizes["Rss:"]
-        tell(f"a worker over an array of 400 MB: {alone:.0f} MB of its own, {shared:.0f} MB with what it shares")
+        report(f"a worker with an array of 400 MB: {alone:.0f} MB private, {shared:.0f} MB including shared memory")
 
 
 if __name__ == "__main__":

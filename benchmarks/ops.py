@@ -1,17 +1,18 @@
-"""What the operations gain over torch's own: medians in milliseconds, and how many times as long the others take.
+"""Speed of the operations: medians in milliseconds, and how many times as long alternatives take.
 
 python -m benchmarks.ops --threads 1 --rounds 7
 """
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 import ops
-from benchmarks.common import alternate, arguments, tell
+from benchmarks.common import alternate, arguments, report
 from ops.ssim import reference
 
 SHAPES = ((1, 3, 512, 512), (8, 3, 256, 256))
@@ -19,28 +20,30 @@ SETTINGS = (11, 1.5, 0.01**2, 0.03**2, 0)
 
 
 def in_torch(x: Tensor, y: Tensor) -> Tensor:
-    """The same in torch's own operations, which torch differentiates."""
+    """Compute SSIM in torch operations, with torch's own gradients."""
     return reference(x, y, *SETTINGS)[0]
 
 
 def of_torchmetrics(x: Tensor, y: Tensor) -> Tensor:
-    return structural_similarity_index_measure(x, y, data_range=1.0)
+    value = structural_similarity_index_measure(x, y, data_range=1.0)
+    assert isinstance(value, Tensor)
+    return value
 
 
-def in_turn(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Medians in milliseconds; the first round builds and compiles."""
+def measure(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return medians in milliseconds; the first round builds and compiles."""
 
     def timed(call: Callable[[], object]) -> list[float]:
         start = time.perf_counter()
         call()
         return [1000 * (time.perf_counter() - start)]
 
-    return alternate({name: lambda call=call: timed(call) for name, call in calls.items()}, rounds)  # type: ignore[misc]
+    return alternate({name: partial(timed, call) for name, call in calls.items()}, rounds)
 
 
 def ssim(shape: tuple[int, ...], rounds: int) -> None:
     x, y = torch.rand(shape), torch.rand(shape)
-    functions = {
+    functions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "ops": ops.ssim,
         "torch": in_torch,
         "compiled": torch.compile(in_torch),
@@ -53,25 +56,27 @@ def ssim(shape: tuple[int, ...], rounds: int) -> None:
         function(leaf, y).mean().backward()
 
     for name, medians in {
-        "forward": in_turn({key: lambda f=f: f(x, y) for key, f in functions.items()}, rounds),
-        "forward and backward": in_turn({key: lambda f=f: both(f) for key, f in functions.items()}, rounds),
+        "forward": measure({key: partial(f, x, y) for key, f in functions.items()}, rounds),
+        "forward and backward": measure({key: partial(both, f) for key, f in functions.items()}, rounds),
     }.items():
         times = "   ".join(f"{key} {value:.2f} ({value / medians['ops']:.1f}x)" for key, value in medians.items())
-        tell(f"ssim {shape}, {name}: {times}")
+        report(f"ssim {shape}, {name}: {times}")
 
 
 def add(side: int, rounds: int) -> None:
     x, y = torch.rand(side, side), torch.rand(side, side)
-    medians = in_turn({"ops": lambda: ops.add_matrix(x, y), "torch": lambda: torch.add(x, y)}, rounds)
-    tell(f"add_matrix ({side}, {side}): {medians['ops']:.3f}, {medians['torch'] / medians['ops']:.2f} of torch's speed")
+    medians = measure({"ops": lambda: ops.add_matrix(x, y), "torch": lambda: torch.add(x, y)}, rounds)
+    report(
+        f"add_matrix ({side}, {side}): {medians['ops']:.3f}, {medians['torch'] / medians['ops']:.2f} of torch's speed"
+    )
 
 
 def error() -> None:
-    """The largest difference from float64, on noise and on nearly flat pictures."""
-    for name, spread in (("noise", 1.0), ("nearly flat", 1e-3)):
+    """Measure the largest difference from float64, on noise and on nearly constant pictures."""
+    for name, spread in (("noise", 1.0), ("nearly constant", 1e-3)):
         x = 0.5 + spread * (torch.rand(2, 3, 128, 128) - 0.5)
         y = x + 0.1 * spread * torch.randn_like(x)
-        tell(f"error on {name}: {(ops.ssim(x, y) - ops.ssim(x.double(), y.double())).abs().max():.1e}")
+        report(f"error on {name}: {(ops.ssim(x, y) - ops.ssim(x.double(), y.double())).abs().max():.1e}")
 
 
 if __name__ == "__main__":

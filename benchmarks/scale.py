@@ -1,4 +1,4 @@
-"""What grows with samples, losses and metrics, and processes: time and memory per step.
+"""Scaling: time and memory per step for many samples, losses and metrics, and processes.
 
 python -m benchmarks.scale --rounds 5
 """
@@ -19,23 +19,23 @@ import pytorch_lightning as pl
 import torch
 import yaml
 
-from benchmarks.common import BATCH, CONFIG, COUNT, Clock, alternate, arguments, tell, write_pictures
+from benchmarks.common import BATCH, CONFIG, COUNT, Clock, alternate, arguments, report, write_pictures
 from benchmarks.training import seconds
-from project.core.agreement import Agreement
-from project.core.main import main
-from project.core.order import Batches
+from project.core.cli.main import main
+from project.core.data.sampling import ResumableBatchSampler
+from project.core.distributed.reduction import MaxReducer
 
-OUT = "SCALE_OUT"  # where Report writes to
+OUT = "SCALE_OUT"  # environment variable with the output file of Report
 
 
 class Report(pl.Callback):
-    """Writes what a step takes, and what of it the processes need to agree, into the file of the environment."""
+    """Callback that writes the time of a step, and the part spent on agreement between processes, to a file."""
 
     def __init__(self) -> None:
         self.agreeing, self.start, self.skipped = 0.0, 0.0, 20
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        exchange = Agreement.exchange
+        exchange = MaxReducer.reduce_delayed
 
         def timed(*arguments: Any) -> list[int]:
             start = time.perf_counter()
@@ -43,7 +43,7 @@ class Report(pl.Callback):
             self.agreeing += time.perf_counter() - start
             return answer
 
-        Agreement.exchange = timed  # type: ignore[method-assign, assignment]
+        MaxReducer.reduce_delayed = timed  # type: ignore[method-assign, assignment]
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, number: int) -> None:
         if number == self.skipped:
@@ -57,37 +57,37 @@ class Report(pl.Callback):
 
 
 def samples(rounds: int) -> None:
-    """The order of the samples: time to begin and per batch, and memory."""
+    """Measure the order of samples: time to the first batch and per batch, and memory."""
     for length in (10**4, 10**6, 10**8):
-        batches = Batches(length, BATCH, seed=0, shuffle=True)
+        batches = ResumableBatchSampler(length, BATCH, seed=0, is_training=True)
 
-        def begin(batches: Batches = batches) -> list[float]:
+        def first(batches: ResumableBatchSampler = batches) -> list[float]:
             start = time.perf_counter()
             next(iter(batches))
             return [time.perf_counter() - start]
 
-        def go_on(batches: Batches = batches) -> list[float]:
+        def following(batches: ResumableBatchSampler = batches) -> list[float]:
             some = itertools.islice(batches, 78)
             start = time.perf_counter()
             count = sum(1 for _ in some)
             return [(time.perf_counter() - start) / count]
 
-        medians = alternate({"first": begin, "each": go_on}, rounds)
+        medians = alternate({"first": first, "each": following}, rounds)
         tracemalloc.start()
         next(iter(batches))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        tell(
+        report(
             f"{length:>11,} samples: {1e3 * medians['first']:.2f} ms to the first batch, "
-            f"{1e6 * medians['each']:.1f} us for each, {peak / 2**20:.2f} MB"
+            f"{1e6 * medians['each']:.1f} us per batch, {peak / 2**20:.2f} MB"
         )
     start = time.perf_counter()
     torch.randperm(10**8)
-    tell(f"100,000,000 samples: torch.randperm takes {time.perf_counter() - start:.1f} s, and 763 MB")
+    report(f"100,000,000 samples: torch.randperm takes {time.perf_counter() - start:.1f} s, and 763 MB")
 
 
 def terms(path: Path, rounds: int) -> None:
-    """Several losses and metrics, which are computed at each step and at the logged ones."""
+    """Measure several losses, computed at each step, and metrics, computed at logged steps."""
 
     def train(count: int) -> list[float]:
         model = {
@@ -105,11 +105,11 @@ def terms(path: Path, rounds: int) -> None:
     counts = (1, 5, 20)
     medians = alternate({str(count): lambda count=count: train(count) for count in counts}, rounds)  # type: ignore[misc]
     for count in counts:
-        tell(f"{count:>3} losses and metrics: {1e6 * medians[str(count)]:.0f} us a step")
+        report(f"{count:>3} losses and metrics: {1e6 * medians[str(count)]:.0f} us per step")
 
 
 def processes(path: Path, rounds: int) -> None:
-    """The same batch of 128, shared out; on one machine they share its cores, too."""
+    """Measure a batch of 128 split over processes, which also share the cores of the machine."""
 
     def train(count: int) -> dict[str, float]:
         options = ["--data.train.path", str(path), "--root", str(path.parent), "--replace", "--trainer.max_epochs", "1"]
@@ -124,9 +124,7 @@ def processes(path: Path, rounds: int) -> None:
     for count in (1, 2, 4):
         took = [train(count) for _ in range(rounds)]
         step, agreeing = (1e6 * statistics.median(each[what] for each in took) for what in ("step", "agreeing"))
-        tell(
-            f"{count} processes: {step:.0f} us a step, of which {agreeing:.0f} us to agree whether to save and to stop"
-        )
+        report(f"{count} processes: {step:.0f} us per step, of which {agreeing:.0f} us to agree on saving and stopping")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long one waits for help, for the message about a mistake and for the first step, against LightningCLI's import.
+"""Time to the help, to the message for an error and to the first step, compared with the import of LightningCLI.
 
 python -m benchmarks.startup --rounds 5
 """
@@ -14,12 +14,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from benchmarks.common import arguments, tell
+from benchmarks.common import arguments, report
 
 ROOT = Path(__file__).parent.parent
 FIT = ["cli.py", "fit", "--config", "configs/digits.yaml"]
 BASE, CUT_SHORT = "import pytorch_lightning.cli", "import pytorch_lightning.cli, os; os._exit(0)"
-FIRST_STEP = "first step of the digits"  # which cuts short what Python does at its end
+FIRST_STEP = "first step of the digits"  # exits without the cleanup of Python
 COMMANDS = {
     BASE: ["-c", BASE],
     CUT_SHORT: ["-c", CUT_SHORT],
@@ -34,14 +34,14 @@ COMMANDS = {
 
 
 class EndAtOnce(pl.Callback):
-    """Ends the process behind its first step."""
+    """Callback that exits the process after its first step."""
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         os._exit(0)
 
 
 def measure(rounds: int) -> None:
-    """Interleaves the commands, so that a change of the machine's speed hits all."""
+    """Alternate the commands, so that changes in the speed of the machine affect all of them."""
     times: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for i in range(rounds + 1):
         for name, command in COMMANDS.items():
@@ -54,7 +54,7 @@ def measure(rounds: int) -> None:
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     for name, median in medians.items():
         base = medians[CUT_SHORT if name == FIRST_STEP else BASE]
-        tell(f"{name:<45} {median:5.2f} s  {median / base:5.2f} times, {median - base:+.2f} s")
+        report(f"{name:<45} {median:5.2f} s  {median / base:5.2f} times, {median - base:+.2f} s")
 
 
 if __name__ == "__main__":

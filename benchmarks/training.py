@@ -1,8 +1,8 @@
-"""What the engine costs: configs/mlp_arrays.yaml through the whole CLI, against a plain torch loop and bare Lightning.
+"""Cost of the engine: `cli.py fit` with configs/mlp_arrays.yaml, compared with a plain torch loop and bare Lightning.
 
 All three train the same net on 55,000 pictures of 28x28 in memory with fused Adam. The plain loop indexes tensors; bare
-Lightning has the engine's loader and logs nothing; the CLI logs and saves as it always does, and shows its bar on a
-terminal: run it on one. Prints medians over epochs of alternating runs, and their ratios.
+Lightning uses the engine's loader and logs nothing; the CLI logs and saves as usual, and shows its progress bar in a
+terminal. Prints medians over epochs of alternating runs, and their ratios.
 
     python -m benchmarks.training --threads 1
 """
@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.common import BATCH, CONFIG, COUNT, Clock, alternate, arguments, tell, write_pictures
-from project.core.fetch import build_loader
-from project.core.main import main
+from benchmarks.common import BATCH, CONFIG, COUNT, Clock, alternate, arguments, report, write_pictures
+from project.core.cli.main import main
+from project.core.data.loading import build_loader
 from project.datasets.arrays import Arrays
 from project.models.mlp import MLP
 
@@ -30,7 +30,7 @@ EPOCHS = 5
 
 
 class Bare(pl.LightningModule):
-    """As little Lightning as does the job."""
+    """Minimal LightningModule."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,12 +48,12 @@ def build_net() -> MLP:
 
 
 def seconds(marks: list[float]) -> list[float]:
-    """Of each epoch but the first, which warms up, and the last, behind which comes what ends a run."""
+    """Return the seconds of each epoch except the first, a warm-up, and the last, which includes the end of the run."""
     return [end - start for start, end in itertools.pairwise(marks[1:])]
 
 
 def plain(path: Path) -> list[float]:
-    """Seconds of epochs in a loop without any framework."""
+    """Return the seconds of each epoch of a loop without a framework."""
     with np.load(path) as arrays:
         image, label = (torch.from_numpy(arrays[name]) for name in ("image", "label"))
     net = build_net()
@@ -70,17 +70,17 @@ def plain(path: Path) -> list[float]:
 
 
 def bare(path: Path) -> list[float]:
-    """The same under Lightning's Trainer and nothing else."""
+    """Return the seconds of each epoch with only Lightning's Trainer."""
     trainer = pl.Trainer(
         max_epochs=EPOCHS, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, callbacks=[Clock()], default_root_dir=path.parent,
     )  # fmt: skip
-    trainer.fit(Bare(), build_loader(Arrays(str(path)), "train", BATCH, seed=0, training=True))
+    trainer.fit(Bare(), build_loader(Arrays(str(path)), "train", BATCH, seed=0, is_training=True))
     return seconds(Clock.marks[:EPOCHS])
 
 
 def whole(path: Path) -> list[float]:
-    """The same by way of the command line, with all that it logs, shows and saves."""
+    """Return the seconds of each epoch of `cli.py fit`, including logs, progress and checkpoints."""
     argv = ["fit", "--config", str(CONFIG), "--data.train.path", str(path), "--root", str(path.parent), "--replace"]
     argv += ["--trainer.max_epochs", str(EPOCHS), "--trainer.accelerator", "cpu"]
     assert main([*argv, "--trainer.callbacks", "[{type: benchmarks.common.Clock}]"]) == 0
@@ -96,9 +96,9 @@ def measure(rounds: int) -> None:
         medians = alternate({name: lambda loop=loop: loop(path) for name, loop in loops.items()}, rounds)  # type: ignore[misc]
     for name, median in medians.items():
         ratio = medians["cli.py fit"] / median
-        tell(
-            f"{name:<16} {1000 * median:6.0f} ms an epoch, {1e6 * median / (COUNT // BATCH):5.0f} us a step"
-            f"   cli.py fit takes {ratio:.3f} times that"
+        report(
+            f"{name:<16} {1000 * median:6.0f} ms per epoch, {1e6 * median / (COUNT // BATCH):5.0f} us per step"
+            f"   cli.py fit takes {ratio:.3f} times as long"
         )
 
 

@@ -1,4 +1,7 @@
-"""Operations in C++ and CUDA: each a function, and a module around it."""
+"""Operations in C++ and CUDA, each as a function and as a module.
+
+The kernels are built at the first call; without a compiler, a reference of torch operations is used.
+"""
 
 from ._build import build, load
 from ._registry import DECOMPOSITIONS

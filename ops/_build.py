@@ -1,4 +1,4 @@
-"""Builds the C++ and CUDA sources in csrc/ once for a machine, and loads what was built."""
+"""Build of the C++ and CUDA sources in csrc/, once per machine."""
 
 import functools
 import hashlib
@@ -16,31 +16,31 @@ from tempfile import TemporaryDirectory
 import torch
 from filelock import FileLock
 
-NAMESPACE = "project_ops"  # of torch.ops; each project has its own
+NAMESPACE = "project_ops"  # namespace in torch.ops; each project has its own
 SOURCES = Path(__file__).parent / "csrc"
-_ABI = "0x020a000000000000"  # of torch 2.10: what is built runs with that and all later ones
+_ABI = "0x020a000000000000"  # stable ABI of torch 2.10, which later versions support
 _CUDA_FLAGS = ["-O3", f"-DTORCH_TARGET_VERSION={_ABI}", f"-DOPS_NS={NAMESPACE}"]
 _FLAGS = [*_CUDA_FLAGS, "-fno-math-errno", "-fno-trapping-math"]
 MODES = ("auto", "native", "reference")
 
 
 def mode() -> str:
-    """What the variable OPS says: `auto` takes the reference where nothing can be built, `native` fails there."""
+    """Return the environment variable OPS: if the build fails, `auto` uses the reference and `native` raises."""
     chosen = os.environ.get("OPS", "auto")
     if chosen not in MODES:
-        raise ValueError(f"the variable OPS is {chosen!r}; known: {', '.join(MODES)}")
+        raise ValueError(f"the environment variable OPS is {chosen!r}; known: {', '.join(MODES)}")
     return chosen
 
 
 @functools.cache
 def load(device: str) -> None:
-    """Builds the kernels where they are not yet built, and loads them; says once why it cannot.
+    """Load the kernels of a device, after building them if needed; warn once if that fails.
 
     Args:
         device: CPU or CUDA.
 
     Raises:
-        RuntimeError: the variable OPS is `native`, and they cannot be built.
+        RuntimeError: the kernels cannot be built and the environment variable OPS is `native`.
     """
     if mode() == "reference":
         return
@@ -53,35 +53,38 @@ def load(device: str) -> None:
     except (RuntimeError, OSError, ValueError) as error:
         if mode() == "native":
             raise
-        if _speaks():
+        if _is_first_on_node():
             warnings.warn(
-                f"ops: {platform.node()} has no kernels for {device}; torch's own operations take over, slower: "
-                f"{_gist(error)} (`bash scripts/install_ops.sh` builds them, or says all)",
+                f"ops: no {device} kernels on {platform.node()}, using slower torch operations: {_first_error(error)} "
+                f"(`bash scripts/install_ops.sh` builds the kernels or shows the whole error)",
                 stacklevel=2,
             )
 
 
 def build(cuda: bool) -> tuple[Path, bool]:
-    """The built file, and whether it had to be built, which loads it, too.
+    """Build the kernels unless they are built.
 
-    It is built in a folder of its own and moved to its place when it is whole, by one process at a time.
+    One process builds at a time, in a temporary directory; the complete file is then moved to its path.
 
     Args:
-        cuda: the kernels for CUDA, not those for the CPU.
+        cuda: whether to build the kernels for CUDA, or those for the CPU.
+
+    Returns:
+        The built file, and whether it was built (and thereby loaded) by this call.
 
     Raises:
-        RuntimeError: there is no compiler, or it fails; with its output.
+        RuntimeError: there is no compiler, or it fails; the message contains its output.
     """
-    target = file_of(cuda)
+    target = library_path(cuda)
     if target.exists():
         return target, False
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
-        if target.exists():  # another process was faster
+        if target.exists():  # built by another process in the meantime
             return target, False
         from torch.utils import cpp_extension
 
-        with TemporaryDirectory(dir=target.parent) as folder, _programs_of_this_python():
+        with TemporaryDirectory(dir=target.parent) as folder, _scripts_on_path():
             cpp_extension.load(
                 NAMESPACE,
                 [str(path) for path in _sources(cuda)],
@@ -91,18 +94,18 @@ def build(cuda: bool) -> tuple[Path, bool]:
                 with_cuda=cuda,
                 is_python_module=False,
             )
-            (built,) = Path(folder).glob("*.so")  # a second one in a process gets another name
+            (built,) = Path(folder).glob("*.so")  # torch numbers the names of further builds in a process
             built.replace(target)
     return target, True
 
 
-def file_of(cuda: bool) -> Path:
-    """Where the built file lies: its name stands for all that it depends on.
+def library_path(cuda: bool) -> Path:
+    """Return the path of the built file; its name is a hash of sources, flags and compiler.
 
-    Without a compiler it is the newest of the same sources: a node of a cluster may lack what the others have.
+    Without a compiler, return the newest file built from the same sources: a cluster node may lack the compiler.
 
     Raises:
-        RuntimeError: there is neither.
+        RuntimeError: there is neither a compiler nor such a file.
     """
     parts = [platform.machine(), *_FLAGS]
     if cuda:
@@ -123,22 +126,22 @@ def file_of(cuda: bool) -> Path:
 
 
 def compiler() -> str:
-    """Version of the C++ compiler.
+    """Return the version of the C++ compiler.
 
     Raises:
-        RuntimeError: there is none.
+        RuntimeError: there is no compiler.
     """
     name = os.environ.get("CXX", "c++")
     if shutil.which(name) is None:
         raise RuntimeError(f"there is no C++ compiler ({name})")
     asked = subprocess.run([name, "--version"], capture_output=True, text=True, check=False)
     if asked.returncode:
-        raise RuntimeError(f"the C++ compiler ({name}) does not even tell its version")
+        raise RuntimeError(f"the C++ compiler ({name}) fails to print its version")
     return asked.stdout.partition("\n")[0]
 
 
 def has_cuda() -> bool:
-    """Whether there is a GPU that torch can use, and a compiler for it."""
+    """Return whether there is a GPU that torch can use, and nvcc."""
     if not torch.cuda.is_available() or torch.version.cuda is None:
         return False
     from torch.utils.cpp_extension import CUDA_HOME
@@ -151,8 +154,8 @@ def _sources(cuda: bool) -> list[Path]:
 
 
 @contextmanager
-def _programs_of_this_python() -> Iterator[None]:
-    """ninja is found, also where Python is called by its path."""
+def _scripts_on_path() -> Iterator[None]:
+    """Add the scripts of this Python to PATH: torch calls ninja by name."""
     before = os.environ.get("PATH", "")
     os.environ["PATH"] = f"{sysconfig.get_path('scripts')}{os.pathsep}{before}"
     try:
@@ -161,12 +164,12 @@ def _programs_of_this_python() -> Iterator[None]:
         os.environ["PATH"] = before
 
 
-def _speaks() -> bool:
-    """Whether this is the process that speaks for all of its machine."""
+def _is_first_on_node() -> bool:
+    """Return whether this is the first process of a run on its node."""
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "SLURM_LOCALID"))
 
 
-def _gist(error: BaseException) -> str:
-    """The compiler's first complaint, or the first line of what is wrong."""
+def _first_error(error: BaseException) -> str:
+    """Return the first line with a compiler error, or the first line."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return next((line.strip() for line in lines if "error:" in line), lines[0])

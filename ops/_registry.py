@@ -1,4 +1,4 @@
-"""How an operation is known to torch: its schema, what stands in for its kernels, and when these are built."""
+"""Registration of operations with torch: schema, reference and lazy build of the kernels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,14 +14,14 @@ DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {}  # for `ExportedProgram.run_d
 
 
 def define(schema: str, reference: Callable[..., Any], fake: Callable[..., Any]) -> Any:
-    """Tells torch of an operation, and returns it.
+    """Register an operation with torch and return it.
 
-    The kernels in csrc/ are built and loaded when it is first called. Where a device has none, `reference` works.
+    The kernels in csrc/ are built and loaded at the first call. On devices without kernels, `reference` is called.
 
     Args:
-        schema: `name(Tensor x, ...) -> Tensor`.
-        reference: the same in torch's own operations.
-        fake: the shapes of the results.
+        schema: name, arguments and results: `name(Tensor x, ...) -> Tensor`.
+        reference: the same computation in torch operations.
+        fake: returns empty tensors with the shapes of the results.
     """
     name = schema.partition("(")[0]
     qualified = f"{NAMESPACE}::{name}"
@@ -35,7 +35,7 @@ def define(schema: str, reference: Callable[..., Any], fake: Callable[..., Any])
         device = tensors[0].device.type.upper()
         _build.load(device)
         if torch._C._dispatch_has_kernel_for_dispatch_key(qualified, device):
-            return operation(*args)  # now it has one
+            return operation(*args)  # dispatches to the kernel
         return reference(*args)
 
     LIBRARY.impl(name, without_kernel, "CompositeExplicitAutograd")

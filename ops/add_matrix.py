@@ -1,4 +1,4 @@
-"""The lesson: the sum of two matrices, from its schema to an nn.Module."""
+"""Sum of two matrices: the example of an operation, from its schema to an nn.Module."""
 
 from typing import Any
 
@@ -26,15 +26,15 @@ register_autograd(f"{NAMESPACE}::add_matrix", _backward, lib=LIBRARY)
 
 
 def add_matrix(x: Tensor, y: Tensor) -> Tensor:
-    """`x + y` for matrices `(N, M)` of one floating dtype, on one device.
+    """Return `x + y` for matrices `(N, M)` of the same floating dtype and device.
 
     Raises:
-        ValueError: they are not.
+        ValueError: shapes, dtypes or devices differ, or the tensors are not floating matrices.
     """
     if x.ndim != 2 or x.shape != y.shape:
-        raise ValueError(f"add_matrix takes two matrices of one shape, not {tuple(x.shape)} and {tuple(y.shape)}")
+        raise ValueError(f"add_matrix takes two matrices of the same shape, not {tuple(x.shape)} and {tuple(y.shape)}")
     if x.dtype != y.dtype or not x.is_floating_point():
-        raise ValueError(f"add_matrix takes two matrices of one floating dtype, not {x.dtype} and {y.dtype}")
+        raise ValueError(f"add_matrix takes two matrices of the same floating dtype, not {x.dtype} and {y.dtype}")
     if x.device != y.device:
         raise ValueError(f"add_matrix takes two matrices on one device, not on {x.device} and {y.device}")
     result: Tensor = _ADD(x, y)
@@ -42,7 +42,7 @@ def add_matrix(x: Tensor, y: Tensor) -> Tensor:
 
 
 class AddMatrix(nn.Module):
-    """`x + y` for matrices `(N, M)`."""
+    """Module that returns `x + y` for matrices `(N, M)`."""
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return add_matrix(x, y)

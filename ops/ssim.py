@@ -1,4 +1,4 @@
-"""Structural similarity of pictures; by-products for the gradients are computed only where somebody wants them."""
+"""Structural similarity of pictures; tensors for the gradients are saved only if gradients are needed."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ Pair = tuple[Tensor, Tensor]
 
 
 def reference(x: Tensor, y: Tensor, size: int, sigma: float, c1: float, c2: float, save: int) -> Pair:
-    """The map and the by-products, in torch's own operations: csrc/ssim.h has the formulas."""
+    """Compute the map and the saved tensors in torch operations; csrc/ssim.h has the formulas."""
     centre_x, centre_y = _centre(x), _centre(y)
     s, d = (x - centre_x) + (y - centre_y), (x - centre_x) - (y - centre_y)
     weights = _window(x, size, sigma)
@@ -35,7 +35,7 @@ def reference(x: Tensor, y: Tensor, size: int, sigma: float, c1: float, c2: floa
 def reference_backward(
     grad: Tensor, x: Tensor, y: Tensor, saved: Tensor, size: int, sigma: float, c1: float, c2: float, save: int
 ) -> Pair:
-    """The gradients by x and y, empty where `save` does not ask for them (1 and 2)."""
+    """Compute the gradients with respect to x (bit 1 of `save`) and y (bit 2); those not requested are empty."""
     cx, cy = x - _centre(x), y - _centre(y)
     maps = torch.nn.functional.pad(grad * saved, [size - 1] * 4)
     blurred = _blur(maps.transpose(0, 1).flatten(1, 2), _window(x, size, sigma))
@@ -51,7 +51,7 @@ def _window(x: Tensor, size: int, sigma: float) -> Tensor:
 
 
 def _blur(maps: Tensor, weights: Tensor) -> Tensor:
-    """Each of the maps `(B, M, H, W)`, by rows and then by columns."""
+    """Blur the maps `(B, M, H, W)`, first along rows, then along columns."""
     groups = maps.shape[1]
     if groups == 0:
         return maps[..., len(weights) - 1 :, len(weights) - 1 :]
@@ -60,11 +60,11 @@ def _blur(maps: Tensor, weights: Tensor) -> Tensor:
 
 
 def _centre(x: Tensor) -> Tensor:
-    """About the mean of each plane `(B, C, 1, 1)`, from sixteen pixels."""
+    """Estimate the mean of each plane from sixteen pixels, `(B, C, 1, 1)`."""
     picked = x.detach()
     for dimension in (2, 3):
-        places = [x.shape[dimension] * i // 8 for i in (1, 3, 5, 7)]
-        picked = torch.cat([picked.narrow(dimension, place, 1) for place in places], dimension)
+        positions = [x.shape[dimension] * i // 8 for i in (1, 3, 5, 7)]
+        picked = torch.cat([picked.narrow(dimension, position, 1) for position in positions], dimension)
     return picked.mean((2, 3), keepdim=True)
 
 
@@ -95,19 +95,20 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Pair) -> None:
 def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     x, y, saved = ctx.saved_tensors
     save = ctx.settings[-1]
-    if any(wanted and not save & 1 << place for place, wanted in enumerate(ctx.needs_input_grad[:2])):
-        raise RuntimeError("ssim was called, or exported, without by-products for these gradients")
+    if any(needed and not save & 1 << i for i, needed in enumerate(ctx.needs_input_grad[:2])):
+        raise RuntimeError("ssim was called or exported without saving the tensors for these gradients")
     by_x, by_y = _BACKWARD(grad, x, y, saved, *ctx.settings)
     return by_x if save & 1 else None, by_y if save & 2 else None, *[None] * len(ctx.settings)
 
 
 def _refuse(ctx: Any, *grads: Tensor) -> None:
-    raise RuntimeError("ssim can be differentiated once only")  # without this, a second time would be wrong, silently
+    # Without this, torch would treat the gradient as a constant.
+    raise RuntimeError("ssim has no second derivatives")
 
 
 register_autograd(f"{NAMESPACE}::ssim", _backward, setup_context=_keep, lib=LIBRARY)
 register_autograd(f"{NAMESPACE}::ssim_backward", _refuse, lib=LIBRARY)
-for _device in ("cpu", "cuda"):  # sums of squares need more than half precision
+for _device in ("cpu", "cuda"):  # half precision is too coarse for sums of squares
     register_autocast(f"{NAMESPACE}::ssim", _device, torch.float32, lib=LIBRARY)
 
 
@@ -120,26 +121,31 @@ def ssim(
     k1: float = 0.01,
     k2: float = 0.03,
 ) -> Tensor:
-    """Structural similarity of each window of two pictures, in [-1, 1]; its mean is that of the pictures.
+    """Compute the structural similarity of two pictures for each window, in [-1, 1].
 
-    Wang et al., Image Quality Assessment: From Error Visibility to Structural Similarity, 2004. Windows lie within the
-    pictures, as there; torchmetrics has more of them, along the edges, where it mirrors the pictures. It can be
-    differentiated once, by either picture.
+    Wang et al., Image Quality Assessment: From Error Visibility to Structural Similarity, 2004. As there, windows lie
+    inside the pictures; torchmetrics adds windows at the edges by mirroring. The mean over all windows is the
+    similarity of the pictures. First derivatives with respect to both pictures are supported.
 
     Args:
-        x: `(B, C, H, W)`; half precision is computed in float32.
-        y: likewise, of the same shape.
-        data_range: the largest possible value less the smallest.
-        size: of the window, odd and at most 33.
-        sigma: standard deviation of the window's weights, in pixels.
-        k1: steadies the comparison of means.
-        k2: steadies the comparison of variances.
+        x: pictures `(B, C, H, W)`; half precision is computed in float32.
+        y: pictures of the same shape.
+        data_range: difference between the largest and the smallest possible value.
+        size: height and width of the window in pixels, odd and at most 33.
+        sigma: standard deviation of the Gaussian window, in pixels.
+        k1: stabilizes the comparison of means.
+        k2: stabilizes the comparison of variances.
 
     Returns:
-        `(B, C, H - size + 1, W - size + 1)`.
+        The similarity of each window, `(B, C, H - size + 1, W - size + 1)`.
 
     Raises:
-        ValueError: pictures or settings are not of that kind, or the window is larger than the pictures.
+        ValueError: shapes, dtypes, devices or settings are invalid, or the window is larger than the pictures.
+
+    Example::
+
+        loss = 1 - ops.ssim(x, y).mean()
+        loss.backward()
     """
     _check(x, y, size, sigma)
     dtype = torch.promote_types(x.dtype, y.dtype)
@@ -153,25 +159,25 @@ def ssim(
 def _check(x: Tensor, y: Tensor, size: int, sigma: float) -> None:
     if x.ndim != 4 or x.shape != y.shape:
         raise ValueError(
-            f"ssim takes two pictures (B, C, H, W) of one shape, not {tuple(x.shape)} and {tuple(y.shape)}"
+            f"ssim takes two pictures (B, C, H, W) of the same shape, not {tuple(x.shape)} and {tuple(y.shape)}"
         )
     if not (x.is_floating_point() and y.is_floating_point()):
         raise ValueError(f"ssim takes two pictures of floating dtypes, not {x.dtype} and {y.dtype}")
     if x.device != y.device:
         raise ValueError(f"ssim takes two pictures on one device, not on {x.device} and {y.device}")
     if size % 2 == 0 or not 0 < size <= _LARGEST or not sigma > 0:
-        raise ValueError(f"ssim: size is {size}, which must be odd and at most {_LARGEST}; sigma is {sigma}, above 0")
+        raise ValueError(f"ssim: size ({size}) must be odd and at most {_LARGEST}, sigma ({sigma}) positive")
     if size > min(x.shape[2:]):
         raise ValueError(f"ssim: the window of {size} is larger than the pictures {tuple(x.shape)}")
 
 
 class SSIM(nn.Module):
-    """`ssim` as a module.
+    """Structural similarity as a module; see `ssim`.
 
     Args:
-        data_range: the largest possible value less the smallest.
-        size: of the window, odd and at most 33.
-        sigma: standard deviation of the window's weights, in pixels.
+        data_range: difference between the largest and the smallest possible value.
+        size: height and width of the window in pixels, odd and at most 33.
+        sigma: standard deviation of the Gaussian window, in pixels.
     """
 
     def __init__(self, data_range: float = 1.0, size: int = 11, sigma: float = 1.5) -> None:
@@ -179,5 +185,5 @@ class SSIM(nn.Module):
         self.data_range, self.size, self.sigma = data_range, size, sigma
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Pictures `(B, C, H, W)` to the map of their windows `(B, C, H - size + 1, W - size + 1)`."""
+        """Map pictures `(B, C, H, W)` to the similarity of their windows `(B, C, H - size + 1, W - size + 1)`."""
         return ssim(x, y, self.data_range, self.size, self.sigma)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Shows on your own cluster, in about five minutes, that a preempted job goes on and ends with the same bits. Options of
-# sbatch may follow, as you will use them:
+# Checks on your cluster, in about five minutes, that a preempted job resumes and ends with the same bits. Arguments are
+# passed to sbatch:
 #   bash scripts/check_slurm.sh --nodes=2 --partition=main
-# Three small jobs train the digits: one is left alone, one gets USR1, one is cancelled. LIMIT=900 is the seconds they have.
+# Three small jobs train the digits: one is undisturbed, one gets USR1, one is cancelled. LIMIT=900 limits the seconds.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 folder=experiments/check_slurm/$(date +%Y-%m-%d_%H-%M-%S)
@@ -17,13 +17,13 @@ for name in whole preempted cancelled; do
     state[$name]=PENDING restarts[$name]=0
 done
 
-look() {  # at a job, of which Slurm forgets some minutes after its end
+look() {  # update state and restarts of a job; Slurm forgets jobs some minutes after their end
     local shown
     shown=$(scontrol show job "${job[$1]}" 2>/dev/null) || return
     state[$1]=$(sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p' <<<"$shown")
     restarts[$1]=$(sed -n 's/.*Restarts=\([0-9]*\).*/\1/p' <<<"$shown")
 }
-send() {  # a signal, once, to a job that trains
+send() {  # send a signal once, when the job trains
     if [ -z "${sent[$1]:-}" ] && grep -qs "epoch 3/" "$folder/$1.out"; then sent[$1]=1 && scancel "${@:2}" "${job[$1]}"; fi
 }
 while [[ "${state[*]}" =~ PENDING|CONFIGURING|RUNNING|COMPLETING|REQUEUED|SUSPENDED ]] && [ $SECONDS -lt "${LIMIT:-900}" ]; do
@@ -34,7 +34,7 @@ while [[ "${state[*]}" =~ PENDING|CONFIGURING|RUNNING|COMPLETING|REQUEUED|SUSPEN
 done
 
 failed=0
-report() {  # what is checked, of which job, a command
+report() {  # arguments: description, job, command that checks it
     local said
     if said=$("${@:3}" 2>&1); then echo "ok      $1"; return; fi
     echo "FAILED  $1 (job ${job[$2]} is ${state[$2]}, see $folder/$2.out) $said"

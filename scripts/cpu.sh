@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains on the CPU of this machine; further options may follow:
+# Trains on the CPU of this machine; arguments are options of `cli.py fit`:
 #   bash scripts/cpu.sh --config configs/digits.yaml
 set -e
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Trains on all GPUs of this machine, a process each; further options may follow:
+# Trains on all GPUs of this machine, one process each; arguments are options of `cli.py fit`:
 #   bash scripts/gpu.sh --config configs/digits.yaml
 #   bash scripts/gpu.sh --config configs/digits.yaml --trainer.devices 1
-# On several machines without Slurm, torchrun starts the processes, on each machine with the same HOST:
+# On several machines without Slurm, start torchrun on each machine, with the same HOST:
 #   torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 cli.py fit --config configs/digits.yaml
 set -e
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the C++ and CUDA operations ahead of time; without it, that is done when one is first used.
+# Builds the C++ and CUDA operations, which otherwise happens when one is first called.
 #   bash scripts/install_ops.sh
 set -e
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

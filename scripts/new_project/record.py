@@ -1,4 +1,4 @@
-"""What a project knows of the template that it came from."""
+"""Record of the template in a project."""
 
 import json
 import re
@@ -6,50 +6,50 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
-from new_project.git import Mistake
+from new_project.git import UserError
 
 FILE = ".template.toml"
-_TEXT = """# Where this project comes from; `python scripts/start_new_proj.py --update` brings what changed there since.
+_TEXT = """# Template of this project; `python scripts/start_new_proj.py --update` merges its later changes.
 name = {name}
 
-# A folder, or what git can clone.
+# A directory, or an address that git can clone.
 template = {template}
 
-# Written by each update.
+# Commit of the template that was merged last; written by each update.
 commit = {commit}
 """
 
 
 class Record(NamedTuple):
-    """The project's name, the template's folder or address, and the commit of it that was taken last."""
+    """Name of the project, directory or address of the template, and its commit that was merged last."""
 
     name: str
     template: str
     commit: str
 
     def write(self, project: Path) -> None:
-        """Writes it into a project's folder."""
+        """Write the record to the directory of a project."""
         values = {key: json.dumps(value, ensure_ascii=False) for key, value in self._asdict().items()}
         (project / FILE).write_text(_TEXT.format(**values), encoding="utf-8")
 
     def source(self, project: Path) -> str:
-        """What git clones: a folder may be relative to the project's."""
+        """Return what git clones; a directory may be relative to the project."""
         folder = project / Path(self.template).expanduser()
         return str(folder) if folder.is_dir() else self.template
 
 
 def read_record(project: Path) -> Record:
-    """The record of a project.
+    """Read the record of a project.
 
     Raises:
-        Mistake: it has none, or a damaged one.
+        UserError: the record is missing or damaged.
     """
     try:
         record = Record(**tomllib.loads((project / FILE).read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        raise Mistake(f"{project} was not started from a template: it has no {FILE}") from error
+        raise UserError(f"{project} was not started from a template: it has no {FILE}") from error
     except (ValueError, TypeError) as error:
-        raise Mistake(f"{project / FILE} is damaged: {error}") from error
+        raise UserError(f"{project / FILE} is damaged: {error}") from error
     if not all(isinstance(value, str) for value in record) or not re.fullmatch("[0-9a-f]{40,64}", record.commit):
-        raise Mistake(f"{project / FILE} is damaged: name, template and commit are texts, and commit is one of git's")
+        raise UserError(f"{project / FILE} is damaged: name, template and commit must be strings, commit a git hash")
     return record

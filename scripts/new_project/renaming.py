@@ -1,23 +1,23 @@
-"""A package under another name: where it is meant, and not where the same word means something else."""
+"""Renaming of a package in texts, without touching other uses of the same word."""
 
 import re
 
 
 class Renaming:
-    """Changes the name in a text.
+    """Renaming of a package in texts.
 
     Args:
-        old: the package's name.
-        new: its new one.
-        members: what stands in the package: `core`, `registry.py`, `registry`, ...
+        old: current name of the package.
+        new: new name of the package.
+        members: names in the package: `core`, `registry.py`, `registry`, ...
     """
 
     def __init__(self, old: str, new: str, members: set[str]) -> None:
         self.old, self.new, self.members = old, new, members
         member = "|".join(sorted(map(re.escape, members), key=len, reverse=True))
         self.everywhere = [
-            rf"(?<!\w){old}(?=_ops(?:\b|_))",  # the operations' namespace
-            rf"(?<![\w-])(?<!(?<!\.)/){old}(?=/(?:(?:{member})\b|\{{))",  # a path, not an absolute one
+            rf"(?<!\w){old}(?=_ops(?:\b|_))",  # namespace of the operations
+            rf"(?<![\w-])(?<!(?<!\.)/){old}(?=/(?:(?:{member})\b|\{{))",  # a relative path
             rf"(?<=[\"'`]){old}(?=/[\"'`])",
             rf"(?<![\w.-]){old}(?=\.(?:{member})\b)",  # a dotted path
             rf"(?<=\bfrom ){old}(?= import\b)",
@@ -29,15 +29,15 @@ class Renaming:
         }
 
     def text(self, text: str, suffix: str) -> str:
-        """A file's text under the new name.
+        """Rename the package in the text of a file.
 
         Args:
-            text: under the old one.
-            suffix: of the file's name: what is meant where depends on its language.
+            text: the text with the old name.
+            suffix: suffix of the file, which selects rules for its language.
         """
         rules = [*self.everywhere, *self.languages.get(suffix, [])]
         if suffix == ".py" and re.search(rf"^\s*(from|import) {self.old}\b", text, re.M):
-            rules.append(rf"(?<![\w.-]){self.old}(?=\.[A-Za-z_])")  # the package, as it is imported
+            rules.append(rf"(?<![\w.-]){self.old}(?=\.[A-Za-z_])")  # members of the imported package
         if suffix == ".md" and (example := re.search(r"--proj_name (\w+)", text)) and example[1] != self.old:
-            text = Renaming(example[1], self.new, self.members).text(text, suffix)  # the page's own example
+            text = Renaming(example[1], self.new, self.members).text(text, suffix)  # the example name of the page
         return re.sub("|".join(rules), self.new, text, flags=re.M)

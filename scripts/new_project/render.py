@@ -1,6 +1,6 @@
-"""Writes the template's files under another name: `python -m new_project.render NAME FOLDER COMMIT`, in scripts/.
+"""Rendering of the template under another name: `python -m new_project.render NAME FOLDER COMMIT`, in scripts/.
 
-Projects that an older version of the template started call the newest one's so, to update themselves: this stays.
+Projects started from older versions of the template run this command of the newest version to update: do not change it.
 """
 
 import importlib.util
@@ -12,27 +12,28 @@ import tarfile
 import tomllib
 from pathlib import Path
 
-from new_project.git import Git, Mistake
+from new_project.git import Git, UserError
 from new_project.renaming import Renaming
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+_TEMPLATE_ONLY = "# Files that only the template needs; projects are started without them and without this line."
 
 
 def render(name: str, folder: Path, commit: str) -> None:
-    """Writes a commit of the template under a new name.
+    """Write the files of a commit of the template under a new name.
 
     Args:
-        name: of the project.
-        folder: gets the files; it is made.
-        commit: of the template.
+        name: name of the project.
+        folder: directory for the files, which is created.
+        commit: commit of the template.
 
     Raises:
-        Mistake: ruff is missing, or the commit is not of a template.
+        UserError: ruff is missing, or the commit does not contain a template.
     """
     archive = folder.with_suffix(".tar")
     Git(ROOT)("-c", "core.autocrlf=false", "archive", "-o", str(archive), commit)
     with tarfile.open(archive) as tar:
-        tar.extraction_filter = lambda member, path: member  # git's own archive of one's own repository
+        tar.extraction_filter = lambda member, path: member  # the archive is trusted: it is from this repository
         tar.extractall(folder)
     archive.unlink()
     try:
@@ -42,12 +43,12 @@ def render(name: str, folder: Path, commit: str) -> None:
         (folder / old).rename(folder / name)
         _make_own(name, folder)
     except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
-        raise Mistake(f"the template at {commit[:10]} lacks what a project needs: {error!r}") from error
+        raise UserError(f"the template at {commit[:10]} is incomplete: {error!r}") from error
     format_code(folder)
 
 
 def rename(folder: Path, renaming: Renaming) -> None:
-    """Renames the package in the texts of a folder, and in what links point to."""
+    """Rename the package in all text files of a directory and in the targets of its links."""
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
             target = renaming.text(str(path.readlink()), "")
@@ -61,24 +62,24 @@ def rename(folder: Path, renaming: Renaming) -> None:
 
 
 def format_code(folder: Path) -> None:
-    """Sorts imports and breaks lines as another name needs it.
+    """Sort imports and wrap lines, which depend on the name of the package.
 
     Raises:
-        Mistake: ruff is missing, or cannot read the code.
+        UserError: ruff is missing or cannot parse the code.
     """
     ruff = [sys.executable, "-m", "ruff"] if importlib.util.find_spec("ruff") else [shutil.which("ruff") or ""]
     if ruff == [""]:
-        raise Mistake("ruff is missing, which formats the code under its new name: pip install ruff")
+        raise UserError("ruff, which formats the renamed code, is missing: pip install ruff")
     for command in ("check --fix-only --exit-zero --select I", "format"):
         asked = [*ruff, *command.split(), "--no-cache", "--no-respect-gitignore", "."]
         done = subprocess.run(asked, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
             why = done.stderr.strip().rpartition("\n")[2]
-            raise Mistake(f"ruff cannot format the code: {why}")
+            raise UserError(f"ruff cannot format the code: {why}")
 
 
 def _make_own(name: str, folder: Path) -> None:
-    """What a project says of itself; and that its README, once it was edited, is left alone by updates."""
+    """Set the title of the README and the description, and exclude an edited README from updates."""
     for file, pattern, line in (
         ("README.md", r"\A# .*", f"# {name}"),
         ("pyproject.toml", r"(?m)^description = .*", f'description = "The research project {name}"'),
@@ -86,14 +87,14 @@ def _make_own(name: str, folder: Path) -> None:
         text = (folder / file).read_text(encoding="utf-8")
         (folder / file).write_text(re.sub(pattern, line, text, count=1), encoding="utf-8")
     attributes = folder / ".gitattributes"
-    lines = attributes.read_text(encoding="utf-8").splitlines()[1:] if attributes.exists() else []
-    kept = [line for line in lines if "export-ignore" not in line]
-    own = ["# `scripts/start_new_proj.py --update` leaves it alone once it was edited.", "/README.md merge=ours"]
+    lines = attributes.read_text(encoding="utf-8").splitlines() if attributes.exists() else []
+    own = ["# `scripts/start_new_proj.py --update` does not change an edited README.", "/README.md merge=ours"]
+    kept = [line for line in lines if not line.endswith("export-ignore") and line not in (_TEMPLATE_ONLY, *own)]
     attributes.write_text("\n".join([*kept, *own, ""]), encoding="utf-8")
 
 
 if __name__ == "__main__":
     try:
         render(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
-    except Mistake as mistake:
-        sys.exit(f"error: {mistake}")
+    except UserError as error:
+        sys.exit(f"error: {error}")

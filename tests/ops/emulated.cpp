@@ -1,4 +1,4 @@
-// The CUDA kernels for the CPU, as functions that Python can call. Each says whether the threads met at all barriers.
+// The CUDA kernels for the CPU, as C functions. Each returns whether all threads of a block reached the same barriers.
 #include "emulator.h"
 
 #include "../../ops/csrc/cuda/add_matrix.cuh"
@@ -6,7 +6,7 @@
 
 namespace {
 
-// Smaller than the matrix, so that threads come back for more.
+// The grid is smaller than the matrix, so that the kernels loop.
 template <class T>
 bool add(const void* x, const void* y, void* sum, const int64_t* sizes, const int64_t* strides) {
   const T *px = static_cast<const T*>(x), *py = static_cast<const T*>(y);
@@ -16,7 +16,7 @@ bool add(const void* x, const void* y, void* sum, const int64_t* sizes, const in
   return emulator::launch(add_rows<T>, dim3(2, 2), dim3(4, 2), mx, my, Packed<T>(out, sizes, strides + 4));
 }
 
-// Of a launcher's grid, with two planes at a time.
+// The grid of ssim.cu, but with two planes at a time.
 template <class Tile>
 dim3 grid_for(int64_t rows, int64_t columns) {
   const int64_t across = (columns + Tile::kColumns - 1) / Tile::kColumns, down = (rows + Tile::kRows - 1) / Tile::kRows;

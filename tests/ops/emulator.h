@@ -1,5 +1,5 @@
-// Runs CUDA kernels on the CPU, compiled by a C++ compiler: block by block, with a fiber for each thread of a block,
-// which gives way at a barrier. Right numbers are all that it is for.
+// Emulator of CUDA kernels on the CPU, for any C++ compiler. It runs block by block, with a fiber for each thread of a
+// block, which yields at a barrier. It is meant to check results, not speed.
 #pragma once
 
 #include <ucontext.h>
@@ -12,7 +12,7 @@
 #define __device__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-#define __shared__ static  // there is one block at a time
+#define __shared__ static  // only one block runs at a time
 
 struct dim3 {
   unsigned x, y, z;
@@ -39,10 +39,10 @@ inline std::function<void()> work;
 inline void run_thread() {
   work();
   fibers[current].ended = true;
-}  // and from here to the scheduler
+}  // uc_link continues in the scheduler
 
-// Lets each thread come to its next barrier or its end; false if some do the one and some the other, which hangs a GPU.
-// Backwards and forwards in turn: a missing barrier that one order hides, the other shows.
+// Runs each thread to its next barrier or its end; returns false if only some have ended, which would hang a GPU. The
+// order of threads alternates: a missing barrier may show in only one of the two orders.
 inline bool advance(bool backwards) {
   size_t ended = 0;
   for (size_t i = 0; i < fibers.size(); ++i) {
@@ -70,7 +70,7 @@ inline bool run_block() {
   return true;
 }
 
-// In the place of `kernel<<<grid, block>>>(arguments...)`; false if the threads of a block did not meet at a barrier.
+// Runs `kernel<<<grid, block>>>(arguments...)`; returns false if the threads of a block did not meet at a barrier.
 template <class... Parameters, class... Arguments>
 bool launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, const Arguments&... arguments) {
   gridDim = grid, blockDim = block;
@@ -87,7 +87,7 @@ bool launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, const Argument
 }
 }  // namespace emulator
 
-// Comes back when all threads of the block are here.
+// Returns when all threads of the block have reached it.
 inline void __syncthreads() {
   using namespace emulator;
   swapcontext(&fibers[current].context, &scheduler);

@@ -1,4 +1,4 @@
-"""The CUDA kernels: emulated on the CPU, compiled by nvcc, and where there is a GPU, on it."""
+"""Tests of the CUDA kernels: emulated on the CPU, compiled by nvcc, and on a GPU if there is one."""
 
 import ctypes
 import os
@@ -21,11 +21,11 @@ from ops import _build
 HERE = Path(__file__).parent
 CONSTANTS = (1e-4, 9e-4)  # c1 and c2
 NATIVE = getattr(torch.ops, _build.NAMESPACE)
-BOUNDS = {torch.float64: 1e-9, torch.float32: 2e-5}  # relative to the largest number
+BOUNDS = {torch.float64: 1e-9, torch.float32: 2e-5}  # relative to the largest value
 GPU = torch.cuda.is_available()
 
-# A picture's shape, and the window's size: less than a tile, more than one, odd sizes, and the window as large as the
-# picture; 11 is compiled in, others are not.
+# Shapes of pictures and sizes of windows: smaller and larger than a tile, odd, and a window as large as the picture.
+# Loops are unrolled for size 11.
 PICTURES = [((2, 1, 11, 11), 11), ((1, 3, 23, 51), 11), ((1, 1, 45, 75), 11), ((3, 2, 21, 30), 5), ((1, 1, 33, 35), 33)]
 needs_gpu = pytest.mark.skipif(not GPU, reason="there is no GPU")
 needs_nm = pytest.mark.skipif(shutil.which("nm") is None, reason="there is no nm")
@@ -36,14 +36,14 @@ def headers() -> list[str]:
     return [f"-I{path}" for path in include_paths()] + [flag for flag in _build._FLAGS if flag.startswith("-D")]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def emulated(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """The kernels as functions of the CPU."""
+    """Compile the emulated kernels."""
     compiler, file = os.environ.get("CXX", "c++"), tmp_path_factory.mktemp("emulated") / "emulated.so"
     if shutil.which(compiler) is None:
         pytest.skip(f"there is no C++ compiler ({compiler})")
     if sys.platform != "linux":
-        pytest.skip("the emulator's fibers are those of Linux")
+        pytest.skip("the emulator needs Linux")
     flags = ["-std=c++20", "-O1", "-fPIC", "-shared", *headers()]
     subprocess.run([compiler, *flags, HERE / "emulated.cpp", "-o", file], check=True)
     return ctypes.CDLL(str(file))
@@ -51,12 +51,12 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 
 @pytest.fixture(scope="module", autouse=True)
 def native() -> None:
-    """What they are compared with is the CPU's kernels, where these can be built."""
+    """Load the CPU kernels, if they can be built, as the reference."""
     ops.load("CPU")
 
 
 def call(library: ctypes.CDLL, name: str, *args: Tensor | list[int] | int | float | None) -> None:
-    """Calls a function of C: tensors and lists as pointers, None as a null pointer."""
+    """Call a C function, with tensors and lists as pointers and None as a null pointer."""
     given: list[Any] = []
     for value in args:
         if isinstance(value, Tensor):
@@ -77,21 +77,21 @@ def suffix(x: Tensor) -> str:
 
 
 def error(one: Tensor, two: Tensor) -> float:
-    """The largest difference, relative to the largest number."""
+    """Return the largest difference, relative to the largest value."""
     assert one.shape == two.shape
     assert one.isfinite().all()
     return float((one - two.to(one)).abs().max() / two.abs().max().clamp(min=1e-3))
 
 
 def pair(shape: tuple[int, ...], dtype: torch.dtype, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Two pictures that are something like each other."""
+    """Return two correlated pictures."""
     generator = torch.Generator().manual_seed(seed)
     x, y = torch.rand(2, *shape, generator=generator, dtype=torch.float64)
     return x.to(dtype), (0.5 * x + 0.5 * y).to(dtype)
 
 
-def nothing(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Where a kernel writes to: what it leaves out is seen."""
+def unwritten(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Return an output of NaN, which shows elements that a kernel does not write."""
     return torch.full(shape, torch.nan, dtype=dtype)
 
 
@@ -99,7 +99,7 @@ def nothing(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 @pytest.mark.parametrize("shape", [(1, 1), (7, 13), (33, 5)])
 def test_sum_of_matrices_emulated(emulated: ctypes.CDLL, shape: tuple[int, int], dtype: torch.dtype) -> None:
     x, y = pair(shape, dtype)
-    found = nothing(shape, dtype)
+    found = unwritten(shape, dtype)
     call(emulated, f"add_matrix_{suffix(x)}", x, y, found, list(shape), None)
     assert torch.equal(found, NATIVE.add_matrix(x, y))
 
@@ -113,7 +113,7 @@ def test_sum_of_matrices_of_any_strides_emulated(
 ) -> None:
     x, y = (view(matrix) for matrix in pair((9, 14), dtype))
     y = y.contiguous()
-    found = nothing(tuple(x.shape), dtype)
+    found = unwritten(tuple(x.shape), dtype)
     strides = [*x.stride(), *y.stride(), *found.stride()]
     call(emulated, f"add_matrix_{suffix(x)}", x, y, found, list(x.shape), strides)
     assert torch.equal(found, NATIVE.add_matrix(x, y))
@@ -125,7 +125,7 @@ def test_sum_of_matrices_of_any_strides_emulated(
 def test_ssim_emulated(emulated: ctypes.CDLL, shape: tuple[int, ...], size: int, save: int, dtype: torch.dtype) -> None:
     x, y = pair(shape, dtype)
     expected, expected_saved = NATIVE.ssim(x.double(), y.double(), size, 1.5, *CONSTANTS, save)
-    found, saved = nothing(tuple(expected.shape), dtype), nothing(tuple(expected_saved.shape), dtype)
+    found, saved = unwritten(tuple(expected.shape), dtype), unwritten(tuple(expected_saved.shape), dtype)
     pointers = x, y, found, saved if save else None
     call(emulated, f"ssim_{suffix(x)}", *pointers, list(shape), size, 1.5, *CONSTANTS)
     assert error(found, expected) < BOUNDS[dtype]
@@ -156,7 +156,7 @@ def test_gradients_of_ssim_emulated(
     grad = GRADIENTS[kind](pair(tuple(value.shape), dtype, seed=1)[0] - 0.3)
     exact = (tensor.double() for tensor in (grad, x, y, saved))
     expected = NATIVE.ssim_backward(*exact, *settings, save)
-    found = [nothing(shape, dtype) if save & bit else None for bit in (1, 2)]
+    found = [unwritten(shape, dtype) if save & bit else None for bit in (1, 2)]
     call(emulated, f"ssim_backward_{suffix(x)}", grad, list(grad.stride()), x, y, saved, *found, list(shape), *settings)
     for one, two in zip(found, expected, strict=True):
         assert (one is None) == (two.numel() == 0)
@@ -164,7 +164,7 @@ def test_gradients_of_ssim_emulated(
 
 
 def assert_stable(file: Path, *flags: str) -> None:
-    """It asks for nothing of torch but what later versions promise to keep."""
+    """Check that a library uses only the stable ABI of torch."""
     undefined = subprocess.run(["nm", "-C", "-u", *flags, file], capture_output=True, text=True, check=True).stdout
     assert "aoti_torch" in undefined
     assert not re.findall(r"\b(?:c10|at)::.*", undefined)
@@ -186,18 +186,18 @@ def test_nvcc_compiles_without_spills(name: str, tmp_path: Path) -> None:
 
 
 @needs_nm
-def test_the_library_runs_with_later_versions_of_torch() -> None:
+def test_the_library_uses_only_the_stable_abi() -> None:
     try:
-        file = _build.file_of(_build.has_cuda())
+        file = _build.library_path(_build.has_cuda())
     except RuntimeError as missing:
         pytest.skip(str(missing))
     if not file.exists():
-        pytest.skip(f"nothing was built: the variable OPS is {_build.mode()}")
+        pytest.skip(f"nothing was built: the environment variable OPS is {_build.mode()}")
     assert_stable(file, "-D")
 
 
 def run_ssim(device: str, dtype: torch.dtype, shape: tuple[int, ...], size: int) -> list[Tensor]:
-    """The map and both gradients, on the CPU."""
+    """Compute the map and both gradients on a device, and return them on the CPU."""
     x, y = (tensor.to(device).requires_grad_() for tensor in pair(shape, dtype))
     value = ops.ssim(x, y, size=size)
     weights = pair(tuple(value.shape), dtype, seed=1)[0].to(device)
@@ -217,7 +217,7 @@ def test_ssim_on_a_gpu(shape: tuple[int, ...], size: int, dtype: torch.dtype) ->
 
 @pytest.mark.gpu
 @needs_gpu
-def test_gradients_on_a_gpu() -> None:
+def test_gradcheck_on_a_gpu() -> None:
     x, y = (tensor.cuda().requires_grad_() for tensor in pair((1, 2, 13, 14), torch.float64))
     assert torch.autograd.gradcheck(ops.ssim, (x, y))
     matrices = [tensor.cuda().requires_grad_() for tensor in pair((4, 5), torch.float64)]
@@ -236,8 +236,8 @@ def test_sum_of_matrices_on_a_gpu(dtype: torch.dtype) -> None:
 
 @pytest.mark.gpu
 @needs_gpu
-def test_another_stream() -> None:
-    """Kernels wait for what was queued before them on their stream, and what comes after waits for them."""
+def test_kernels_run_on_the_current_stream() -> None:
+    """Kernels run after earlier and before later work on the same stream."""
     x, y = (tensor.cuda() for tensor in pair((4, 3, 200, 300), torch.float32))
     expected = ops.ssim(x, y)
     torch.cuda.synchronize()
@@ -253,7 +253,7 @@ def test_another_stream() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are no two GPUs")
-def test_another_device() -> None:
+def test_kernels_run_on_the_device_of_their_inputs() -> None:
     results = (run_ssim(device, torch.float32, (2, 3, 40, 50), 11) for device in ("cuda:1", "cuda:0"))
     assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
     x, y = (tensor.to("cuda:1") for tensor in pair((70, 30), torch.float32))

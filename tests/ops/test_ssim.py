@@ -51,14 +51,14 @@ def test_values_are_those_of_torchmetrics() -> None:
 
 @pytest.mark.parametrize("spread", [1.0, 1e-2, 1e-3])
 @pytest.mark.parametrize("mean", [0.0, 0.5, 1.0])
-def test_float32_is_exact_also_on_nearly_flat_pictures(spread: float, mean: float) -> None:
+def test_float32_is_precise_on_nearly_constant_pictures(spread: float, mean: float) -> None:
     x, y = (mean + spread * (each - 0.5) for each in pictures(2, 3, 64, 64, dtype=torch.float32))
     assert (ops.ssim(x, y) - ops.ssim(x.double(), y.double())).abs().max() < 2e-6
     exact, rough = (
         [x.to(dtype).requires_grad_(), y.to(dtype).requires_grad_()] for dtype in (torch.float64, torch.float32)
     )
-    for pair in (exact, rough):
-        ops.ssim(*pair).mean().backward()
+    for one, other in (exact, rough):
+        ops.ssim(one, other).mean().backward()
     for one, other in zip(exact, rough, strict=True):
         assert one.grad is not None
         assert other.grad is not None
@@ -67,12 +67,12 @@ def test_float32_is_exact_also_on_nearly_flat_pictures(spread: float, mean: floa
 
 @pytest.mark.parametrize("wanted", [(True, True), (True, False), (False, True)])
 @pytest.mark.parametrize("size", [5, 11])
-def test_gradients(size: int, wanted: tuple[bool, bool]) -> None:
+def test_gradients_by_either_picture(size: int, wanted: tuple[bool, bool]) -> None:
     pair = [each.requires_grad_(want) for each, want in zip(pictures(1, 1, size + 1, size), wanted, strict=True)]
     assert gradcheck(lambda x, y: ops.ssim(x, y, size=size), pair)
 
 
-def test_by_products_only_where_gradients_are_wanted() -> None:
+def test_tensors_are_saved_only_if_gradients_are_needed() -> None:
     x, y = pictures(1, 1, 16, 16)
     packed: list[Tensor] = []
 
@@ -91,10 +91,10 @@ def test_by_products_only_where_gradients_are_wanted() -> None:
     assert [tuple(tensor.shape) for tensor in packed] == [(1, 1, 16, 16), (1, 1, 16, 16), (4, 1, 1, 6, 6)]
 
 
-def test_a_second_derivative_is_refused() -> None:
+def test_a_second_derivative_is_an_error() -> None:
     x, y = pictures(1, 1, 12, 12)
     (gradient,) = torch.autograd.grad(ops.ssim(x.requires_grad_(), y).sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once only"):
+    with pytest.raises(RuntimeError, match="no second derivatives"):
         gradient.sum().backward()
 
 
@@ -106,7 +106,7 @@ def test_a_second_derivative_is_refused() -> None:
         lambda x: torch.stack([x, x], -1)[..., 0],
     ],
 )
-def test_any_strides(arrange: Callable[[Tensor], Tensor]) -> None:
+def test_any_strides_give_the_same_values(arrange: Callable[[Tensor], Tensor]) -> None:
     x, y = pictures(2, 3, 20, 17)
     expected = ops.ssim(x, y)
     assert torch.equal(ops.ssim(arrange(x), y), expected)
@@ -115,8 +115,8 @@ def test_any_strides(arrange: Callable[[Tensor], Tensor]) -> None:
     assert torch.equal(ops.ssim(one, y), ops.ssim(one.contiguous(), y))
 
 
-def test_gradients_of_any_strides() -> None:
-    """A last dimension of one number may have any stride, also none."""
+def test_gradients_may_have_any_strides() -> None:
+    """A dimension of size 1 may have any stride, even 0."""
     x, y = (each.requires_grad_() for each in pictures(1, 1, 20, 11))
     grad = torch.rand(10, dtype=torch.float64)
     (expected,) = torch.autograd.grad(ops.ssim(x, y), x, grad.view(1, 1, 10, 1))
@@ -125,20 +125,20 @@ def test_gradients_of_any_strides() -> None:
         assert torch.equal(found, expected)
 
 
-def test_gradients_that_nothing_was_kept_for_are_refused() -> None:
+def test_gradients_without_saved_tensors_are_an_error() -> None:
     x, y = (each.requires_grad_() for each in pictures(1, 1, 12, 12))
     value, _ = FORWARD(x, y, 11, 1.5, *C, 1)
-    with pytest.raises(RuntimeError, match="without by-products for these gradients"):
+    with pytest.raises(RuntimeError, match="without saving the tensors for these gradients"):
         value.sum().backward()
 
 
-def test_sparse_tensors_are_refused() -> None:
+def test_sparse_tensors_are_an_error() -> None:
     x = torch.eye(3).to_sparse()
     with pytest.raises(NotImplementedError, match="dense tensors"):
         ops.add_matrix(x, x)
 
 
-def test_threads_and_strips_do_not_change_a_bit() -> None:
+def test_results_do_not_depend_on_the_number_of_threads() -> None:
     x, y = pictures(1, 1, 300, 200, dtype=torch.float32)
     before, results = torch.get_num_threads(), []
     try:
@@ -156,7 +156,7 @@ def test_threads_and_strips_do_not_change_a_bit() -> None:
 
 
 @pytest.mark.parametrize("save", [0, 1, 2, 3])
-def test_as_torch_wants_an_operation(save: int) -> None:
+def test_opcheck(save: int) -> None:
     x, y = pictures(1, 2, 14, 13)
     settings = (11, 1.5, *C, save)
     opcheck(FORWARD, (x, y, *settings))
@@ -189,7 +189,7 @@ def test_compile_export_checkpoint_and_autocast() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 16, 16), (2, 0, 16, 16)])
-def test_nothing(shape: tuple[int, ...]) -> None:
+def test_empty_pictures(shape: tuple[int, ...]) -> None:
     x = torch.rand(shape, requires_grad=True)
     value = ops.ssim(x, torch.rand(shape))
     assert value.shape == (*shape[:2], 6, 6)
@@ -199,26 +199,26 @@ def test_nothing(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "settings", "says"),
+    ("x", "y", "settings", "message"),
     [
-        (torch.rand(1, 1, 12, 12), torch.rand(1, 1, 12, 13), {}, "of one shape"),
+        (torch.rand(1, 1, 12, 12), torch.rand(1, 1, 12, 13), {}, "of the same shape"),
         (torch.rand(1, 12, 12), torch.rand(1, 12, 12), {}, r"two pictures \(B, C, H, W\)"),
         (torch.rand(1, 1, 12, 12).int(), torch.rand(1, 1, 12, 12), {}, "floating dtypes, not torch.int32"),
         (torch.rand(1, 1, 12, 12), torch.rand(1, 1, 12, 12, device="meta"), {}, "one device, not on cpu and meta"),
         (torch.rand(1, 1, 12, 10), torch.rand(1, 1, 12, 10), {}, r"the window of 11 is larger .* \(1, 1, 12, 10\)"),
         (torch.rand(1, 1, 12, 0), torch.rand(1, 1, 12, 0), {}, "the window of 11 is larger"),
-        (torch.rand(1, 1, 12, 12), torch.rand(1, 1, 12, 12), {"size": 4}, "size is 4, which must be odd"),
-        (torch.rand(1, 1, 50, 50), torch.rand(1, 1, 50, 50), {"size": 35}, "size is 35, .* at most 33"),
-        (torch.rand(1, 1, 12, 12), torch.rand(1, 1, 12, 12), {"sigma": 0.0}, "sigma is 0.0, above 0"),
+        (torch.rand(1, 1, 12, 12), torch.rand(1, 1, 12, 12), {"size": 4}, r"size \(4\) must be odd"),
+        (torch.rand(1, 1, 50, 50), torch.rand(1, 1, 50, 50), {"size": 35}, r"size \(35\) .* at most 33"),
+        (torch.rand(1, 1, 12, 12), torch.rand(1, 1, 12, 12), {"sigma": 0.0}, r"sigma \(0.0\) positive"),
     ],
 )
-def test_mistakes(x: Tensor, y: Tensor, settings: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_invalid_arguments_are_an_error(x: Tensor, y: Tensor, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         ops.ssim(x, y, **settings)
 
 
-def test_kernels_refuse_what_would_crash_them() -> None:
-    """Past the checks of the function."""
+def test_kernels_check_their_arguments() -> None:
+    """Calls the operations directly, without the checks in Python."""
     x, y = pictures(1, 2, 14, 13)
     value, saved = FORWARD(x, y, 11, 1.5, *C, 3)
     wrong: list[tuple[Any, ...]] = [

@@ -1,3 +1,5 @@
+"""compare_runs.py reports equal and other weights, and the settings that differ."""
+
 import runpy
 from collections.abc import Callable
 from typing import Any
@@ -15,28 +17,37 @@ def compared(capfd: pytest.CaptureFixture[str], *paths: str) -> tuple[int, list[
 
 
 @pytest.fixture
-def runs(cli: Cli, tiny: Callable[..., str]) -> None:
+def train(cli: Cli, tiny: Callable[..., str]) -> Callable[..., None]:
+    """Return a function that trains a run of a name; the run `one` is trained."""
     config = tiny()
-    for name, seed in (("one", "0"), ("same", "0"), ("other", "1")):
-        assert cli("fit", "--config", config, "--name", name, "--seed", seed).code == 0
-    assert cli("fit", "--config", config, "--name", "wide", "--model.net.hidden", "9").code == 0
+
+    def run(name: str, *argv: str) -> None:
+        assert cli("fit", "--config", config, "--name", name, *argv).code == 0
+
+    run("one")
+    return run
 
 
-def test_the_same(runs: None, capfd: pytest.CaptureFixture[str]) -> None:
+def test_equal_weights_exit_with_0(train: Callable[..., None], capfd: pytest.CaptureFixture[str]) -> None:
+    train("same")
     code, lines = compared(capfd, "experiments/one", "experiments/same/checkpoints/best.ckpt")
     assert (code, lines[0]) == (0, "config  name: one | same")
     assert len(lines) == 2
     assert lines[1].endswith("tensors equal, at steps 2 and 2")
 
 
-def test_other_weights(runs: None, capfd: pytest.CaptureFixture[str]) -> None:
+def test_other_weights_are_listed_with_their_difference(
+    train: Callable[..., None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    train("other", "--seed", "1")
     code, lines = compared(capfd, "experiments/one", "experiments/other")
     assert code == 1
     assert "config  seed: 0 | 1" in lines
     assert any(line.startswith("weights net.head.weight: at most 0.") for line in lines)
 
 
-def test_other_shapes(runs: None, capfd: pytest.CaptureFixture[str]) -> None:
+def test_other_shapes_are_listed(train: Callable[..., None], capfd: pytest.CaptureFixture[str]) -> None:
+    train("wide", "--model.net.hidden", "9")
     code, lines = compared(capfd, "experiments/one", "experiments/wide")
     assert code == 1
     assert "config  model.net.hidden: 8 | 9" in lines

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A real Slurm cluster on one Debian machine, without systemd: munge, slurmctld, and a slurmd for each of two nodes.
+# Slurm cluster on one Debian machine, without systemd: munge, slurmctld, and a slurmd for each of two nodes.
 #
-#   cluster.sh up DIR      installs the packages where they are missing, writes the configuration to DIR, starts
-#   cluster.sh down DIR    cancels all jobs, ends the daemons
+#   cluster.sh up DIR      installs missing packages, writes the configuration to DIR and starts the daemons
+#   cluster.sh down DIR    cancels all jobs and stops the daemons
 #
-# SLURM_CONF=DIR/slurm.conf points sbatch, srun and squeue at it. As root each node has a host name of its own; otherwise
-# MASTER_ADDR=127.0.0.1 must be set. Processors and memory are counters only. The jobs of the partition `urgent` preempt
-# those of `main`.
+# sbatch, srun and squeue use it if SLURM_CONF=DIR/slurm.conf. If started by root, each node has its own host name;
+# otherwise, set MASTER_ADDR=127.0.0.1. Processors and memory are only counted, not enforced. Jobs of the partition
+# `urgent` preempt those of `main`.
 set -euo pipefail
 action=$1 dir=$2 nodes=2
 export PATH=$PATH:/usr/sbin:/sbin SLURM_CONF=$dir/slurm.conf
@@ -21,7 +21,7 @@ install() {
     DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 install "${missing[@]}"
 }
 
-free_port() {  # the first of some that nobody listens on, so that two clusters may run side by side
+free_port() {  # print the first of several free ports, so that two clusters can run on one machine
     local port i
     for ((port = 17000 + RANDOM % 10000; ; port += 10)); do
         for ((i = 0; i <= nodes; i++)); do ! (: <"/dev/tcp/127.0.0.1/$((port + i))") 2>/dev/null || continue 2; done
@@ -32,10 +32,10 @@ free_port() {  # the first of some that nobody listens on, so that two clusters 
 configure() {
     local i port
     port=$(free_port)
-    (umask 022 && mkdir -p "$dir"/{munge,ctld,log,run})  # munged refuses folders that others may write to
+    (umask 022 && mkdir -p "$dir"/{munge,ctld,log,run})  # munged rejects directories that others can write to
     (umask 077 && head -c 1024 /dev/urandom >"$dir/munge/key")
     { grep -vE '\snode[0-9]+$' /etc/hosts || true; for ((i = 1; i <= nodes; i++)); do echo "127.0.1.$i node$i"; done; } >"$dir/hosts"
-    # Newer versions want a cgroup plugin unless told otherwise, older ones do not know the word.
+    # Newer versions need a cgroup plugin unless it is disabled; older versions do not have the setting.
     slurmctld -V | grep -qE ' 2[0-3][.]' || echo CgroupPlugin=disabled >"$dir/cgroup.conf"
     cat >"$SLURM_CONF" <<CONF
 ClusterName=test

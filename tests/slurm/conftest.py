@@ -1,8 +1,9 @@
-"""A Slurm cluster of two nodes on this machine, for the tests marked `slurm`."""
+"""Slurm cluster with two nodes on this machine, for the tests marked `slurm`."""
 
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 from tests.conftest import CONFIGS, TINY
-from tests.core.test_exact_resume import RANDOM
+from tests.core.run.test_exact_resume import RANDOM
 
 SCRIPT = Path(__file__).parent / "cluster.sh"
 ROOT = CONFIGS.parent
@@ -27,12 +28,12 @@ _SLOW: dict[str, Any] = RANDOM | {
     "timeout": 20,
     "checkpoint": {"keep": 2, "every_n_steps": 3},
     "trainer": RANDOM["trainer"]
-    | {"max_epochs": 4, "callbacks": [{"type": "tests.core.random_rooms.Slow", "seconds": 0.15}]},
+    | {"max_epochs": 4, "callbacks": [{"type": "tests.core.random_components.Slow", "seconds": 0.15}]},
 }
 
 
 class Slurm:
-    """The cluster, used from a folder that looks like the project's."""
+    """Client of the cluster, in a directory with links to the files of the project."""
 
     def __init__(self, state: Path, folder: Path) -> None:
         self.folder = folder
@@ -43,10 +44,10 @@ class Slurm:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.environment = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
         self.environment |= {"SLURM_CONF": str(state / "slurm.conf"), "PATH": path, "PYTHONPATH": str(ROOT)}
-        self.environment |= {"OMP_NUM_THREADS": "1"}  # two processes of one run share two processors
+        self.environment |= {"OMP_NUM_THREADS": "1"}  # the two processes of a run share two processors
 
     def call(self, *command: str, seconds: float = 60) -> str:
-        """Runs a command, and returns what it said."""
+        """Run a command and return its output."""
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=seconds
         )
@@ -54,16 +55,16 @@ class Slurm:
         return done.stdout
 
     def submit(self, *options: str, script: str = str(ROOT / "scripts/slurm.sh"), argv: tuple[str, ...] = ()) -> str:
-        """The job's number."""
+        """Submit a job and return its number."""
         (job,) = re.findall(r"\d+", self.call("sbatch", "--output=%j.out", *options, *filter(None, [script]), *argv))
         return str(job)
 
     def show(self, job: str) -> dict[str, str]:
-        """What Slurm says of a job."""
+        """Return the fields that Slurm shows for a job."""
         return dict(re.findall(r"(\w+)=(\S*)", self.call("scontrol", "show", "job", job)))
 
     def wait(self, job: str, *states: str, restarts: int = 0, seconds: float = 90) -> dict[str, str]:
-        """Until a job, started so often again, is in one of the states."""
+        """Wait until a job has the number of restarts and one of the states."""
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:
             shown = self.show(job)
@@ -73,35 +74,36 @@ class Slurm:
         raise AssertionError(f"job {job} is {shown} after {seconds} s\n{self.output(job)}")
 
     def wait_for(self, job: str, text: str, seconds: float = 60) -> None:
-        """Until a job has said something."""
+        """Wait until the output of a job contains a text."""
         limit = time.monotonic() + seconds
         while text not in self.output(job):
-            assert time.monotonic() < limit, f"job {job} does not say {text!r}\n{self.output(job)}"
+            assert time.monotonic() < limit, f"job {job} does not print {text!r}\n{self.output(job)}"
             time.sleep(0.1)
 
     def interrupt(self, job: str, number: str, seconds: float = 60) -> None:
-        """Signals until the job is no longer running: while Slurm starts the tasks, a signal reaches nobody."""
+        """Send a signal until the job stops running: while Slurm starts the tasks, signals are lost."""
         limit = time.monotonic() + seconds
         while self.show(job)["JobState"] == "RUNNING":
-            assert time.monotonic() < limit, f"job {job} goes on\n{self.output(job)}"
+            assert time.monotonic() < limit, f"job {job} is still running\n{self.output(job)}"
             subprocess.run(["scancel", f"--signal={number}", job], env=self.environment, stderr=subprocess.DEVNULL)
             time.sleep(0.1)
 
     def output(self, job: str) -> str:
-        """What a job has said until now."""
+        """Return the output of a job so far."""
         file = self.folder / f"{job}.out"
         return file.read_text() if file.exists() else ""
 
 
 @pytest.fixture(scope="session")
 def state() -> Iterator[Path]:
-    """The folder of a running cluster."""
+    """Start a cluster and return its directory."""
     if shutil.which("slurmctld", path=f"{os.environ['PATH']}:/usr/sbin") is None and (
         os.geteuid() != 0 or shutil.which("apt-get") is None
     ):
-        pytest.skip("there is no Slurm, and only root on Debian can install it")
+        pytest.skip("Slurm is not installed, and only root on Debian can install it")
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("stopped by SIGTERM", 143))  # and stop the cluster
     folder = Path(tempfile.mkdtemp(prefix="slurm"))
-    folder.chmod(0o755)  # munge refuses a socket in a folder that others cannot enter
+    folder.chmod(0o755)  # munge rejects a socket in a directory that others cannot enter
     started = subprocess.run(["bash", SCRIPT, "up", folder], capture_output=True, text=True, check=False, timeout=300)
     if started.returncode:
         pytest.skip(f"Slurm does not start here: {(started.stderr.splitlines() or ['?'])[-1]}")
@@ -117,9 +119,9 @@ def slurm(state: Path, tmp_path: Path) -> Slurm:
 
 @pytest.fixture(scope="session")
 def whole(state: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run on two nodes that nothing disturbs."""
+    """Undisturbed run on two nodes."""
     slurm = Slurm(state, tmp_path_factory.mktemp("whole"))
     job = slurm.submit(*TWO, argv=SLOW)
     assert slurm.wait(job)["JobState"] == "COMPLETED", slurm.output(job)
-    assert slurm.output(job).count("the run's folder is") == 1
+    assert slurm.output(job).count("the run directory is") == 1
     return slurm.folder / "experiments/tiny"

@@ -1,4 +1,4 @@
-"""Jobs on a real cluster: two nodes with a task each, preempted, killed and submitted wrongly."""
+"""Tests of jobs on two nodes with one task each: preempted, killed or submitted incorrectly."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from project.core.checkpoint import find_resumable
+from project.core.run.checkpoint_files import load_resumable
 from tests.conftest import Cli
 from tests.exactness import differing, outcome
 from tests.slurm.conftest import SLOW, TWO, Slurm
@@ -15,8 +15,8 @@ from tests.slurm.conftest import SLOW, TWO, Slurm
 pytestmark = pytest.mark.slurm
 
 
-def test_a_job_that_is_preempted_goes_on(slurm: Slurm, whole: Path) -> None:
-    """USR1 twice, in training and while torch is imported: the folder, the curves and the end are the same."""
+def test_a_preempted_job_resumes(slurm: Slurm, whole: Path) -> None:
+    """USR1 in training and during the import of torch changes neither the run directory nor the outcome."""
     job = slurm.submit(*TWO, argv=SLOW)
     slurm.wait_for(job, "trained at step 3")
     slurm.call("scancel", "--signal=USR1", job)
@@ -28,7 +28,7 @@ def test_a_job_that_is_preempted_goes_on(slurm: Slurm, whole: Path) -> None:
     assert (run / "slurm.txt").read_text() == f"{job}\n"
 
 
-def test_signals_in_validation_and_in_saving(slurm: Slurm, whole: Path) -> None:
+def test_signals_during_validation_and_saving(slurm: Slurm, whole: Path) -> None:
     job = slurm.submit(*TWO, argv=SLOW)
     for restarts, text in enumerate(("validating at step 5", "saving at step 9"), 1):
         slurm.wait_for(job, text)
@@ -38,7 +38,7 @@ def test_signals_in_validation_and_in_saving(slurm: Slurm, whole: Path) -> None:
     assert differing(outcome(whole), outcome(slurm.folder / "experiments/tiny")) == []
 
 
-def test_real_preemption(slurm: Slurm, whole: Path) -> None:
+def test_preemption_by_slurm(slurm: Slurm, whole: Path) -> None:
     job = slurm.submit(*TWO, argv=SLOW)
     slurm.wait_for(job, "trained at step 6")
     urgent = slurm.submit("--partition=urgent", "--nodes=2", "--exclusive", "--wrap=sleep 1", script="")
@@ -47,29 +47,29 @@ def test_real_preemption(slurm: Slurm, whole: Path) -> None:
     assert differing(outcome(whole), outcome(slurm.folder / "experiments/tiny")) == []
 
 
-def test_a_job_that_is_cancelled_is_saved_and_stays_away(slurm: Slurm, whole: Path) -> None:
+def test_a_cancelled_job_saves_and_is_not_requeued(slurm: Slurm, whole: Path) -> None:
     job = slurm.submit(*TWO, argv=SLOW)
     slurm.wait_for(job, "trained at step 4")
     slurm.call("scancel", job)
     assert slurm.wait(job, seconds=30)["JobState"] == "CANCELLED"
-    assert find_resumable(slurm.folder / "experiments/tiny")[1]["global_step"] >= 4
+    assert load_resumable(slurm.folder / "experiments/tiny").step >= 4
     assert slurm.show(job)["Restarts"] == "0"
     second = slurm.submit(*TWO, argv=(*SLOW, "--resume", "auto"))
     assert slurm.wait(second)["JobState"] == "COMPLETED", slurm.output(second)
     assert differing(outcome(whole), outcome(slurm.folder / "experiments/tiny")) == []
 
 
-def test_a_task_that_is_killed_ends_the_job(slurm: Slurm) -> None:
+def test_a_killed_task_ends_the_job(slurm: Slurm) -> None:
     job = slurm.submit(*TWO, argv=SLOW)
     slurm.wait_for(job, "trained at step 7")
     assert kill(job, rank=1)
     shown = slurm.wait(job, seconds=40)
     assert shown["JobState"] == "FAILED", slurm.output(job)
-    assert find_resumable(slurm.folder / "experiments/tiny")[1]["global_step"] >= 5
+    assert load_resumable(slurm.folder / "experiments/tiny").step >= 5
 
 
 def kill(job: str, rank: int) -> bool:
-    """Kills the process of a task."""
+    """Kill the process of a task; return whether it was found."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             variables = (folder / "environ").read_bytes().split(b"\0")
@@ -77,7 +77,7 @@ def kill(job: str, rank: int) -> bool:
         except OSError:
             continue
         mine = f"SLURM_JOB_ID={job}".encode() in variables and f"SLURM_PROCID={rank}".encode() in variables
-        of_python = Path(command.split(b"\0")[0].decode()).name.startswith("python")  # not srun's, nor slurmstepd's
+        of_python = Path(command.split(b"\0")[0].decode()).name.startswith("python")  # not srun or slurmstepd
         if mine and of_python and b"cli.py" in command:
             os.kill(int(folder.name), signal.SIGKILL)
             return True
@@ -85,7 +85,7 @@ def kill(job: str, rank: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("options", "argv", "says"),
+    ("options", "argv", "message"),
     [
         (
             ("--ntasks=1", "--ntasks-per-node=2"),
@@ -97,20 +97,20 @@ def kill(job: str, rank: int) -> bool:
         (("--nodes=2", "--job-name=interactive"), (), "SLURM_JOB_NAME is interactive"),
     ],
 )
-def test_mistakes(
-    options: tuple[str, ...], argv: tuple[str, ...], says: str, slurm: Slurm, tiny: Callable[..., str]
+def test_incorrect_submissions_are_an_error(
+    options: tuple[str, ...], argv: tuple[str, ...], message: str, slurm: Slurm, tiny: Callable[..., str]
 ) -> None:
     job = slurm.submit(*options, argv=("--config", tiny(), *argv))
     shown = slurm.wait(job)
     assert (shown["JobState"], shown["ExitCode"]) == ("FAILED", "2:0"), slurm.output(job)
     lines = [line for line in slurm.output(job).splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
-    assert says in lines[0]
+    assert message in lines[0]
     assert not (slurm.folder / "experiments").exists()
 
 
 @pytest.mark.parametrize(
-    ("options", "python", "says"),
+    ("options", "python", "message"),
     [
         (("--nodes=2", "--ntasks-per-node=1"), "python", "SLURM_NTASKS is 2, but python was not started by srun"),
         (
@@ -120,30 +120,30 @@ def test_mistakes(
         ),
     ],
 )
-def test_mistakes_of_own_scripts(
-    options: tuple[str, ...], python: str, says: str, slurm: Slurm, tiny: Callable[..., str]
+def test_incorrect_scripts_are_an_error(
+    options: tuple[str, ...], python: str, message: str, slurm: Slurm, tiny: Callable[..., str]
 ) -> None:
     job = slurm.submit(*options, f"--wrap={python} cli.py fit --config {tiny()}", script="")
     assert slurm.wait(job)["ExitCode"] == "2:0"
     (line,) = (line for line in slurm.output(job).splitlines() if line.startswith("error: "))
-    assert says in line
+    assert message in line
 
 
-def test_a_limit_of_restarts(slurm: Slurm) -> None:
+def test_max_restarts_limits_restarts(slurm: Slurm) -> None:
     slurm.environment["MAX_RESTARTS"] = "0"
     job = slurm.submit(*TWO, argv=SLOW)
     slurm.wait_for(job, "trained at step 1")
     slurm.call("scancel", "--signal=USR1", job)
     shown = slurm.wait(job)
     assert (shown["JobState"], shown["ExitCode"], shown["Restarts"]) == ("FAILED", "75:0", "0")
-    slurm.call("scontrol", "requeue", job)  # as Slurm itself does
+    slurm.call("scontrol", "requeue", job)  # as Slurm does after a node failure
     shown = slurm.wait(job, "FAILED", restarts=1)
     assert (shown["ExitCode"], shown["Restarts"]) == ("1:0", "1")
-    assert "was started again more than 0 times" in slurm.output(job)
+    assert "was restarted more than 0 times" in slurm.output(job)
 
 
-def test_one_task_of_an_array_is_preempted(slurm: Slurm) -> None:
-    """The one whose number is that of the array."""
+def test_a_preempted_array_task_resumes(slurm: Slurm) -> None:
+    """Preempts the task whose job id is that of the array."""
     job = slurm.submit("--array=1-2", argv=SLOW)
     numbers = {slurm.wait(f"{job}_{task}", "RUNNING")["JobId"]: task for task in (1, 2)}
     assert job in numbers
@@ -156,7 +156,7 @@ def test_one_task_of_an_array_is_preempted(slurm: Slurm) -> None:
     assert sorted(path.name for path in (slurm.folder / "experiments").iterdir()) == ["tiny_1", "tiny_2"]
 
 
-def test_one_task_of_a_larger_job_evaluates(slurm: Slurm, cli: Cli, tiny: Callable[..., str]) -> None:
+def test_a_single_task_of_a_larger_job_evaluates(slurm: Slurm, cli: Cli, tiny: Callable[..., str]) -> None:
     assert cli("fit", "--config", tiny()).code == 0
     call = "--wrap=srun -N1 -n1 python cli.py test --ckpt_path experiments/tiny"
     job = slurm.submit("--nodes=2", "--ntasks-per-node=2", call, script="")

@@ -1,7 +1,9 @@
-"""docs/cluster.md: its commands, in their order, and what they are said to do."""
+"""Tests of docs/cluster.md: runs its commands in order and checks their results."""
 
 import re
 import shlex
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,16 @@ from tests.slurm.conftest import ROOT, Slurm
 pytestmark = pytest.mark.slurm
 
 
-def test_the_page(slurm: Slurm) -> None:
+def shorten_training(folder: Path) -> None:
+    """Replace the link to the configurations with a copy in which the digits are trained for 3 epochs."""
+    (folder / "configs").unlink()
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    digits = folder / "configs/digits.yaml"
+    digits.write_text(re.sub("max_epochs: [0-9]+", "max_epochs: 3", digits.read_text()))
+
+
+def test_commands_of_the_page(slurm: Slurm) -> None:
+    shorten_training(slurm.folder)
     text = (ROOT / "docs/cluster.md").read_text()
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
     shown = ""
@@ -27,7 +38,7 @@ def test_the_page(slurm: Slurm) -> None:
     runs = ["processes", "torchrun", "digits", "digits_rerun", "seed_1", "seed_2"]
     assert sorted(path.name for path in experiments.iterdir()) == sorted([*runs, "check_slurm"])
     differences = differing(*(outcome(experiments / name) for name in ("digits", "digits_rerun")))
-    assert not [place for place in differences if place.startswith(".state_dict")]
-    for task in (1, 2):
-        assert f"\nseed: {task}\n" in (experiments / f"seed_{task}/config.yaml").read_text()
+    assert not [path for path in differences if path.startswith(".state_dict")]
+    for number in (1, 2):
+        assert f"\nseed: {number}\n" in (experiments / f"seed_{number}/config.yaml").read_text()
     assert len((experiments / "digits/eval/test/samples.csv").read_text().splitlines()) == 1 + 261

@@ -1,4 +1,4 @@
-"""Signals at random moments, under load: nothing hangs, and nothing is lost."""
+"""Tests of signals at random times under load: no run hangs or loses steps."""
 
 import random
 import subprocess
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 @pytest.fixture
 def load() -> Iterator[None]:
-    """More processes than this machine can run at once."""
+    """Start more processes than the machine has cores."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
     yield
     for process in busy:
@@ -27,7 +27,7 @@ def load() -> Iterator[None]:
 
 @pytest.mark.usefixtures("load")
 @pytest.mark.parametrize("trial", range(24))
-def test_a_signal_at_a_random_moment(trial: int, slurm: Slurm, whole: Path) -> None:
+def test_a_signal_at_a_random_time(trial: int, slurm: Slurm, whole: Path) -> None:
     draw = random.Random(trial)
     number, moment = draw.choice(["USR1", "TERM"]), draw.uniform(0, 12)
     job = slurm.submit(*TWO, argv=SLOW)
@@ -44,8 +44,8 @@ def test_a_signal_at_a_random_moment(trial: int, slurm: Slurm, whole: Path) -> N
     assert differing(outcome(whole), outcome(slurm.folder / "experiments/tiny")) == []
 
 
-def test_the_time_limit(slurm: Slurm, whole: Path) -> None:
-    """Slurm looks once in a minute or so, and sends USR1 before the limit: the job goes on in the next one."""
+def test_a_job_resumes_after_its_time_limit(slurm: Slurm, whole: Path) -> None:
+    """Slurm checks limits about once a minute and sends USR1 before; the job is requeued and resumes."""
     slow = (slurm.folder / "slow.yaml").read_text().replace("seconds: 0.15", "seconds: 2.0")
     (slurm.folder / "slow.yaml").write_text(slow)
     job = slurm.submit(*TWO, "--time=1", "--signal=USR1@30", argv=SLOW)

@@ -1,4 +1,4 @@
-// The lesson: the sum of two matrices on the CPU.
+// Sum of two matrices on the CPU: the example of a kernel.
 #include "../common.h"
 
 #include <torch/headeronly/core/Dispatch_v2.h>
@@ -8,28 +8,28 @@
 
 namespace {
 
-constexpr int64_t kGrain = 32768;  // numbers that are worth a thread
+constexpr int64_t kGrain = 32768;  // smallest number of elements per thread
 
-// Neighbours in memory: one loop, which the compiler makes vectors of, for several processors where it can.
+// Contiguous matrices: one loop, which the compiler vectorizes.
 template <class T>
 INLINE void add_span(const T* RESTRICT x, const T* RESTRICT y, T* RESTRICT sum, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) sum[i] = x[i] + y[i];
 }
 template <class T>
-void add_neighbours(const T* x, const T* y, T* sum, int64_t begin, int64_t end) {
+void add_contiguous(const T* x, const T* y, T* sum, int64_t begin, int64_t end) {
   add_span(x, y, sum, begin, end);
 }
-FOR_ALL_PROCESSORS void add_neighbours(const float* x, const float* y, float* sum, int64_t begin, int64_t end) {
+FOR_ALL_PROCESSORS void add_contiguous(const float* x, const float* y, float* sum, int64_t begin, int64_t end) {
   add_span(x, y, sum, begin, end);
 }
-FOR_ALL_PROCESSORS void add_neighbours(const double* x, const double* y, double* sum, int64_t begin, int64_t end) {
+FOR_ALL_PROCESSORS void add_contiguous(const double* x, const double* y, double* sum, int64_t begin, int64_t end) {
   add_span(x, y, sum, begin, end);
 }
 
 template <class T>
 using Matrix = torch::headeronly::HeaderOnlyTensorAccessor<T, 2>;
 
-// Any strides, such as those of a transposed matrix: by row and column.
+// Matrices with any strides, such as transposed ones.
 template <class T>
 void add_rows(Matrix<const T> x, Matrix<const T> y, Matrix<T> sum, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) {
@@ -43,7 +43,7 @@ void add(const Tensor& x, const Tensor& y, Tensor& sum) {
   T* out = sum.mutable_data_ptr<T>();
   if (x.is_contiguous() && y.is_contiguous()) {
     torch::stable::parallel_for(
-        0, sum.numel(), kGrain, [&](int64_t begin, int64_t end) { add_neighbours(px, py, out, begin, end); });
+        0, sum.numel(), kGrain, [&](int64_t begin, int64_t end) { add_contiguous(px, py, out, begin, end); });
     return;
   }
   const Matrix<const T> mx(px, x.sizes().data(), x.strides().data()), my(py, y.sizes().data(), y.strides().data());
@@ -55,9 +55,9 @@ void add(const Tensor& x, const Tensor& y, Tensor& sum) {
 
 Tensor add_matrix(const Tensor& x, const Tensor& y) {
   STD_TORCH_CHECK(x.dim() == 2 && y.dim() == 2, "add_matrix: x and y must be matrices");
-  STD_TORCH_CHECK(x.size(0) == y.size(0) && x.size(1) == y.size(1), "add_matrix: x and y must have one shape");
-  STD_TORCH_CHECK(x.scalar_type() == y.scalar_type(), "add_matrix: x and y must have one dtype");
-  STD_TORCH_CHECK(x.device() == y.device(), "add_matrix: x and y must be on one device");
+  STD_TORCH_CHECK(x.size(0) == y.size(0) && x.size(1) == y.size(1), "add_matrix: x and y must have the same shape");
+  STD_TORCH_CHECK(x.scalar_type() == y.scalar_type(), "add_matrix: x and y must have the same dtype");
+  STD_TORCH_CHECK(x.device() == y.device(), "add_matrix: x and y must be on the same device");
   Tensor sum = torch::stable::new_empty(x, {x.size(0), x.size(1)});
   THO_DISPATCH_V2(x.scalar_type(), "add_matrix", AT_WRAP([&] { add<scalar_t>(x, y, sum); }),
                   AT_EXPAND(AT_FLOATING_TYPES), ScalarType::Half, ScalarType::BFloat16);

@@ -1,5 +1,6 @@
-// SSIM on the CPU. A sweep goes down the rows of a plane, kWidth columns at a time: each row of four maps is blurred to
-// the right and put into a ring of as many rows as the window has, and the rows of the ring are summed up downwards.
+// SSIM on the CPU. Each plane is processed row by row, kWidth columns at a time: a row of the four maps is blurred
+// horizontally and stored in a ring buffer with as many rows as the window; then the rows of the buffer are blurred
+// vertically.
 #include "../ssim.h"
 
 #include <torch/headeronly/core/Dispatch_v2.h>
@@ -9,12 +10,12 @@
 
 namespace {
 
-constexpr int kWidth = 128;  // columns of a sweep: a constant, for loops without remainders
+constexpr int kWidth = 128;  // columns at a time: a constant, so that loops have no remainder
 
 template <class T>
 using Row = T[kMaps][kWidth + kLargest];
 
-// The blurred rows of four maps that one window sees.
+// Ring buffer of the horizontally blurred rows of the four maps that one window covers.
 template <int kSize, class T>
 struct Ring {
   const Settings<T>& settings;
@@ -22,7 +23,7 @@ struct Ring {
 
   INLINE int size() const { return kSize ? kSize : settings.size; }
 
-  // Blurs a row to the right and keeps it, in the place of the one that the window leaves.
+  // Blurs a row horizontally and stores it in place of the row that the window leaves.
   INLINE void push(int64_t number, const Row<T>& row) {
     auto& kept = rows[number % size()];
     for (int map = 0; map < kMaps; ++map) {
@@ -35,8 +36,8 @@ struct Ring {
     }
   }
 
-  // Sums up the window's rows, of which the last is `number`. Their order in memory is that of the sum, so that the result
-  // does not depend on where the sweep began.
+  // Blurs the rows of the window vertically; the last row is `number`. The sum runs in memory order: the result does
+  // not depend on the first row of a strip.
   INLINE void blur(int64_t number, T (&blurred)[kMaps][kWidth]) const {
     const T* weights = settings.window + size() - 1 - number % size();
     for (int map = 0; map < kMaps; ++map) {
@@ -50,7 +51,7 @@ struct Ring {
   }
 };
 
-// Pictures (planes, height, width), maps (planes, rows, columns), and `saved`, four maps behind each other.
+// Two planes (height, width) of pictures; their maps are (rows, columns).
 template <class T>
 struct Pictures {
   const T *x, *y;
@@ -63,7 +64,7 @@ INLINE void forward_rows(
     const Settings<T>& settings, const Pictures<T>& in, int64_t first, int64_t last, T* map, T* const* saved) {
   Ring<kSize, T> ring{settings, {}};
   const int reach = ring.size() - 1;
-  const Centre<T> centre = in.centre;  // copies, which no store in a loop can change
+  const Centre<T> centre = in.centre;  // copies: the stores in the loops cannot alias them
   const T c1 = settings.c1, c2 = settings.c2;
   Row<T> row = {};
   T blurred[kMaps][kWidth];
@@ -79,14 +80,14 @@ INLINE void forward_rows(
       ring.push(number, row);
       if (number < first + reach) continue;
       ring.blur(number, blurred);
-      const int64_t place = (number - reach) * in.columns + left;
-      T* RESTRICT out = map + place;
+      const int64_t offset = (number - reach) * in.columns + left;
+      T* RESTRICT out = map + offset;
       const auto at = [&blurred, centre, c1, c2](int64_t i) INLINE_LAMBDA {
         return Similarity<T>(blurred[0][i], blurred[1][i], blurred[2][i], blurred[3][i], centre, c1, c2);
       };
       if (saved) {
-        T *RESTRICT ps = saved[0] + place, *RESTRICT pd = saved[1] + place;
-        T *RESTRICT rs = saved[2] + place, *RESTRICT rd = saved[3] + place;
+        T *RESTRICT ps = saved[0] + offset, *RESTRICT pd = saved[1] + offset;
+        T *RESTRICT rs = saved[2] + offset, *RESTRICT rd = saved[3] + offset;
         for (int64_t i = 0; i < count; ++i) out[i] = at(i).derivatives(ps[i], pd[i], rs[i], rd[i]);
       } else {
         for (int64_t i = 0; i < count; ++i) out[i] = at(i).value();
@@ -105,18 +106,18 @@ INLINE void backward_rows(
   T blurred[kMaps][kWidth];
   for (int64_t left = 0; left < in.width; left += kWidth) {
     const int64_t count = std::min<int64_t>(kWidth, in.width - left);
-    // The columns of the maps that these columns of the pictures had a part in; around them, the maps are zero.
+    // The columns of the maps to which these columns of the pictures contributed; outside of them, the maps are zero.
     const int64_t begin = std::max<int64_t>(0, left - reach), end = std::min(in.columns, left + count);
     const int64_t shift = begin - (left - reach);
     Row<T> row = {}, zeros = {};
     for (int64_t number = first - reach; number < last; ++number) {
       const bool inside = 0 <= number && number < in.rows;
       if (inside) {
-        const int64_t place = number * in.columns + begin;
-        const T* RESTRICT g = grad + place * grad_step;
+        const int64_t offset = number * in.columns + begin;
+        const T* RESTRICT g = grad + offset * grad_step;
         const T one = *g;
         for (int map = 0; map < kMaps; ++map) {
-          const T* RESTRICT from = saved[map] + place;
+          const T* RESTRICT from = saved[map] + offset;
           T* RESTRICT to = row[map] + shift;
           if (grad_step) {
             for (int64_t i = 0; i < end - begin; ++i) to[i] = g[i] * from[i];
@@ -128,16 +129,16 @@ INLINE void backward_rows(
       ring.push(number + reach, inside ? row : zeros);
       if (number < first) continue;
       ring.blur(number + reach, blurred);
-      const int64_t place = number * in.width + left;
-      const T *RESTRICT x = in.x + place, *RESTRICT y = in.y + place;
+      const int64_t offset = number * in.width + left;
+      const T *RESTRICT x = in.x + offset, *RESTRICT y = in.y + offset;
       const auto write = [&blurred, centre, x, y, count](T* RESTRICT to, T sign) INLINE_LAMBDA {
         for (int64_t i = 0; i < count; ++i) {
           const T cx = x[i] - centre.x, cy = y[i] - centre.y;
           to[i] = blurred[2][i] + 2 * (cx + cy) * blurred[0][i] + sign * (blurred[3][i] + 2 * (cx - cy) * blurred[1][i]);
         }
       };
-      if (grad_x) write(grad_x + place, 1);
-      if (grad_y) write(grad_y + place, -1);
+      if (grad_x) write(grad_x + offset, 1);
+      if (grad_y) write(grad_y + offset, -1);
     }
   }
 }
@@ -157,7 +158,7 @@ INLINE void backward_rows(
 FOR_TYPE(float)
 FOR_TYPE(double)
 
-// Calls `work(plane, first row, last row)` on all threads: a plane each, or strips of planes where those are few.
+// Calls `work(plane, first row, last row)` in parallel for each plane, or for strips of planes if there are few.
 template <class Work>
 void for_strips(int64_t planes, int64_t rows, const Work& work) {
   if (planes == 0) return;
@@ -227,7 +228,7 @@ std::tuple<Tensor, Tensor> ssim_backward(
   check(x_given, grad_given, saved_given, size);
   const Tensor saved = torch::stable::contiguous(saved_given);
   const Tensor x = torch::stable::contiguous(x_given), y = torch::stable::contiguous(y_given);
-  // The gradient of a mean is one number everywhere: it is read from one place.
+  // The gradient of a mean is the same everywhere and is read once.
   bool constant = grad_given.numel() > 0;
   for (int i = 0; i < 4; ++i) constant = constant && (grad_given.stride(i) == 0 || grad_given.size(i) == 1);
   const Tensor grad = constant ? grad_given : torch::stable::contiguous(grad_given);

@@ -1,4 +1,4 @@
-// The lesson: launches the kernels of add_matrix.cuh.
+// Launches the kernels of add_matrix.cuh.
 #include "launch.h"
 
 #include "add_matrix.cuh"
@@ -9,8 +9,8 @@
 
 namespace {
 
-constexpr int kThreads = 256;       // of a block
-constexpr int64_t kBlocks = 65535;  // at most: what is left over, the threads come back for
+constexpr int kThreads = 256;       // per block
+constexpr int64_t kBlocks = 65535;  // maximum; the kernels loop over the rest
 
 unsigned blocks_for(int64_t count, int64_t threads) {
   return static_cast<unsigned>(std::min((count + threads - 1) / threads, kBlocks));
@@ -34,12 +34,12 @@ void add(const Tensor& x, const Tensor& y, Tensor& sum) {
 
 Tensor add_matrix(const Tensor& x, const Tensor& y) {
   STD_TORCH_CHECK(x.dim() == 2 && y.dim() == 2, "add_matrix: x and y must be matrices");
-  STD_TORCH_CHECK(x.size(0) == y.size(0) && x.size(1) == y.size(1), "add_matrix: x and y must have one shape");
-  STD_TORCH_CHECK(x.scalar_type() == y.scalar_type(), "add_matrix: x and y must have one dtype");
-  STD_TORCH_CHECK(x.device() == y.device(), "add_matrix: x and y must be on one device");
+  STD_TORCH_CHECK(x.size(0) == y.size(0) && x.size(1) == y.size(1), "add_matrix: x and y must have the same shape");
+  STD_TORCH_CHECK(x.scalar_type() == y.scalar_type(), "add_matrix: x and y must have the same dtype");
+  STD_TORCH_CHECK(x.device() == y.device(), "add_matrix: x and y must be on the same device");
   const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
   Tensor sum = torch::stable::new_empty(x, {x.size(0), x.size(1)});
-  if (sum.numel() == 0) return sum;  // CUDA refuses an empty grid
+  if (sum.numel() == 0) return sum;  // an empty grid is an error in CUDA
   THO_DISPATCH_V2(x.scalar_type(), "add_matrix", AT_WRAP([&] { add<scalar_t>(x, y, sum); }),
                   AT_EXPAND(AT_FLOATING_TYPES), ScalarType::Half, ScalarType::BFloat16);
   return sum;

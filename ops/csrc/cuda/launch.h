@@ -1,15 +1,15 @@
-// What all launches on a GPU need; to be included first.
+// Includes for launching kernels; must be included first.
 #pragma once
 
 #ifndef USE_CUDA
-#define USE_CUDA  // without it, the header does not tell of the current stream
+#define USE_CUDA  // shim.h declares the current stream only with it
 #endif
 #include "../common.h"
 
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/accelerator.h>
 
-// Work is queued where torch queues its own for this device, or it could run too early.
+// Returns the current stream of torch. On another stream, a kernel might run before its inputs are written.
 inline cudaStream_t stream_of(const Tensor& x) {
   void* stream = nullptr;
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(x.get_device_index(), &stream));

@@ -11,9 +11,9 @@
 
 namespace {
 
-constexpr int64_t kPlanes = 65535;  // of a grid, at most
+constexpr int64_t kPlanes = 65535;  // maximum of gridDim.z
 
-// A block for each tile of each plane.
+// One block for each tile of each plane.
 template <class Tile>
 dim3 grid_for(int64_t planes, int64_t rows, int64_t columns) {
   const int64_t across = (columns + Tile::kColumns - 1) / Tile::kColumns, down = (rows + Tile::kRows - 1) / Tile::kRows;
@@ -73,7 +73,7 @@ std::tuple<Tensor, Tensor> ssim(
   const int64_t rows = x.size(2) - size + 1, columns = x.size(3) - size + 1;
   Tensor map = torch::stable::new_empty(x, {x.size(0), x.size(1), rows, columns});
   Tensor saved = torch::stable::new_empty(x, {save ? kMaps : 0, x.size(0), x.size(1), rows, columns});
-  if (map.numel() == 0) return {map, saved};  // CUDA refuses an empty grid
+  if (map.numel() == 0) return {map, saved};  // an empty grid is an error in CUDA
   THO_DISPATCH_V2(x.scalar_type(), "ssim", AT_WRAP([&] {
     const Settings<scalar_t> settings(size, sigma, c1, c2);
     if (size == kUsual) forward<kUsual>(x, y, settings, map, saved);

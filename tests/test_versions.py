@@ -1,0 +1,45 @@
+"""Declared versions: constraints.txt and the lowest versions lie in the ranges of pyproject.toml."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = runpy.run_path(str(ROOT / "scripts/lowest_versions.py"))
+DECLARED: dict[str, SpecifierSet] = {
+    canonicalize_name(Requirement(text).name): Requirement(text).specifier for text in SCRIPT["declared"]()
+}
+
+
+def pins(text: str) -> dict[str, str]:
+    """Return the versions by name in a constraints file."""
+    return {canonicalize_name(name): version for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+)$", text)}
+
+
+def outside(versions: dict[str, str]) -> list[str]:
+    """Return the direct dependencies without a version, or with one outside the declared range."""
+    return [name for name, allowed in DECLARED.items() if name not in versions or versions[name] not in allowed]
+
+
+def test_constraints_pin_every_direct_dependency_in_its_range() -> None:
+    assert {"torch", "jsonargparse", "pytest", "mypy"} <= DECLARED.keys()
+    assert outside(pins((ROOT / "constraints.txt").read_text(encoding="utf-8"))) == []
+
+
+def test_lowest_versions_are_the_declared_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "scripts/lowest_versions.py"), run_name="__main__")
+    lowest = pins(capsys.readouterr().out)
+    assert lowest.keys() == DECLARED.keys()
+    assert outside(lowest) == []
+    assert all(f">={version}" in str(DECLARED[name]) for name, version in lowest.items())
+
+
+@pytest.mark.parametrize("requirement", ["torch", "torch<3", "torch==2.13", "torch!=2.11,>=2.10"])
+def test_a_requirement_needs_a_lower_bound(requirement: str) -> None:
+    with pytest.raises(ValueError, match="must begin with its lower bound; write NAME>=VERSION"):
+        SCRIPT["constraint"](requirement)
