@@ -1,4 +1,4 @@
-"""The README's first hour and docs/new_project.md: whoever follows them gets what they promise."""
+"""Tests that the commands of the README's first hour and of docs/new_project.md do what the text says."""
 
 import json
 import re
@@ -14,22 +14,22 @@ from tests.template.conftest import ROOT, commit, git, run, start
 FENCE = r"^```(\w*)\n(.*?)^```$"
 HOUR = (ROOT / "README.md").read_text().partition("\n## Your first hour\n")[2].partition("\n## ")[0]
 PAGE = (ROOT / "docs/new_project.md").read_text()
-INSTALL = "pip install -c constraints.txt -e '.[dev]'"  # CI does
+INSTALL = "pip install -c constraints.txt -e '.[dev]'"  # done by CI
 MINE = "LinearNet or Entropy or Confidence or Halves or RandomGain or FramedRow"
 
 
 class Reader:
-    """Does what a page says, in order.
+    """Reader that follows the instructions of a page.
 
     Args:
-        folder: where the reader is; `cd` changes it.
+        folder: current directory; `cd` changes it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def follow(self, text: str) -> str:
-        """Runs the commands and writes the files of a text, and returns what was printed."""
+        """Run the commands and write the files of a text, and return the output."""
         printed = ""
         for kind, block in re.findall(FENCE, text, re.M | re.S):
             if name := re.match(r"# (\S+\.(?:py|yaml))\n", block):
@@ -40,7 +40,7 @@ class Reader:
         return printed
 
     def call(self, line: str) -> str:
-        """Runs a line of a shell."""
+        """Run a shell command."""
         if line == INSTALL:
             return ""
         if line.startswith("cd "):
@@ -50,13 +50,14 @@ class Reader:
             git(self.folder, "config", "user.name", "Somebody")
             git(self.folder, "config", "user.email", "somebody@example.org")
         if line == "pytest tests/contract":
-            line += f" -v -k '({MINE}) and not CrossEntropy'"
+            line += f" -n 0 -v -k '({MINE}) and not CrossEntropy'"
         return run(self.folder, "bash", "-euc", line)
 
 
 @pytest.mark.slow
 def test_the_first_hour(copy: Path) -> None:
-    begin, _, rest = HOUR.partition("### Keep it up to date")
+    begin, heading, rest = HOUR.partition("### Update from the template")
+    assert heading
     reader = Reader(copy)
     shown = reader.follow(begin)
     child = copy.parent / "Brighter"
@@ -78,28 +79,30 @@ def test_the_first_hour(copy: Path) -> None:
     assert "Already up to date." in shown
 
 
-def test_the_page(copy: Path, tmp_path: Path) -> None:
-    """The same first commands as in the README, and one way to see what was edited."""
+def test_commands_of_the_page(copy: Path, tmp_path: Path) -> None:
+    """Checks that its first commands are those of the README, and runs those that show edits."""
     commands = [line for kind, text in re.findall(FENCE, PAGE, re.M | re.S) for line in text.splitlines()]
     first = [line for kind, text in re.findall(FENCE, HOUR, re.M | re.S) for line in text.splitlines()][:3]
     assert commands[:3] == first
     child = start(copy, tmp_path, "Brighter")
-    with (child / "Brighter/core/load.py").open("a") as file:
+    with (child / "Brighter/core/cli/main.py").open("a") as file:
         file.write("# edited\n")
     shown = {line: run(child, *shlex.split(line)) for line in commands if line.startswith("git diff ")}
     assert len(shown) == 2
-    assert all("Brighter/core/load.py" in text for text in shown.values())
+    assert all("Brighter/core/cli/main.py" in text for text in shown.values())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mine", [False, True], ids=["empty rooms", "an own class in each"])
-def test_without_the_examples(copy: Path, tmp_path: Path, mine: bool) -> None:
+@pytest.mark.parametrize("mine", [False, True], ids=["no components", "one component of each kind"])
+def test_project_without_the_examples(copy: Path, tmp_path: Path, mine: bool) -> None:
     child = start(copy, tmp_path, "Brighter")
     own_page = (child / "docs/new_project.md").read_text()
     block = re.findall(FENCE, own_page.partition("\n## Delete the examples\n")[2], re.M | re.S)[0][1]
     run(child, "bash", "-euc", block)
-    rooms = ("models", "losses", "metrics", "datasets", "transforms", "visuals")
-    left = {path.relative_to(child).as_posix() for room in rooms for path in (child / "Brighter" / room).rglob("*.*")}
+    packages = ("models", "losses", "metrics", "datasets", "transforms", "visuals")
+    left = {
+        path.relative_to(child).as_posix() for name in packages for path in (child / "Brighter" / name).rglob("*.*")
+    }
     assert {Path(name).name for name in left} == {"__init__.py", "base.py"}
     assert sorted(path.name for path in (child / "configs").glob("*.yaml")) == ["default.yaml"]
     if mine:

@@ -1,4 +1,4 @@
-"""The README's tour works, command by command, in the order in which it stands."""
+"""Tests that the commands of the README's tour work, in order."""
 
 import json
 import re
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Cli
 from tests.template.conftest import ROOT, run
 
 README, _, REST = (ROOT / "README.md").read_text().partition("\n## Your first hour\n")
@@ -18,10 +19,10 @@ FENCE = r"^```(\w*)\n(.*?)^```$"
 BLOCKS = re.findall(FENCE, README, re.M | re.S)
 COMMANDS = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
 
-# Runs several command lines in one process: importing torch takes seconds.
+# Runs several commands in one process, since the import of torch takes seconds.
 DRIVER = """
 import runpy, shlex, sys
-from project.core.main import main
+from project.core.cli.main import main
 for line in sys.argv[1:]:
     print("$", line, flush=True)
     _, script, *argv = shlex.split(line)
@@ -58,8 +59,8 @@ def test_the_tour(copy: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_run_bit_for_bit(copy: Path) -> None:
-    """docs/reproducibility.md: its commands, and what they are said to show."""
+def test_commands_of_the_reproducibility_page(copy: Path) -> None:
+    """Runs the commands of docs/reproducibility.md and checks their output."""
     text = (ROOT / "docs/reproducibility.md").read_text()
     lines = [line for _, block in re.findall(FENCE, text, re.M | re.S) for line in block.splitlines()]
     shown = run(copy, sys.executable, "-c", DRIVER, *(line for line in lines if line.startswith("python ")))
@@ -69,7 +70,7 @@ def test_the_same_run_bit_for_bit(copy: Path) -> None:
 
 
 @pytest.mark.slow
-def test_denoise(copy: Path) -> None:
+def test_commands_of_denoise(copy: Path) -> None:
     run(copy, sys.executable, "-c", DRIVER, *(line for line in COMMANDS if "denoise" in line))
     run_folder = copy / "experiments/denoise"
     metrics = json.loads((run_folder / "eval/test/metrics.json").read_text())
@@ -98,14 +99,18 @@ def check_tensorboard(copy: Path) -> None:
         process.communicate()
 
 
-def test_the_mistake_that_it_shows(copy: Path) -> None:
+def test_error_message_of_the_readme(copy: Path) -> None:
     text = next(text for kind, text in BLOCKS if text.startswith("$ python cli.py"))
     command, _, message = text.partition("\n")
     assert run(copy, sys.executable, *shlex.split(command)[2:], code=2) == message
 
 
-def test_print_config_of_the_readme_is_whole(copy: Path) -> None:
+def test_print_config_of_the_readme_prints_all_settings(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     line = next(line for line in COMMANDS if "--print_config" in line)
-    shown = run(copy, *shlex.split(line))
-    assert shown.startswith("name: digits\n")
-    assert "max_epochs: 15" in shown
+    python, script, *argv = shlex.split(line)
+    assert (python, script) == ("python", "cli.py")
+    monkeypatch.chdir(ROOT)
+    ran = cli(*argv)
+    assert ran.code == 0
+    assert ran.out.startswith("name: digits\n")
+    assert "max_epochs: 15" in ran.out

@@ -1,4 +1,4 @@
-"""The package is renamed where it is meant, and the word stays where it means something else."""
+"""Tests that the package is renamed, but not other uses of the same word."""
 
 import sys
 
@@ -20,10 +20,10 @@ SAME = "(the same)"
         (".py", "from project import load", "from Alpha import load"),
         (".py", "import project\n", "import Alpha\n"),
         (".py", "    import project  # here\r\n", "    import Alpha  # here\r\n"),
-        (".py", "import project.core.fetch", "import Alpha.core.fetch"),
-        (".py", 'patch("project.core.main.x", project.load(1))', 'patch("Alpha.core.main.x", Alpha.load(1))'),
+        (".py", "import project.core.data.loading", "import Alpha.core.data.loading"),
+        (".py", 'patch("project.core.cli.main.x", project.load(1))', 'patch("Alpha.core.cli.main.x", Alpha.load(1))'),
         (".py", 'NAMESPACE = "project_ops"', 'NAMESPACE = "Alpha_ops"'),
-        (".py", 'import project\nX = "project.someroom"', 'import Alpha\nX = "Alpha.someroom"'),
+        (".py", 'import project\nX = "project.things"', 'import Alpha\nX = "Alpha.things"'),
         (".py", "def f(project): return project.name", SAME),
         (".py", 'wandb.init(project="project", name=run.project.name)', SAME),
         (".py", "# a project. It imports nothing of this project, of project_owner or my.project.core", SAME),
@@ -34,10 +34,10 @@ SAME = "(the same)"
         (".yaml", "path: /data/project/models, /project/core", SAME),
         (".yaml", "path: ../project/models, ./project/core", "path: ../Alpha/models, ./Alpha/core"),
         (".sh", 'python -c "import project; x"', 'python -c "import Alpha; x"'),
-        (".sh", "python -m project.core.main --project x", "python -m Alpha.core.main --project x"),
+        (".sh", "python -m project.core.cli.main --project x", "python -m Alpha.core.cli.main --project x"),
         (".sh", "rm project/{core,models}/x", "rm Alpha/{core,models}/x"),
         (".toml", '[project]\nname = "project"', '[project]\nname = "Alpha"'),
-        (".toml", '[project.scripts]\nx = "project.core.main:main"', '[project.scripts]\nx = "Alpha.core.main:main"'),
+        (".toml", '[project.scripts]\nx = "project.core:main"', '[project.scripts]\nx = "Alpha.core:main"'),
         (".toml", "packages = ['project', \"project/*\"]", "packages = ['Alpha', \"Alpha/*\"]"),
         (".toml", '"share/project/configs"  # not the project', '"share/Alpha/configs"  # not the project'),
         (".md", "`project/models`, [c](project/core) are `project`", "`Alpha/models`, [c](Alpha/core) are `Alpha`"),
@@ -45,5 +45,5 @@ SAME = "(the same)"
         (".md", "--proj_name Lamp, cd ../Lamp/core. Lamp", "--proj_name Alpha, cd ../Alpha/core. Lamp"),
     ],
 )  # fmt: skip
-def test_the_package_is_renamed_where_it_is_meant(suffix: str, before: str, after: str) -> None:
+def test_only_the_package_is_renamed(suffix: str, before: str, after: str) -> None:
     assert RENAMING.text(before, suffix) == (before if after == SAME else after)

@@ -1,4 +1,4 @@
-"""The template's own history, commit by commit, comes into a project that goes its own way."""
+"""Replay of the template's history, commit by commit, as updates of an edited project."""
 
 import shutil
 import subprocess
@@ -9,16 +9,16 @@ import pytest
 from tests.template.conftest import ROOT, commit, git, start
 from tests.template.test_update import edit, update
 
-# Of these commits two touch what the project below has edited, and the last one renames such a file.
+# Two of these commits change files that the project below edits, and the last one renames such a file.
 FIRST, LAST = "eb7f1bb", "24694fc"
 
 
 @pytest.mark.slow
 def test_the_history_of_the_template_itself(tmp_path: Path) -> None:
-    """Eleven of its commits, one after the other, into a project with edits where two of them and a renaming are."""
+    """Merges eleven commits one by one; two of them and a renaming touch files that the project edited."""
     known = subprocess.run(["git", "cat-file", "-e", f"{FIRST}^{{commit}}"], cwd=ROOT, capture_output=True, check=False)
     if known.returncode:
-        pytest.skip("the history of the template is not here: a shallow clone, or no clone")
+        pytest.skip("the history of the template is missing: this is a shallow clone or no clone")
     commits = git(ROOT, "rev-list", "--reverse", f"{FIRST}..{LAST}").splitlines()
     assert len(commits) == 11
     template = replayed(tmp_path / "template", [git(ROOT, "rev-parse", FIRST), *commits])
@@ -51,7 +51,7 @@ def test_the_history_of_the_template_itself(tmp_path: Path) -> None:
 
 
 def replayed(folder: Path, commits: list[str]) -> Path:
-    """A repository with the same commits, each with today's scripts: tags replayed0, replayed1, ..."""
+    """Create a repository with the same commits, each with the current scripts, tagged replayed0, replayed1, ..."""
     git(folder.parent, "clone", "-q", str(ROOT), str(folder))
     parents: list[str] = []
     for number, old in enumerate(commits):

@@ -1,4 +1,4 @@
-"""A project is started whole or not at all, and is one of its own."""
+"""Tests that a project is created completely or not at all, and is independent of the template."""
 
 import re
 import signal
@@ -17,12 +17,10 @@ from new_project.names import LONGEST, camel_case
 
 LONG = "A_very_long_name_of_a_project_1"
 
-LONG = "A_very_long_name_of_a_project_1"
 
-
-def test_a_project_is_whole(copy: Path, tmp_path: Path) -> None:
-    printed = run(copy, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path / "new/place"))
-    child = tmp_path / "new/place/Alpha"
+def test_a_new_project_is_complete(copy: Path, tmp_path: Path) -> None:
+    printed = run(copy, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path / "new/location"))
+    child = tmp_path / "new/location/Alpha"
     assert printed == (
         f"{child} is ready. Next, in an environment of your choice:\n\n"
         f"cd {child}\npip install -c constraints.txt -e '.[dev]'\npython cli.py fit --config configs/digits.yaml\n"
@@ -40,17 +38,17 @@ def test_a_project_is_whole(copy: Path, tmp_path: Path) -> None:
 
 
 def check_files(copy: Path, child: Path) -> None:
-    """The same files but for those of the template alone, and the package only under its new name."""
+    """Check that only files of the template are missing, and that the package has only its new name."""
     before, after = (set(git(folder, "ls-files").splitlines()) for folder in (copy, child))
     left_out = {name for name in before if name.startswith("tests/template/")}
-    left_out |= {"CHANGELOG.md", ".ci/template", "tests/slurm/test_page.py"}
+    left_out |= {"CHANGELOG.md", ".ci/start_projects", ".ci/test_projects", "tests/slurm/test_page.py"}
     renamed = {re.sub("^project/", "Alpha/", name) for name in before - left_out}
     assert after == renamed | {".template.toml"}
     assert (child / ".ci/run").stat().st_mode & 0o111
     assert (child / "README.md").read_text().startswith("# Alpha\n")
     pyproject = tomllib.loads((child / "pyproject.toml").read_text())
     assert pyproject["project"]["name"] == "Alpha"
-    assert pyproject["tool"]["mypy"]["files"] == ["Alpha", "ops", "cli.py"]
+    assert pyproject["tool"]["mypy"]["files"] == ["Alpha", "ops", "cli.py", "tests", "scripts", "benchmarks"]
     assert (child / "Alpha/datasets/digits.npz").read_bytes() == (copy / "project/datasets/digits.npz").read_bytes()
     code = "".join(path.read_text() for path in child.rglob("*.py"))
     assert not re.search(
@@ -59,7 +57,7 @@ def check_files(copy: Path, child: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [LONG, "a", "Metric", "zz_project"])
-def test_lint_of_any_name(copy: Path, tmp_path: Path, name: str) -> None:
+def test_code_is_formatted_for_any_name(copy: Path, tmp_path: Path, name: str) -> None:
     assert len(LONG) == LONGEST
     child = start(copy, tmp_path, name)
     for tool in ("ruff check .", "ruff format --check ."):
@@ -68,7 +66,7 @@ def test_lint_of_any_name(copy: Path, tmp_path: Path, name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [LONG, "a", "Metric"])
-def test_a_project_of_an_awkward_name_works(copy: Path, tmp_path: Path, name: str) -> None:
+def test_a_project_with_an_awkward_name_works(copy: Path, tmp_path: Path, name: str) -> None:
     child = start(copy, tmp_path, name)
     assert re.search(r"\d\d\d passed", run(child, sys.executable, "-m", "pytest", "-q", "tests/contract"))
     arguments = ("--trainer.fast_dev_run", "true", "--model.loss.cross_entropy.weight", "0.5")
@@ -78,43 +76,43 @@ def test_a_project_of_an_awkward_name_works(copy: Path, tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
-        ("", "'' cannot be the name of a package: letters, digits and underscores, * such as MyProject"),
-        ("my-project", "'my-project' cannot be the name of a package: * such as MyProject"),
-        ("my project", "'my project' cannot be the name of a package: * such as MyProject"),
-        ("3d", "'3d' cannot be the name of a package: * such as d"),
-        ("x_", "'x_' cannot be the name of a package: *; such as X"),
-        ("_x", "'_x' cannot be the name of a package: *"),
-        ("../x", "'../x' cannot be the name of a package: *"),
-        ("Größe", "'Größe' cannot be the name of a package: * such as MyProject"),
-        (f"{LONG}2", f"'{LONG}2' has 32 characters; at most 31"),
-        ("class", "'class' is a keyword of Python: choose another name, such as ClassProject"),
-        ("json", "'json' is a module of Python's own: choose another name, such as JsonProject"),
-        ("torch", "'torch' is a package that is installed or needed: *"),
-        ("Torch", "'Torch' is a package that is installed or needed: *"),
-        ("Pytorch_Lightning", "'Pytorch_Lightning' is a package that is installed or needed: *"),
-        ("ops", "'ops' is taken by a folder or file of the template itself: choose another name"),
-        ("Tests", "'Tests' is taken by a folder or file of the template itself: choose another name"),
-        ("project", "'project' is taken by a folder or file of the template itself: choose another name"),
-        ("data", "'data' is taken by a folder or file of the template itself: choose another name"),
-        ("There", "*/There is there already: choose another name or another folder"),
+        ("", "'' is not a valid package name: only letters, digits and underscores, * such as MyProject"),
+        ("my-project", "'my-project' is not a valid package name: * such as MyProject"),
+        ("my project", "'my project' is not a valid package name: * such as MyProject"),
+        ("3d", "'3d' is not a valid package name: * such as d"),
+        ("x_", "'x_' is not a valid package name: *; such as X"),
+        ("_x", "'_x' is not a valid package name: *"),
+        ("../x", "'../x' is not a valid package name: *"),
+        ("Größe", "'Größe' is not a valid package name: * such as MyProject"),
+        (f"{LONG}2", f"'{LONG}2' has 32 characters; the maximum is 31"),
+        ("class", "'class' is a Python keyword: choose another, such as ClassProject"),
+        ("json", "'json' is a standard library module: choose another, such as JsonProject"),
+        ("torch", "'torch' is an installed or required package: *"),
+        ("Torch", "'Torch' is an installed or required package: *"),
+        ("Pytorch_Lightning", "'Pytorch_Lightning' is an installed or required package: *"),
+        ("ops", "'ops' is the name of a file or directory of the template: choose another"),
+        ("Tests", "'Tests' is the name of a file or directory of the template: choose another"),
+        ("project", "'project' is the name of a file or directory of the template: choose another"),
+        ("data", "'data' is the name of a file or directory of the template: choose another"),
+        ("There", "*/There already exists: choose another name or directory"),
     ],
 )  # fmt: skip
-def test_names_that_cannot_be(copy: Path, tmp_path: Path, name: str, says: str) -> None:
+def test_invalid_names_are_an_error(copy: Path, tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "There").mkdir()
     shown = run(copy, sys.executable, START, "--proj_name", name, "--proj_loc", str(tmp_path), code=2)
-    assert re.fullmatch("error: " + ".*".join(map(re.escape, says.split("*"))) + "\n", shown), shown
+    assert re.fullmatch("error: " + ".*".join(map(re.escape, message.split("*"))) + "\n", shown), shown
     assert [path.name for path in tmp_path.iterdir()] == ["There"]
 
 
-def test_another_name_is_kept_and_a_better_one_named(copy: Path, tmp_path: Path) -> None:
+def test_a_conventional_name_is_suggested(copy: Path, tmp_path: Path) -> None:
     assert camel_case("MyProject") == "MyProject"
     printed = run(copy, sys.executable, START, "--proj_name", "my_project", "--proj_loc", str(tmp_path))
-    assert printed.startswith(f"Readers would expect a name such as MyProject.\n{tmp_path / 'my_project'} is ready.")
+    assert printed.startswith(f"By convention, the name would be MyProject.\n{tmp_path / 'my_project'} is ready.")
 
 
-def test_options_that_do_not_fit_together(copy: Path, tmp_path: Path) -> None:
+def test_incompatible_options_are_an_error(copy: Path, tmp_path: Path) -> None:
     for options in (
         [],
         ["--proj_name", "Alpha"],
@@ -125,11 +123,11 @@ def test_options_that_do_not_fit_together(copy: Path, tmp_path: Path) -> None:
             copy, sys.executable, START, *options, code=2
         )
     inside = run(copy, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", ".", code=2)
-    assert inside.endswith(f"would lie in the template: choose a folder outside, such as --proj_loc {copy.parent}\n")
+    assert inside.endswith(f"is inside the template: choose another directory, such as --proj_loc {copy.parent}\n")
     assert git(copy, "status", "--porcelain") == ""
 
 
-def test_edits_come_along_and_are_named(template: Path, tmp_path: Path) -> None:
+def test_uncommitted_changes_are_included_and_listed(template: Path, tmp_path: Path) -> None:
     for name, text in (("configs/digits.yaml", "\n# edited\n"), ("cli.py", "\n")):
         with (template / name).open("a") as file:
             file.write(text)
@@ -139,8 +137,8 @@ def test_edits_come_along_and_are_named(template: Path, tmp_path: Path) -> None:
     before = git(template, "status", "--porcelain")
     printed = run(template, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path))
     assert printed.splitlines()[:2] == [
-        "with what is not committed of the template: added.py, cli.py, configs/digits.yaml",
-        "without what git does not track: unknown.py",
+        "including uncommitted changes of the template: added.py, cli.py, configs/digits.yaml",
+        "not including untracked files: unknown.py",
     ]
     assert (tmp_path / "Alpha/configs/digits.yaml").read_text().endswith("# edited\n")
     assert (tmp_path / "Alpha/added.py").exists()
@@ -149,35 +147,37 @@ def test_edits_come_along_and_are_named(template: Path, tmp_path: Path) -> None:
     assert git(template, "stash", "list") == ""
 
 
-def test_nothing_half_made_is_left(template: Path, tmp_path: Path) -> None:
-    (tmp_path / "place").mkdir()
+def test_a_failed_start_leaves_nothing(template: Path, tmp_path: Path) -> None:
+    (tmp_path / "location").mkdir()
     (template / "project/core/files.py").write_text("def broken(:\n")
     command = (START, "--proj_name", "Alpha", "--proj_loc")
-    shown = run(template, sys.executable, *command, str(tmp_path / "place"), code=2)
+    shown = run(template, sys.executable, *command, str(tmp_path / "location"), code=2)
     assert shown.startswith("error: ruff cannot format the code: ")
     assert "files.py" in shown
     assert len(shown.splitlines()) <= 4
     run(template, sys.executable, *command, str(tmp_path / "new/deep"), code=2)
-    assert list((tmp_path / "place").iterdir()) == []
+    assert list((tmp_path / "location").iterdir()) == []
     assert not (tmp_path / "new").exists()
 
 
-def test_a_termination_leaves_nothing(copy: Path, tmp_path: Path) -> None:
+def test_a_terminated_start_leaves_nothing(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "slow").mkdir()
-    command = [sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path / "place")]
+    command = [sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path / "location")]
     real = run(copy, "sh", "-c", "command -v git").strip()
-    (tmp_path / "slow/git").write_text(f'#!/bin/sh\n[ "$1" = init ] && exec sleep 60\nexec {real} "$@"\n')
+    (tmp_path / "slow/git").write_text(
+        f'#!/bin/sh\ncase " $* " in *" init "*) exec sleep 60;; esac\nexec {real} "$@"\n'
+    )
     (tmp_path / "slow/git").chmod(0o755)
     process = subprocess.Popen(command, cwd=copy, env={"PATH": f"{tmp_path / 'slow'}:/usr/bin:/bin"})
-    while not list(tmp_path.glob("place/.Alpha.*/Alpha/.template.toml")):
+    while not list(tmp_path.glob("location/.Alpha.*/Alpha/.template.toml")):
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 143
-    assert not (tmp_path / "place").exists()
+    assert not (tmp_path / "location").exists()
 
 
-def test_a_template_that_is_no_repository(tmp_path: Path, copy: Path) -> None:
+def test_a_template_that_is_not_a_repository_is_an_error(tmp_path: Path, copy: Path) -> None:
     run(copy, "git", "archive", "--worktree-attributes", "-o", str(tmp_path / "all.tar"), "HEAD")
     (tmp_path / "plain").mkdir()
     run(tmp_path, "tar", "xf", "all.tar", "-C", "plain")
@@ -189,30 +189,35 @@ def test_a_template_that_is_no_repository(tmp_path: Path, copy: Path) -> None:
     assert not (tmp_path / "Alpha").exists()
 
 
-def test_a_project_of_a_project(copy: Path, tmp_path: Path) -> None:
+def test_a_project_can_be_the_template_of_another(copy: Path, tmp_path: Path) -> None:
     alpha = start(copy, tmp_path, "Alpha")
     (alpha / "Alpha/models/own.py").write_text("from Alpha.models.base import Model\n\n__all__ = ['Model']\n")
+    attributes = (alpha / ".gitattributes").read_text()
+    (alpha / ".gitattributes").write_text(f"*.bin binary\n{attributes}")
     commit(alpha, "Own")
     beta = start(alpha, tmp_path, "Beta")
+    assert (beta / ".gitattributes").read_text() == f"*.bin binary\n{attributes}"
+    assert attributes.splitlines()[1:] == ["/README.md merge=ours"]
     assert "from Beta.models.base" in (beta / "Beta/models/own.py").read_text()
     assert not list(beta.glob("Alpha"))
     assert tomllib.loads((beta / ".template.toml").read_text())["template"] == str(alpha)
 
 
-def test_places(copy: Path, tmp_path: Path) -> None:
-    place = tmp_path / "a 'quoted' place, größer"
-    printed = run(copy, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(place))
+def test_unusual_locations(template: Path, tmp_path: Path) -> None:
+    location = tmp_path / "a 'quoted' directory, größer"
+    printed = run(template, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(location))
     (line,) = (line for line in printed.splitlines() if line.startswith("cd "))
-    assert run(tmp_path, "bash", "-c", f"{line} && pwd") == f"{place / 'Alpha'}\n"
+    assert run(tmp_path, "bash", "-c", f"{line} && pwd") == f"{location / 'Alpha'}\n"
     (tmp_path / "file").touch()
     for where in ("file", "file/below"):
-        shown = run(copy, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path / where), code=2)
-        assert shown.startswith(f"error: {tmp_path / where / 'Alpha'} cannot be made: ")
-    run(copy, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", "~/x", HOME=str(tmp_path))
+        command = [sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path / where)]
+        shown = run(template, *command, code=2)
+        assert shown.startswith(f"error: cannot create {tmp_path / where / 'Alpha'}: ")
+    run(template, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", "~/x", variables={"HOME": str(tmp_path)})
     assert (tmp_path / "x/Alpha").is_dir()
 
 
-def test_only_what_this_start_made_is_taken_away(template: Path, tmp_path: Path) -> None:
+def test_a_failed_start_removes_only_its_own_directories(template: Path, tmp_path: Path) -> None:
     (template / "project/core/files.py").write_text("def broken(:\n")
     (tmp_path / "bin").mkdir()
     real = run(template, "sh", "-c", "command -v git").strip()
@@ -224,7 +229,7 @@ def test_only_what_this_start_made_is_taken_away(template: Path, tmp_path: Path)
     assert [path.name for path in (tmp_path / "new").rglob("*")] == ["notes.txt"]
 
 
-def test_files_of_all_kinds(template: Path, tmp_path: Path) -> None:
+def test_links_binary_files_and_attributes(template: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("from project import load\n")
     (template / "outside").symlink_to(tmp_path / "mine.txt")
     (template / "inside").symlink_to("project/models")
@@ -245,7 +250,7 @@ def test_files_of_all_kinds(template: Path, tmp_path: Path) -> None:
     assert git(child, "status", "--porcelain") == ""
 
 
-def test_somebody_without_an_identity_and_with_hooks_that_fail(copy: Path, tmp_path: Path) -> None:
+def test_start_without_identity_and_with_failing_hooks(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "hooks").mkdir()
     for hook in ("pre-commit", "commit-msg", "post-checkout"):
         (tmp_path / "hooks" / hook).write_text("#!/bin/sh\nexit 1\n")
@@ -253,16 +258,25 @@ def test_somebody_without_an_identity_and_with_hooks_that_fail(copy: Path, tmp_p
     settings = f"[core]\nhooksPath = {tmp_path}/hooks\nexcludesFile = {tmp_path}/ignored\n[commit]\ngpgSign=1\n"
     (tmp_path / ".gitconfig").write_text(settings)
     (tmp_path / "ignored").write_text("*.npz\n*.md\n")
-    run(copy, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path), HOME=str(tmp_path))
+    run(
+        copy,
+        sys.executable,
+        START,
+        "--proj_name",
+        "Alpha",
+        "--proj_loc",
+        str(tmp_path),
+        variables={"HOME": str(tmp_path)},
+    )
     child = tmp_path / "Alpha"
     assert "Alpha/datasets/digits.npz" in git(child, "ls-files")
     assert "@" in git(child, "log", "-1", "--format=%ce")
     assert git(child, "status", "--porcelain") == ""
 
 
-def test_within_a_hook_of_another_repository(template: Path, tmp_path: Path) -> None:
+def test_start_within_a_hook_of_another_repository(template: Path, tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "other")
     variables = {"GIT_DIR": str(tmp_path / "other/.git"), "GIT_INDEX_FILE": str(tmp_path / "other/index")}
-    run(template, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path), **variables)
+    run(template, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path), variables=variables)
     assert git(tmp_path / "Alpha", "status", "--porcelain") == ""
     assert git(tmp_path / "other", "for-each-ref") == ""

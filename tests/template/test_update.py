@@ -1,57 +1,78 @@
-"""What changes in the template comes into a project, which keeps what is its own."""
+"""Tests that updates merge changes of the template and keep those of the project."""
 
 import shutil
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.template.conftest import START, commit, git, run, start
+from tests.template.conftest import HALF, START, commit, copy_of_template, git, run, start
 
 
-@pytest.fixture
-def child(template: Path, tmp_path: Path) -> Path:
-    """A project with edits, additions and deletions of its own."""
-    child = start(template, tmp_path, "Alpha")
+@pytest.fixture(scope="session")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory with a template and a project, which has edits, added files and deleted files, in `kept`."""
+    directory = tmp_path_factory.mktemp("update")
+    template = copy_of_template(directory / "here/template", without=HALF)
+    child = start(template, directory / "here", "Alpha")
     (child / "README.md").write_text("# What we found\n")
     edit(child / "Alpha/models/mlp.py", "depth: int = 2", "depth: int = 3")
     edit(child / "cli.py", "import sys", "import sys  # own")
     (child / "Alpha/models/own.py").write_text("# own\n")
     git(child, "rm", "-q", "configs/denoise.yaml", "Alpha/losses/focal.py")
     commit(child, "Our own")
-    return child
+    for repository in (template, child):
+        git(repository, "gc", "-q")  # fewer files to copy
+    (directory / "here").rename(directory / "kept")
+    return directory
+
+
+@pytest.fixture
+def template(started: Path, tmp_path: Path) -> Iterator[Path]:
+    """Copy of the template, which the test may change; the project is beside it."""
+    here = started / "here"  # always the same path, which the project records
+    shutil.copytree(started / "kept", here, symlinks=True)
+    yield here / "template"
+    here.rename(tmp_path / "here")
+
+
+@pytest.fixture
+def child(template: Path) -> Path:
+    """Project with edits, added files and deleted files, started from the template."""
+    return template.parent / "Alpha"
 
 
 def edit(path: Path, before: str, after: str) -> None:
-    """Replaces what stands in a file once."""
+    """Replace a text that occurs exactly once in a file."""
     text = path.read_text()
     assert text.count(before) == 1, f"{path} has {text.count(before)} times: {before}"
     path.write_text(text.replace(before, after))
 
 
 def update(child: Path, *options: str, code: int = 0) -> str:
-    """What an update prints."""
+    """Run an update and return its output."""
     return run(child, sys.executable, START, "--update", *options, code=code)
 
 
 def change(template: Path) -> str:
-    """A commit of changes: of what the project has edited elsewhere or deleted, an addition, a renaming, a deletion."""
+    """Commit edits of files that the project edited or deleted, an added, a renamed and a deleted file."""
     edit(template / "project/models/mlp.py", '"""Multilayer perceptron."""', '"""The multilayer perceptron."""')
     edit(template / "README.md", "and name them in one yaml", "and name all in one yaml")
     edit(template / "configs/denoise.yaml", "name: denoise", "name: denoised")
     edit(template / "project/losses/focal.py", "from torch import Tensor", "from torch import Tensor  # changed")
     (template / "project/core/added.py").write_text("from project.core import errors as errors\n")
-    git(template, "mv", "project/core/pictures.py", "project/core/images.py")
+    git(template, "mv", "project/core/evaluation/pictures.py", "project/core/images.py")
     git(template, "rm", "-q", "project/losses/mse.py")
     return commit(template, "Many changes")
 
 
-def test_both_sides_are_kept(template: Path, child: Path) -> None:
+def test_changes_of_both_sides_are_kept(template: Path, child: Path) -> None:
     new, before = change(template), git(child, "rev-parse", "HEAD", "template")
     shown = update(child, "--dry_run")
     assert "+from Alpha.core import errors as errors\n" in shown
-    assert "rename from Alpha/core/pictures.py" in shown
+    assert "rename from Alpha/core/evaluation/pictures.py" in shown
     assert (git(child, "rev-parse", "HEAD", "template"), git(child, "status", "--porcelain")) == (before, "")
 
     shown = update(child)
@@ -67,7 +88,7 @@ def test_both_sides_are_kept(template: Path, child: Path) -> None:
     assert "import sys  # own" in (child / "cli.py").read_text()
     there = {path: (child / "Alpha" / path).exists() for path in ("models/own.py", "core/added.py", "core/images.py")}
     assert all(there.values()), there
-    gone = ("core/pictures.py", "losses/mse.py", "losses/focal.py", "../configs/denoise.yaml")
+    gone = ("core/evaluation/pictures.py", "losses/mse.py", "losses/focal.py", "../configs/denoise.yaml")
     assert not [path for path in gone if (child / "Alpha" / path).exists()]
     assert tomllib.loads((child / ".template.toml").read_text())["commit"] == new
     assert git(child, "diff", "--name-only", "template", "--", "Alpha/core") == ""
@@ -76,30 +97,30 @@ def test_both_sides_are_kept(template: Path, child: Path) -> None:
     run(child, sys.executable, "-m", "ruff", "check", "--no-cache", "Alpha", "cli.py")
 
 
-def test_a_conflict_is_one_of_git(template: Path, child: Path) -> None:
+def test_conflicts_are_those_of_git(template: Path, child: Path) -> None:
     edit(template / "project/models/mlp.py", "depth: int = 2", "depth: int = 1")
     edit(template / "configs/denoise.yaml", "name: denoise", "name: denoised")
     new = commit(template, "Another width")
     shown = update(child, code=1)
-    assert "Conflicts are left in:\nAlpha/models/mlp.py\n" in shown
+    assert "Conflicts in:\nAlpha/models/mlp.py\n" in shown
     assert "stays deleted: configs/denoise.yaml" in shown
     text = (child / "Alpha/models/mlp.py").read_text()
     assert "<<<<<<< HEAD\n" in text
     assert ">>>>>>> refs/heads/template\n" in text
-    assert "error: you are on no branch, or in the middle of a merge" in update(child, code=2)
+    assert "error: HEAD is detached, or a merge" in update(child, code=2)
     git(child, "merge", "--abort")
     assert git(child, "status", "--porcelain") == ""
     assert update(child, code=1) == shown
     (child / "Alpha/models/mlp.py").write_text(text.partition("<<<<<<<")[0])
-    commit(child, "Mended")
+    commit(child, "Resolved")
     assert tomllib.loads((child / ".template.toml").read_text())["commit"] == new
     assert "Already up to date." in update(child)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["single branch", "shallow", "rebased", "amended", "begun anew"])
-def test_however_git_has_lost_the_branch(template: Path, child: Path, tmp_path: Path, way: str) -> None:
-    """Git does not know what was merged: the project's own is kept nevertheless."""
+@pytest.mark.parametrize("way", ["single branch", "shallow", "rebased", "amended", "new repository"])
+def test_update_works_if_git_has_lost_the_branch(template: Path, child: Path, tmp_path: Path, way: str) -> None:
+    """Changes of the project are kept although git does not know what was merged."""
     change(template)
     update(child)
     if way == "rebased":  # a commit of the template's, on top of the project's own
@@ -108,7 +129,7 @@ def test_however_git_has_lost_the_branch(template: Path, child: Path, tmp_path: 
     if way == "amended":
         git(child, "reset", "-q", "--soft", git(child, "rev-list", "--max-parents=0", "HEAD"))
         git(child, "commit", "-q", "--amend", "-m", "All is the first")
-    if way == "begun anew":
+    if way == "new repository":
         shutil.rmtree(child / ".git")
         git(child, "init", "-q", "-b", "main")
         commit(child, "All of it")
@@ -133,8 +154,7 @@ def test_however_git_has_lost_the_branch(template: Path, child: Path, tmp_path: 
     assert "Already up to date." in update(clone)
 
 
-def test_what_stands_in_the_way(template: Path, child: Path) -> None:
-    """Files that git does not track are not overwritten."""
+def test_untracked_files_are_not_overwritten(template: Path, child: Path) -> None:
     (template / "project/core/added.py").write_text("# the template's\n")
     edit(template / "configs/denoise.yaml", "name: denoise", "name: denoised")
     commit(template, "Additions")
@@ -145,14 +165,14 @@ def test_what_stands_in_the_way(template: Path, child: Path) -> None:
         (child / name).write_text("# mine\n")
     before = git(child, "rev-parse", "HEAD", "template")
     assert update(child, code=2) == (
-        "error: git does not track these, and the template has them: move them first\n"
+        "error: the update would overwrite untracked files: move them first\n"
         "Alpha/core/added.py, configs/denoise.yaml\n"
     )
     assert git(child, "rev-parse", "HEAD", "template") == before
     assert (child / "configs/denoise.yaml").read_text() == "# mine\n"
 
 
-def test_odd_names(template: Path, child: Path) -> None:
+def test_unusual_file_names(template: Path, child: Path) -> None:
     names = ("configs/x[1].yaml", "configs/ein größeres x.yaml")
     for name in (*names, "configs/x1.yaml"):
         (template / name).write_text("x: 1\n")
@@ -170,7 +190,7 @@ def test_odd_names(template: Path, child: Path) -> None:
     assert git(child, "status", "--porcelain") == ""
 
 
-def test_what_git_refuses_is_said(template: Path, child: Path) -> None:
+def test_errors_of_git_are_shown(template: Path, child: Path) -> None:
     change(template)
     hook = child / ".git/hooks/pre-merge-commit"
     hook.write_text("#!/bin/sh\necho not today >&2\nexit 1\n")
@@ -179,12 +199,12 @@ def test_what_git_refuses_is_said(template: Path, child: Path) -> None:
     git(child, "checkout", "-q", "template", "--", "configs/denoise.yaml", "Alpha/losses/focal.py")
     commit(child, "Nothing is deleted")
     shown = update(child, code=2)
-    assert "error: git could not merge: not today" in shown
-    assert "`git status` says where it stands" in shown
+    assert "error: git cannot merge: not today" in shown
+    assert "`git status` shows the state" in shown
 
 
 @pytest.mark.parametrize("state", ["detached", "merging", "in another repository"])
-def test_states_in_which_nothing_is_merged(template: Path, child: Path, tmp_path: Path, state: str) -> None:
+def test_invalid_states_are_an_error(template: Path, child: Path, state: str) -> None:
     change(template)
     if state == "detached":
         git(child, "checkout", "-q", "--detach")
@@ -195,27 +215,24 @@ def test_states_in_which_nothing_is_merged(template: Path, child: Path, tmp_path
         git(child, "merge", "-q", "--no-ff", "--no-commit", "other")
     else:
         shutil.rmtree(child / ".git")
-        git(tmp_path, "init", "-q")
-        commit(tmp_path, "All projects")
+        git(child.parent, "init", "-q")
+        commit(child.parent, "All projects")
     head = git(child, "rev-parse", "HEAD")
-    says = "must be a git repository of its own" if state == "in another repository" else "you are on no branch, or in"
-    assert says in update(child, code=2)
+    message = "must be a git repository of its own" if state == "in another repository" else "HEAD is detached, or"
+    assert message in update(child, code=2)
     assert git(child, "rev-parse", "HEAD") == head
 
 
-def test_what_cannot_be_updated(template: Path, child: Path) -> None:
+def test_errors_of_update(template: Path, child: Path) -> None:
     assert update(template, code=2).startswith(f"error: {template} was not started from a template: ")
     edit(child / "cli.py", "import sys  # own", "import sys  # mine")
-    assert (
-        update(child, code=2)
-        == "error: there are changes that are not committed: commit them first, or `git stash` them\n"
-    )
+    assert update(child, code=2) == "error: there are uncommitted changes: commit or `git stash` them first\n"
     git(child, "checkout", "-q", "--force", "template")
-    assert update(child, code=2).startswith("error: this is the branch template, ")
+    assert update(child, code=2).startswith("error: the branch template, ")
     git(child, "checkout", "-q", "main")
     template.rename(template.parent / "moved")
     shown = update(child, code=2)
-    assert shown.startswith(f"error: the template {template} cannot be cloned; .template.toml says where it is\n")
+    assert shown.startswith(f"error: cannot clone the template {template}; .template.toml sets its location\n")
     edit(child / ".template.toml", str(template), str(template.parent / "moved"))
     commit(child, "It moved")
     change(template.parent / "moved")
@@ -227,7 +244,7 @@ def test_what_cannot_be_updated(template: Path, child: Path) -> None:
     update(child)
     shutil.rmtree(template.parent / "moved/scripts")
     commit(template.parent / "moved", "No scripts")
-    assert "cannot be taken over: " in update(child, code=2)
+    assert "cannot render the template at " in update(child, code=2)
     edit(child / ".template.toml", 'commit = "', 'commit = "--')
     commit(child, "Damaged")
     assert update(child, code=2).startswith(f"error: {child / '.template.toml'} is damaged: ")

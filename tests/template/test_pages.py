@@ -1,0 +1,46 @@
+"""The pages name files that exist, and docs/architecture.md draws the imports that there are."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import project
+from tests.core.test_imports import ORDER, PACKAGE, imports, module_name, rank
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def paths(text: str) -> set[str]:
+    """Return what a page names as a path of this repository: `core/data/sampling.py`, `docs/`, [a](link.md)."""
+    code = re.findall(r"`([\w./-]+/[\w./-]*)`", text)
+    links = re.findall(r"\]\((?!https?:)([\w./-]+)\)", text)
+    known = ("core/", "configs/", "docs/", "ops/", "scripts/", "tests/", "benchmarks/", f"{project.__name__}/")
+    return {path for path in code if path.startswith(known)} | {f"./{link}" for link in links}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES])
+def test_named_files_exist(page: Path) -> None:
+    roots = (page.parent, ROOT, PACKAGE)
+    missing = {path for path in paths(page.read_text(encoding="utf-8")) if not any((r / path).exists() for r in roots)}
+    assert missing == set()
+
+
+def test_the_arrows_of_the_architecture_are_imports() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    picture = re.search(r"```mermaid\n(flowchart TD.*?)```", page, re.S)
+    assert picture is not None
+    labels = dict(re.findall(r"(\w+)\[\"(?:core/)?([\w./]+)", picture[1]))
+    arrows = re.findall(r"^ *(\w+)(?:\[.*?\])? --> (\w+)", picture[1], re.M)
+    drawn = {(package(labels[one]), package(labels[two])) for one, two in arrows} - {(None, package("cli"))}
+    assert len(drawn) == len(arrows) - 1
+    files = [*(PACKAGE / "core").rglob("*.py"), PACKAGE / "registry.py"]
+    imported = {(rank(module_name(file)), rank(name)) for file in files for name in imports(file)}
+    assert drawn - imported == set()
+
+
+def package(label: str) -> int | None:
+    """Return the position in ORDER of a package in the picture; None for cli.py."""
+    name = label.removesuffix(".py").replace("/", ".")
+    return ORDER.index(name if name == "registry" else f"core.{name}") if not label.startswith("cli.py") else None
