@@ -1,13 +1,16 @@
 """Errors: which are mistakes of the user, their locations, and the nearest match of a name."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 import yaml
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
+from project.core import errors
 from project.core.errors import (
     ConfigError,
     add_location,
@@ -95,6 +98,12 @@ def test_refusals_of_lightning_are_mistakes_unless_they_have_a_location() -> Non
     located_refusal = MisconfigurationException("any text")
     add_location(located_refusal, "data.train")
     assert not is_user_error(located_refusal)
+
+
+def test_texts_of_refusals_are_those_of_the_installed_lightning() -> None:
+    """A text that a new version of Lightning words differently would turn a mistake into a traceback."""
+    sources = [path.read_text(encoding="utf-8") for path in Path(pl.__file__).parent.rglob("*.py")]
+    assert [text for text in errors._REFUSALS if not any(text in source for source in sources)] == []
 
 
 def test_user_code_is_neither_engine_nor_library() -> None:
