@@ -1,9 +1,10 @@
 """Pictures in a directory."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from project.datasets.base import Dataset, Transform
@@ -31,7 +32,7 @@ class ImageFolder(Dataset):
     def __init__(
         self,
         path: str,
-        size: int | None = None,
+        size: Annotated[int, Ge(1)] | None = None,
         channels: Channels = 3,
         classes: list[str] | None = None,
         augmentation: dict[str, Transform] | None = None,

@@ -1,8 +1,9 @@
 """Photographs, included in the package."""
 
 from importlib.resources import as_file, files
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Ge
 from torch import Tensor
 
 from project.datasets.base import Dataset, Transform
@@ -27,7 +28,7 @@ class Photographs(Dataset):
     def __init__(
         self,
         split: Literal["train", "val", "test"],
-        samples: int = 1,
+        samples: Annotated[int, Ge(1)] = 1,
         augmentation: dict[str, Transform] | None = None,
     ) -> None:
         super().__init__(augmentation)

@@ -1,5 +1,8 @@
 """Cross entropy."""
 
+from typing import Annotated
+
+from annotated_types import Interval
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,7 +18,7 @@ class CrossEntropy(Loss):
         label_smoothing: fraction of the target probability that is spread over all classes, in [0, 1).
     """
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
+    def __init__(self, label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0) -> None:
         super().__init__()
         self.label_smoothing = label_smoothing
 

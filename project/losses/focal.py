@@ -1,6 +1,9 @@
 """Focal loss."""
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,7 +19,7 @@ class Focal(Loss):
         gamma: exponent of the weight (1 - p), >= 0; 0 is the cross entropy.
     """
 
-    def __init__(self, gamma: float = 2.0) -> None:
+    def __init__(self, gamma: Annotated[float, Ge(0)] = 2.0) -> None:
         super().__init__()
         self.gamma = gamma
 

@@ -1,6 +1,9 @@
 """Structural similarity as a loss, computed by the operation in ops/."""
 
+from typing import Annotated
+
 import torch
+from annotated_types import Gt, Interval
 from torch import Tensor
 
 from ops import ssim
@@ -18,7 +21,12 @@ class SSIM(Loss):
         sigma: standard deviation of the Gaussian window, in pixels.
     """
 
-    def __init__(self, data_range: float = 1.0, size: int = 11, sigma: float = 1.5) -> None:
+    def __init__(
+        self,
+        data_range: Annotated[float, Gt(0)] = 1.0,
+        size: Annotated[int, Interval(ge=1, le=33)] = 11,
+        sigma: Annotated[float, Gt(0)] = 1.5,
+    ) -> None:
         super().__init__()
         self.data_range, self.size, self.sigma = data_range, size, sigma
 

@@ -1,5 +1,8 @@
 """Accuracy."""
 
+from typing import Annotated
+
+from annotated_types import Ge
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -15,7 +18,7 @@ class Accuracy(MulticlassAccuracy):
         top_k: number of highest scores that count as correct.
     """
 
-    def __init__(self, num_classes: int, top_k: int = 1) -> None:
+    def __init__(self, num_classes: Annotated[int, Ge(1)], top_k: Annotated[int, Ge(1)] = 1) -> None:
         super().__init__(num_classes, top_k=top_k, average="micro", validate_args=False)
 
     def update(self, logits: Tensor, label: Tensor) -> None:

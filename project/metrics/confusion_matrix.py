@@ -1,7 +1,10 @@
 """Confusion matrix."""
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from annotated_types import Ge
 from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,7 +24,7 @@ class ConfusionMatrix(MulticlassConfusionMatrix):
         num_classes: number of classes.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: Annotated[int, Ge(1)]) -> None:
         super().__init__(num_classes, validate_args=False)
 
     def update(self, logits: Tensor, label: Tensor) -> None:

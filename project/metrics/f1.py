@@ -1,7 +1,8 @@
 """F1 score."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Ge
 from torch import Tensor
 from torchmetrics.classification import MulticlassF1Score
 
@@ -18,7 +19,9 @@ class F1(MulticlassF1Score):
             none returns one value per class.
     """
 
-    def __init__(self, num_classes: int, average: Literal["macro", "weighted", "micro", "none"] = "macro") -> None:
+    def __init__(
+        self, num_classes: Annotated[int, Ge(1)], average: Literal["macro", "weighted", "micro", "none"] = "macro"
+    ) -> None:
         super().__init__(num_classes, average=average, validate_args=False)
 
     def update(self, logits: Tensor, label: Tensor) -> None:

@@ -1,5 +1,8 @@
 """Structural similarity."""
 
+from typing import Annotated
+
+from annotated_types import Gt
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
@@ -15,7 +18,7 @@ class SSIM(SampleMean):
         data_range: difference between the largest and the smallest possible value.
     """
 
-    def __init__(self, data_range: float = 1.0) -> None:
+    def __init__(self, data_range: Annotated[float, Gt(0)] = 1.0) -> None:
         super().__init__()
         self.data_range = data_range
 

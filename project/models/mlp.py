@@ -2,7 +2,9 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Annotated
 
+from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
 from project.models.base import Model
@@ -25,11 +27,11 @@ class MLP(Model):
 
     def __init__(
         self,
-        in_features: int,
-        num_classes: int,
-        hidden: int | Sequence[int] = 128,
-        depth: int = 2,
-        dropout: float = 0.0,
+        in_features: Annotated[int, Ge(1)],
+        num_classes: Annotated[int, Ge(1)],
+        hidden: Annotated[int, Ge(1)] | Sequence[Annotated[int, Ge(1)]] = 128,
+        depth: Annotated[int, Ge(0)] = 2,
+        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
         batch_norm: bool = False,
     ) -> None:
         super().__init__()

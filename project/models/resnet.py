@@ -1,7 +1,8 @@
 """Residual networks."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from project.models.base import Model
@@ -27,10 +28,10 @@ class ResNet(Model):
 
     def __init__(
         self,
-        in_channels: int,
-        num_classes: int,
-        width: int = 16,
-        blocks: list[int] | None = None,
+        in_channels: Annotated[int, Ge(1)],
+        num_classes: Annotated[int, Ge(1)],
+        width: Annotated[int, Ge(1)] = 16,
+        blocks: list[Annotated[int, Ge(1)]] | None = None,
         block: Literal["basic", "bottleneck"] = "basic",
         stem: Literal["small", "large"] = "small",
     ) -> None:
@@ -67,7 +68,7 @@ class ResNet18(ResNet):
         num_classes: number of classes.
     """
 
-    def __init__(self, in_channels: int, num_classes: int) -> None:
+    def __init__(self, in_channels: Annotated[int, Ge(1)], num_classes: Annotated[int, Ge(1)]) -> None:
         super().__init__(in_channels, num_classes, 64, [2, 2, 2, 2], "basic", "large")
 
 
@@ -80,7 +81,7 @@ class ResNet34(ResNet):
         num_classes: number of classes.
     """
 
-    def __init__(self, in_channels: int, num_classes: int) -> None:
+    def __init__(self, in_channels: Annotated[int, Ge(1)], num_classes: Annotated[int, Ge(1)]) -> None:
         super().__init__(in_channels, num_classes, 64, [3, 4, 6, 3], "basic", "large")
 
 
@@ -93,5 +94,5 @@ class ResNet50(ResNet):
         num_classes: number of classes.
     """
 
-    def __init__(self, in_channels: int, num_classes: int) -> None:
+    def __init__(self, in_channels: Annotated[int, Ge(1)], num_classes: Annotated[int, Ge(1)]) -> None:
         super().__init__(in_channels, num_classes, 64, [3, 4, 6, 3], "bottleneck", "large")

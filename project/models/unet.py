@@ -1,6 +1,9 @@
 """U-Net."""
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,10 +29,10 @@ class UNet(Model):
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        width: int = 32,
-        depth: int = 3,
+        in_channels: Annotated[int, Ge(1)],
+        out_channels: Annotated[int, Ge(1)],
+        width: Annotated[int, Ge(1)] = 32,
+        depth: Annotated[int, Ge(0)] = 3,
         residual: bool = False,
         batch_norm: bool = True,
     ) -> None:

@@ -1,5 +1,8 @@
 """Vision transformer."""
 
+from typing import Annotated
+
+from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
 from project.models.base import Model
@@ -26,13 +29,13 @@ class ViT(Model):
 
     def __init__(
         self,
-        in_channels: int,
-        num_classes: int,
-        patch: int = 16,
-        width: int = 384,
-        depth: int = 12,
-        heads: int = 6,
-        dropout: float = 0.0,
+        in_channels: Annotated[int, Ge(1)],
+        num_classes: Annotated[int, Ge(1)],
+        patch: Annotated[int, Ge(1)] = 16,
+        width: Annotated[int, Ge(1)] = 384,
+        depth: Annotated[int, Ge(0)] = 12,
+        heads: Annotated[int, Ge(1)] = 6,
+        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
     ) -> None:
         super().__init__()
         if width % 4:

@@ -1,9 +1,11 @@
 """Grid of pictures with labels and predictions."""
 
 import math
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional as F
@@ -24,7 +26,7 @@ class ClassificationGrid(Visual):
         cell: height and width of a picture in the grid, in pixels.
     """
 
-    def __init__(self, classes: list[str] | None = None, cell: int = 64) -> None:
+    def __init__(self, classes: list[str] | None = None, cell: Annotated[int, Ge(1)] = 64) -> None:
         self.classes, self.cell = classes, cell
 
     def __call__(self, image: Tensor, label: Tensor, logits: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
     template = copy_of_template(directory / "here/template", without=HALF)
     child = start(template, directory / "here", "Alpha")
     (child / "README.md").write_text("# What we found\n")
-    edit(child / "Alpha/models/mlp.py", "depth: int = 2", "depth: int = 3")
+    edit(child / "Alpha/models/mlp.py", "depth: Annotated[int, Ge(0)] = 2", "depth: Annotated[int, Ge(0)] = 3")
     edit(child / "cli.py", "import sys", "import sys  # own")
     (child / "Alpha/models/own.py").write_text("# own\n")
     git(child, "rm", "-q", "configs/denoise.yaml", "Alpha/losses/focal.py")
@@ -84,7 +84,7 @@ def test_changes_of_both_sides_are_kept(template: Path, child: Path) -> None:
     assert (child / "README.md").read_text() == "# What we found\n"
     mlp = (child / "Alpha/models/mlp.py").read_text()
     assert '"""The multilayer perceptron."""' in mlp
-    assert "depth: int = 3" in mlp
+    assert "depth: Annotated[int, Ge(0)] = 3" in mlp
     assert "import sys  # own" in (child / "cli.py").read_text()
     there = {path: (child / "Alpha" / path).exists() for path in ("models/own.py", "core/added.py", "core/images.py")}
     assert all(there.values()), there
@@ -98,7 +98,7 @@ def test_changes_of_both_sides_are_kept(template: Path, child: Path) -> None:
 
 
 def test_conflicts_are_those_of_git(template: Path, child: Path) -> None:
-    edit(template / "project/models/mlp.py", "depth: int = 2", "depth: int = 1")
+    edit(template / "project/models/mlp.py", "depth: Annotated[int, Ge(0)] = 2", "depth: int = 1")
     edit(template / "configs/denoise.yaml", "name: denoise", "name: denoised")
     new = commit(template, "Another width")
     shown = update(child, code=1)
@@ -147,7 +147,7 @@ def test_update_works_if_git_has_lost_the_branch(template: Path, child: Path, tm
     assert {name: (clone / name).read_text() for name in before} == before
     mlp = (clone / "Alpha/models/mlp.py").read_text()
     assert "how many classes." in mlp
-    assert "depth: int = 3" in mlp
+    assert "depth: Annotated[int, Ge(0)] = 3" in mlp
     assert not (clone / "Alpha/losses/focal.py").exists()
     assert tomllib.loads((clone / ".template.toml").read_text())["commit"] == new
     assert git(clone, "status", "--porcelain") == ""

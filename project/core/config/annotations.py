@@ -8,10 +8,11 @@ import re
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytorch_lightning as pl
 
+from project.core.config.bounds import add_bounds, describe_bounds
 from project.core.training.lightning_internals.access import signature_parameters
 from project.registry import Registry
 
@@ -42,7 +43,10 @@ def parameters_of(cls: type, num_engine_args: int = 0) -> Parameters:
     found = signature_parameters(cls)[num_engine_args:]
     empty = inspect.Parameter.empty
     return {
-        item.name: Parameter(item.annotation, item.default is empty, item.default, item.doc or "") for item in found
+        item.name: Parameter(
+            add_bounds(item.annotation, cls, item.name), item.default is empty, item.default, item.doc or ""
+        )
+        for item in found
     }
 
 
@@ -99,10 +103,14 @@ def _target(annotation: object) -> Any:
 
 
 def union_members(annotation: object) -> Iterator[Any]:
-    """Yield the members of a union, or the annotation itself."""
-    if get_origin(annotation) in (Union, types.UnionType):
-        for member in get_args(annotation):
+    """Yield the members of a union, each with the metadata of an Annotated union, or the annotation itself."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        for member in arguments:
             yield from union_members(member)
+    elif origin is Annotated:
+        for member in union_members(arguments[0]):
+            yield member if member is type(None) else Annotated[member, *arguments[1:]]
     else:
         yield annotation
 
@@ -131,6 +139,9 @@ def choices(annotation: object) -> list[str]:
 
 
 def _describe_member(annotation: object) -> str:
+    if get_origin(annotation) is Annotated:
+        inner, *metadata = get_args(annotation)
+        return f"{_describe_member(inner)} {describe_bounds(metadata)}".strip()
     target = _target(annotation)
     if isinstance(target, ContainerOf):
         return f"{_describe_member(target.item)}, or several" + (" by name" if target.kind == "mapping" else "")
@@ -140,5 +151,9 @@ def _describe_member(annotation: object) -> str:
         return target.a_kind
     if get_origin(annotation) is Literal:
         return " | ".join(map(str, get_args(annotation)))
+    origin = get_origin(annotation)
+    if origin in (list, tuple, dict, collections.abc.Sequence, collections.abc.Iterable):
+        arguments = ["..." if item is Ellipsis else describe_type(item) for item in get_args(annotation)]
+        return f"{origin.__name__}[{', '.join(arguments)}]"
     text = annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
     return re.sub(r"\b(?:[a-zA-Z_]+\.)+", "", text).replace("NoneType", "null").replace("None", "null")

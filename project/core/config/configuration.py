@@ -19,6 +19,7 @@ from project.core.config.annotations import (
 )
 from project.core.config.entries import EntryConverter, PlainValue, check_names
 from project.core.config.settings import DEFAULT_DATA_DIR, DEFAULT_ROOT, Settings
+from project.core.config.values import is_accepted
 from project.core.config.yaml_files import Tree, dump_yaml
 from project.core.errors import ConfigError, did_you_mean
 from project.registry import Dataset
@@ -71,8 +72,13 @@ class Config:
         wrong = _first_of_wrong_type(self.plain_values.values())
         if wrong is None:
             return ConfigError(str(error).strip().splitlines()[0])
-        near = did_you_mean(str(wrong.value), choices(wrong.annotation))
-        return ConfigError(f"{wrong.path} is {wrong.value!r}; it takes {describe_type(wrong.annotation)}{near}")
+        return wrong_value(wrong)
+
+
+def wrong_value(value: PlainValue) -> ConfigError:
+    """Return the error of a value that its config path does not accept."""
+    near = did_you_mean(str(value.value), choices(value.annotation))
+    return ConfigError(f"{value.path} is {value.value!r}; it takes {describe_type(value.annotation)}{near}")
 
 
 def build_config(tree: Tree) -> Config:
@@ -92,6 +98,9 @@ def build_config(tree: Tree) -> Config:
         classes[key] = getattr(import_module(module), name)
         values[key] = values[key]["init_args"]
     plain_values = {value.path: value for value in converter.plain_values}
+    for value in plain_values.values():
+        if value.path not in converter.default_paths and not is_accepted(value.value, value.annotation):
+            raise wrong_value(value)
     return Config(values, classes["model"], classes["data"], plain_values)
 
 
@@ -126,8 +135,6 @@ def _check_trainer(trainer: Tree) -> None:
     for key in ("gradient_clip_val", "gradient_clip_algorithm"):
         if trainer.get(key) is not None:
             raise ConfigError(f"trainer.{key} is not used here; set model.clip: {{value: ..., algorithm: norm}}")
-    if trainer.get("accumulate_grad_batches") == 0:
-        raise ConfigError("trainer.accumulate_grad_batches is 0; it must be >= 1")
     if trainer.get("barebones"):
         raise ConfigError("trainer.barebones is not used here: it forbids logs and checkpoints")
 

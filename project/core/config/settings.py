@@ -1,10 +1,11 @@
 """Settings of a run outside `model`, `data` and `trainer`."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Interval
 
 from project.core.config.terms import VisualTerm
-from project.core.errors import ConfigError
 
 DEFAULT_ROOT = "experiments"
 DEFAULT_DATA_DIR = "data"
@@ -20,13 +21,9 @@ class ProgressSettings:
         local: write the pictures to RUN/progress/ in addition to TensorBoard.
     """
 
-    train: int = 0
-    val: int = 8
+    train: Annotated[int, Ge(0)] = 0
+    val: Annotated[int, Ge(0)] = 8
     local: bool = True
-
-    def __post_init__(self) -> None:
-        if min(self.train, self.val) < 0:
-            raise ConfigError("progress: train and val must be >= 0 (0 disables)")
 
 
 @dataclass
@@ -46,17 +43,11 @@ class CheckpointSettings:
 
     monitor: str | None = None
     mode: Literal["min", "max"] = "min"
-    best: int = 1
-    keep: int = 2
-    every_n_epochs: int = 1
-    every_n_steps: int = 0
-    save_time: float = 900.0
-
-    def __post_init__(self) -> None:
-        if self.best < 1 or self.keep == 0 or self.keep < -1:
-            raise ConfigError("checkpoint: best and keep must be >= 1 (keep: -1 keeps all)")
-        if min(self.every_n_epochs, self.every_n_steps, self.save_time) < 0:
-            raise ConfigError("checkpoint: every_n_epochs, every_n_steps and save_time must be >= 0 (0 disables)")
+    best: Annotated[int, Ge(1)] = 1
+    keep: Literal[-1] | Annotated[int, Ge(1)] = 2
+    every_n_epochs: Annotated[int, Ge(0)] = 1
+    every_n_steps: Annotated[int, Ge(0)] = 0
+    save_time: Annotated[float, Ge(0)] = 900.0
 
 
 @dataclass
@@ -69,13 +60,9 @@ class EvaluationSettings:
         max_samples: evaluate only the first samples of each dataset; null takes all.
     """
 
-    every_n_epochs: int = 0
+    every_n_epochs: Annotated[int, Ge(0)] = 0
     at_start: bool = False
-    max_samples: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.every_n_epochs < 0 or (self.max_samples is not None and self.max_samples < 1):
-            raise ConfigError("evaluation: every_n_epochs must be >= 0 (0 disables), and max_samples >= 1")
+    max_samples: Annotated[int, Ge(1)] | None = None
 
     @property
     def is_active(self) -> bool:
@@ -92,7 +79,7 @@ class Settings:
     """Settings of every stage.
 
     Args:
-        name: name of the run; its directory is ROOT/NAME.
+        name: name of the run; its directory is ROOT/NAME. ASCII letters, digits, inner spaces and ._-+=@, are allowed.
         root: directory of all runs.
         seed: seed of all random number generators.
         log_level: level of messages on the console; log.txt contains all.
@@ -106,15 +93,11 @@ class Settings:
 
     name: str
     root: str = DEFAULT_ROOT
-    seed: int = 0
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    timeout: float = 600.0
+    timeout: Annotated[float, Interval(gt=0, lt=10**9)] = 600.0
     replace: bool = False
     visual: VisualTerm | None = None
     progress: ProgressSettings = field(default_factory=ProgressSettings)
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
-
-    def __post_init__(self) -> None:
-        if not 0 < self.timeout < 1e9:
-            raise ConfigError(f"timeout is {self.timeout}; it must be a number of seconds > 0")

@@ -1,6 +1,9 @@
 """Terms: a component together with the reserved keys of its config entry."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge
 
 from project.registry import Loss, Metric, Model, Visual
 
@@ -28,12 +31,12 @@ class LossTerm:
 
     Args:
         loss: the loss.
-        weight: factor in the sum of losses.
+        weight: factor in the sum of losses, >= 0.
         inputs: name of the tensor that an argument of `forward` gets, if their names differ.
     """
 
     loss: Loss
-    weight: float = 1.0
+    weight: Annotated[float, Ge(0)] = 1.0
     inputs: Inputs | None = None
 
 

@@ -14,8 +14,11 @@ Tree = dict[str, Any]
 DEFAULT_TYPES = {"model": "SupervisedModule", "data": "DataModule"}
 
 
-class CommandLineText(str):
-    """A scalar of the command line; its type depends on the config path at which it is used."""
+class PlainScalar(str):
+    """Text of an unquoted number or boolean; its type depends on the config path at which it is used.
+
+    `name: 010` is the text 010, and `width: 010` is refused, in yaml files and in options alike.
+    """
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,34 +33,66 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _PlainLoader(_Loader):
+    """Loader that keeps the text of unquoted numbers and booleans, except in keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        loaded = super().construct_mapping(node, deep)
+        return {parse_yaml(key, "") if isinstance(key, PlainScalar) else key: value for key, value in loaded.items()}
+
+    def construct_plain(self, node: yaml.ScalarNode) -> Any:
+        """Return the text of an unquoted scalar; a quoted one has an explicit tag, such as `!!int "8"`."""
+        if node.style is None:
+            return PlainScalar(node.value)
+        return _Loader.yaml_constructors[node.tag](self, node)
+
+
 class _Dumper(yaml.SafeDumper):
     """Dumper that quotes texts which the loader would read as another type."""
 
 
-# Numbers as in YAML 1.2: 1e-3 is one, and 12:30:00 and 010 are not, which YAML 1.1 reads as 45000 and 8.
+_TAG = "tag:yaml.org,2002:"
+# Scalars as in YAML 1.2: 1e-3 is a number, and 12:30:00 and 010 are not, which YAML 1.1 reads as 45000 and 8; a date
+# is a text. Other than in YAML 1.2, `yes`, `no`, `on` and `off` are booleans.
 _NUMBERS = {
     "int": re.compile(r"^[-+]?(0|[1-9][0-9]*|0x[0-9a-fA-F]+)$"),
     "float": re.compile(
         r"^[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
     ),
 }
-for _class in (_Loader, _Dumper):
+_REPLACED = {f"{_TAG}{kind}" for kind in (*_NUMBERS, "timestamp", "value")}
+for _class in (_Loader, _PlainLoader, _Dumper):
     _class.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in _NUMBERS]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
         for first, resolvers in _class.yaml_implicit_resolvers.items()
     }
     for _kind, _pattern in _NUMBERS.items():
-        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", _pattern, list("-+.0123456789"))
+        _class.add_implicit_resolver(f"{_TAG}{_kind}", _pattern, list("-+.0123456789"))
+for _kind in (*_NUMBERS, "bool"):
+    _PlainLoader.add_constructor(f"{_TAG}{_kind}", _PlainLoader.construct_plain)
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """Return the value of a yaml text.
+    """Return the value of a yaml text that a program wrote, in which texts that look like numbers are quoted.
 
     Raises:
         ConfigError: the text has a syntax error; the message names `source` and the line.
     """
+    return _load(text, source, _Loader)
+
+
+def parse_untyped(text: str, source: str) -> Any:
+    """Return the value of a yaml text that a person wrote; its numbers and booleans are PlainScalars.
+
+    Raises:
+        ConfigError: the text has a syntax error; the message names `source` and the line.
+    """
+    return _load(text, source, _PlainLoader)
+
+
+def _load(text: str, source: str, loader: type[_Loader]) -> Any:
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         position = f"{source}, line {mark.line + 1}, column {mark.column + 1}" if mark else source
@@ -90,7 +125,7 @@ def read_config(path: Path, reading: tuple[Path, ...] = ()) -> Tree:
         problem = "is a directory" if path.is_dir() else f"does not exist{near}"
         raise ConfigError(f"config file {_display(path)}{needed} {problem}")
     try:
-        tree = parse_yaml(path.read_text(encoding="utf-8"), _display(path))
+        tree = parse_untyped(path.read_text(encoding="utf-8"), _display(path))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{_display(path)} is not a text file in UTF-8") from error
     if not isinstance(tree, dict | None):
@@ -123,7 +158,7 @@ def nest(path: str, value: Any) -> Tree:
 
 
 def _merge(base: object, over: object, key: str) -> Any:
-    if isinstance(base, str) and isinstance(over, dict):
+    if isinstance(base, str) and not isinstance(base, PlainScalar) and isinstance(over, dict):
         base = {"type": base}
     if isinstance(base, dict):
         old_type = normalize(str(base.get("type", DEFAULT_TYPES.get(key, key))))

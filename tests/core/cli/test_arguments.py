@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from project.core.cli.arguments import parse_arguments
-from project.core.config.yaml_files import CommandLineText
+from project.core.config.yaml_files import PlainScalar
 from project.core.errors import ConfigError
 
 
@@ -23,8 +23,8 @@ def test_arguments_are_split_by_kind() -> None:
 def test_scalars_stay_text_and_other_values_are_yaml() -> None:
     argv = ["fit", "--a", "-1", "--b", "null", "--c", "{d: [1e-3]}", "--e", "007", "--f="]
     settings = parse_arguments(argv).settings
-    assert settings == [{"a": "-1"}, {"b": None}, {"c": {"d": [0.001]}}, {"e": "007"}, {"f": None}]
-    assert isinstance(settings[0]["a"], CommandLineText)
+    assert settings == [{"a": "-1"}, {"b": None}, {"c": {"d": ["1e-3"]}}, {"e": "007"}, {"f": None}]
+    assert isinstance(settings[0]["a"], PlainScalar)
 
 
 def test_settings_are_ordered_by_depth() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from project.core.config.yaml_files import CommandLineText, Tree, dump_yaml, merge_all, nest, parse_yaml, read_config
+from project.core.config.yaml_files import PlainScalar, Tree, dump_yaml, merge_all, nest, parse_yaml, read_config
 from project.core.errors import ConfigError
 
 
@@ -96,14 +96,14 @@ def test_bases_are_merged_in_order(tmp_path: Path) -> None:
     (tmp_path / "deep/one.yaml").write_text("base: root.yaml\na: 1\nb: {x: 1}\n")
     (tmp_path / "two.yaml").write_text("b: {x: 2}\nc: 2\n")
     (tmp_path / "own.yaml").write_text("base: [deep/one.yaml, two.yaml]\nc: 3\n")
-    assert read_config(tmp_path / "own.yaml") == {"a": 1, "b": {"x": 2, "y": 0}, "c": 3}
+    assert read_config(tmp_path / "own.yaml") == {"a": "1", "b": {"x": "2", "y": "0"}, "c": "3"}
 
 
 def test_base_used_twice_is_not_a_cycle(tmp_path: Path) -> None:
     (tmp_path / "root.yaml").write_text("a: 0\n")
     (tmp_path / "one.yaml").write_text("base: root.yaml\n")
     (tmp_path / "own.yaml").write_text("base: [one.yaml, root.yaml]\n")
-    assert read_config(tmp_path / "own.yaml") == {"a": 0}
+    assert read_config(tmp_path / "own.yaml") == {"a": "0"}
 
 
 def test_empty_file_is_an_empty_tree(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_empty_file_is_an_empty_tree(tmp_path: Path) -> None:
     [
         (b"\xff\xfe\x00", "own.yaml is not a text file in UTF-8"),
         (b"a: [1", "own.yaml, line 1, column 6: expected ',' or ']', but got '<stream end>'"),
-        (b"base: [1]", r"own.yaml: base is \[1\]; it must be a file name or a list of file names"),
+        (b"base: [{a: b}]", r"own.yaml: base is \[{'a': 'b'}\]; it must be a file name or a list of file names"),
     ],
 )
 def test_file_with_a_mistake_is_named(content: bytes, message: str, tmp_path: Path) -> None:
@@ -133,6 +133,6 @@ def test_directory_is_not_a_config_file(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_command_line_text_is_merged_as_a_scalar() -> None:
-    merged = merge_all([{"clip": {"value": 1}}, nest("clip.value", CommandLineText("2"))])
+    merged = merge_all([{"clip": {"value": 1}}, nest("clip.value", PlainScalar("2"))])
     assert merged == {"clip": {"value": "2"}}
-    assert isinstance(merged["clip"]["value"], CommandLineText)
+    assert isinstance(merged["clip"]["value"], PlainScalar)

@@ -1,0 +1,126 @@
+"""Checks of plain values that jsonargparse does not make: bounds, and texts in place of numbers."""
+
+import math
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import yaml
+from torch import Tensor
+
+from project.core.config.annotations import union_members
+from project.core.config.bounds import is_within
+from project.core.config.yaml_files import PlainScalar, parse_yaml
+
+_TEXTS = {str, Path, type(None)}
+_NUMBERS = (int, float, complex)  # bool is an int
+_NOT_NUMBERS = (str, Path, Tensor, type(None))
+
+
+def to_type(value: object, annotation: Any) -> Any:
+    """Return a value whose plain scalars have the types that an annotation asks for."""
+    members = list(union_members(annotation))
+    if isinstance(value, PlainScalar):
+        literals = [item for member in members if get_origin(member) is Literal for item in get_args(member)]
+        typed = parse_yaml(value, "")
+        return str(value) if set(members) <= _TEXTS or (value in literals and typed not in literals) else typed
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, dict):
+        annotations = [_item_annotations(member, 2)[-1] for member in members if len(get_args(member)) == 2] or [Any]
+        return {to_type(key, Any): to_type(item, annotations[0]) for key, item in value.items()}
+    if isinstance(value, list):
+        containers = [member for member in members if _is_container(get_origin(member)) and get_args(member)]
+        typed = [
+            list(map(to_type, value, _item_annotations(member, len(value)))) for member in containers or [list[Any]]
+        ]
+        return next((each for each in typed if is_accepted(each, annotation)), typed[0])
+    return value
+
+
+def is_default(value: object, default: object) -> bool:
+    """Return whether a value is the default of an argument, as config.yaml contains it."""
+    if isinstance(default, Enum):
+        return value == default.name
+    is_nan = isinstance(value, float) and isinstance(default, float) and math.isnan(value) and math.isnan(default)
+    return is_nan or (
+        isinstance(value, bool | int | float | str) and type(default) in (bool, int, float, str) and value == default
+    )
+
+
+def is_accepted(value: object, annotation: Any) -> bool:
+    """Return whether an annotation accepts the numbers and texts in a value; other types are not checked here.
+
+    jsonargparse reads a text as a number by the rules of YAML 1.1, in which 12:30 is 750, and knows no bounds.
+
+    Args:
+        value: a plain value.
+        annotation: annotation of the argument.
+    """
+    if _contains_nan(value):
+        return False
+    members = list(union_members(annotation))
+    if isinstance(value, str) and any(map(_is_number_type, members)) and _is_number_to_jsonargparse(value):
+        return False
+    return any(_is_accepted_by(value, member) for member in members)
+
+
+def _is_accepted_by(value: Any, member: Any) -> bool:
+    origin, arguments = get_origin(member), get_args(member)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if origin is Annotated:
+        return is_accepted(value, arguments[0]) and (not is_number or is_within(value, arguments[1:]))
+    if origin is Literal:
+        return any(item == value and isinstance(item, bool) == isinstance(value, bool) for item in arguments)
+    if not _is_container(origin) or not arguments:
+        return _has_type(value, member)
+    if isinstance(value, Mapping):
+        return len(arguments) != 2 or all(is_accepted(item, arguments[1]) for item in value.values())
+    if isinstance(value, list | tuple):
+        return all(map(is_accepted, value, _item_annotations(member, len(value))))
+    return not isinstance(value, int | float | str)
+
+
+def _has_type(value: object, member: Any) -> bool:
+    """Return whether a number, text or container can have a type that is no container; True for other types."""
+    if not isinstance(member, type) or issubclass(member, Enum):
+        return True
+    if isinstance(value, str):
+        return not issubclass(member, (int, float, type(None)))
+    if isinstance(value, Mapping | list | tuple):
+        return not issubclass(member, (*_NUMBERS, str, type(None)))
+    if isinstance(value, bool):
+        return not issubclass(member, _NOT_NUMBERS) and (not issubclass(member, _NUMBERS) or member is bool)
+    if isinstance(value, int | float):
+        return not issubclass(member, _NOT_NUMBERS) and not (issubclass(member, int) and isinstance(value, float))
+    return True
+
+
+def _item_annotations(member: Any, count: int) -> tuple[Any, ...]:
+    """Return the annotations of `count` items of a container."""
+    arguments = get_args(member)
+    has_own_types = get_origin(member) in (tuple, dict) and arguments[-1] is not Ellipsis
+    return arguments if has_own_types else (arguments[0],) * count
+
+
+def _is_number_type(member: Any) -> bool:
+    if get_origin(member) is Annotated:
+        member = get_args(member)[0]
+    return isinstance(member, type) and issubclass(member, (int, float)) and not issubclass(member, Enum)
+
+
+def _is_number_to_jsonargparse(text: str) -> bool:
+    try:
+        return isinstance(yaml.safe_load(text), int | float) or math.isfinite(float(text))
+    except (yaml.YAMLError, ValueError):
+        return False
+
+
+def _contains_nan(value: object) -> bool:
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return any(map(_contains_nan, items)) or (isinstance(value, float) and math.isnan(value))
+
+
+def _is_container(origin: object) -> bool:
+    return isinstance(origin, type) and issubclass(origin, Iterable)

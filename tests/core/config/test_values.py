@@ -1,0 +1,181 @@
+"""Plain values: one reading of scalars on every way in, bounds, and numbers that no setting takes."""
+
+from decimal import Decimal
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from annotated_types import Ge, Gt, Interval
+from jsonargparse import ArgumentError, ArgumentParser
+from torch import Tensor
+
+from project.core.cli.arguments import parse_arguments
+from project.core.config.annotations import describe_type
+from project.core.config.values import is_accepted, is_default, to_type
+from project.core.config.yaml_files import PlainScalar, dump_yaml, parse_untyped, parse_yaml
+
+NUMBERS = "0 1 -1 +1 8 12 007 010 08 0o17 0x1F 0b101 1_000 1,000 12:30 12:30:00 1:2:3.4 1e3 1E3 1e-3 1.e3 .5 5. -.5 +.5"
+FLOATS = (
+    "0.1 1.0 -0.0 1e400 1e-400 3.14159265358979 .inf -.inf +.inf .Inf .nan .NaN inf nan NaN Infinity 1.2.3 1e 1e+ e3"
+)
+BOOLEANS = "true True TRUE false False yes no Yes NO on off On OFF y n t f Y N"
+DATES = "2001-01-01 2001-01-01T12:00:00 2001-1-1 20010101 12:00 1-2 1/2 1.2.3.4 10% 3px 5s 1j 1+1"
+WORDS = (
+    "abc a_b a.b a/b ../a /a ~a a~ =a = <a a=b a-b a:b a#b v1 v1.0 None nil NULLS Null_ ten é ß x y_z None_ a@b a+b +"
+)
+QUOTED = "'1' '010' '12:30' 'true' 'null' \"1.0\" \"abc\" '' \"1e3\" '2001-01-01'"
+SCALARS = [*" ".join((NUMBERS, FLOATS, BOOLEANS, DATES, WORDS, QUOTED)).split(), "null", "~", "Null", "NULL"]
+ANNOTATIONS = [
+    *(int, float, bool, str, Any, int | None, str | None, int | str, float | str, bool | str, list[int] | int),
+    *(Path | None, Literal["a", "1"], Literal[1, "yes"], Annotated[int, Ge(1)], str | Path | None),
+]
+
+
+def read(value: object, annotation: Any) -> object:
+    """Return a value as a component gets it; "refused" if it is."""
+    value = to_type(value, annotation)
+    if not is_accepted(value, annotation):
+        return "refused"
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=annotation)
+    try:
+        return repr(parser.parse_object({"value": value}).value)
+    except (ArgumentError, TypeError, ValueError):
+        return "refused"
+
+
+@pytest.mark.parametrize("annotation", ANNOTATIONS, ids=str)
+def test_scalar_means_the_same_in_yaml_option_and_saved_config(annotation: Any) -> None:
+    assert len(set(SCALARS)) > 120
+    different = {}
+    for text in SCALARS:
+        given = parse_untyped(f"value: {text}", "file")["value"]
+        option = parse_arguments(["fit", "--value", text]).settings[0]["value"]
+        saved = parse_yaml(dump_yaml({"value": to_type(given, annotation)}), "checkpoint")["value"]
+        found = [read(value, annotation) for value in (given, option, saved)]
+        if len(set(found)) > 1:
+            different[text] = found
+    assert different == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "annotation", "value"),
+    [
+        ("12:30", int, "refused"),
+        ("010", int, "refused"),
+        ("12:30", int | str, "refused"),  # jsonargparse would read it as 750
+        ("auto", int | str, "'auto'"),
+        ("010", str, "'010'"),
+        ("'8'", int, "refused"),
+        ("8", int, "8"),
+        ("8", float, "8.0"),
+        ("1e-3", float, "0.001"),
+        ("1e-3", str, "'1e-3'"),
+        ("1_000", int, "refused"),
+        ("8", str, "'8'"),
+        ("true", str, "'true'"),
+        ("no", str, "'no'"),
+        ("2001-01-01", str, "'2001-01-01'"),
+        ("2001-01-01", Any, "'2001-01-01'"),
+        ("8", Any, "8"),
+        ("0.5", Any, "0.5"),
+        ("true", Any, "True"),
+        ("[1, a]", Any, "[1, 'a']"),
+        ("true", bool, "True"),
+        ("'true'", bool, "refused"),
+        ("1", bool, "refused"),
+        ("true", int, "refused"),
+        ("1.0", int, "refused"),
+        ("[1, '2']", list[int], "refused"),
+        ("'[1, 2]'", list[int], "refused"),
+        ("{a: '1'}", dict[str, float], "refused"),
+        ("[010, b]", list[str], "['010', 'b']"),
+        ("1", Literal["a", "1"], "'1'"),
+        ("8", int | None, "8"),
+        (".nan", Any, "refused"),
+        ("[1, .nan]", Any, "refused"),
+    ],
+)
+def test_text_is_no_number_and_an_unquoted_number_can_be_a_text(text: str, annotation: Any, value: str) -> None:
+    assert read(parse_untyped(text, "here"), annotation) == value
+
+
+class Color(IntEnum):
+    """Colors by name."""
+
+    RED = 1
+
+
+@pytest.mark.parametrize(
+    ("text", "annotation", "value"),
+    [
+        ("[a, 3]", tuple[str, int], "('a', 3)"),
+        ("[[a, 3]]", list[tuple[str, int]], "[('a', 3)]"),
+        ("{x: [a, 3]}", dict[str, tuple[str, int]], "{'x': ('a', 3)}"),
+        ("[1, 2]", list[int] | list[str], "[1, 2]"),
+        ("[a, 1]", list[int] | list[str], "['a', '1']"),
+        ("RED", Color, "<Color.RED: 1>"),
+        ("RED", Color | None, "<Color.RED: 1>"),
+        ("1j", complex, "1j"),
+        ("0.5", Decimal, "Decimal('0.5')"),
+        ("1", Literal[1.0, 0.5], "1"),
+        ("'0.5'", Annotated[float, Ge(0)] | Tensor, "refused"),
+    ],
+)
+def test_unusual_annotations(text: str, annotation: Any, value: str) -> None:
+    assert read(parse_untyped(text, "here"), annotation) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "default", "expected"),
+    [
+        (float("nan"), float("nan"), True),
+        (0, 0, True),
+        ("RED", Color.RED, True),
+        (float("inf"), float("inf"), True),
+        (0, 1, False),
+        ("x", None, False),
+        ([0], [0], False),
+    ],
+)
+def test_default_of_an_argument_needs_no_check(value: Any, default: Any, expected: bool) -> None:
+    """config.yaml contains it; a sentinel outside the bounds is the author's choice."""
+    assert is_default(value, default) is expected
+
+
+FRACTION = Annotated[float, Interval(ge=0, lt=1)]
+COUNT = Annotated[int, Ge(1)]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "accepted", "refused"),
+    [
+        (FRACTION, [0, 0.5], [-0.1, 1, 1.5, float("nan"), float("inf"), -float("inf"), "0.5"]),
+        (COUNT, [1, 10**9], [0, -1, 1.5, "1"]),
+        (COUNT | None, [None, 1], [0]),
+        (Annotated[int | None, Ge(1)], [None, 1], [0]),
+        (Literal[-1] | COUNT, [-1, 1], [0, -2, True]),
+        (list[FRACTION], [[], [0, 0.5]], [[2], [0.5, -1], 0.5]),
+        (tuple[COUNT, FRACTION], [[1, 0.5]], [[0, 0.5], [1, 1]]),
+        (dict[str, COUNT] | None, [None, {"a": 1}], [{"a": 0}]),
+        (COUNT | list[COUNT], [1, [1, 2]], [0, [1, 0]]),
+        (Annotated[float, Gt(0)] | str, [0.1, "auto"], [0, -1]),
+        (float, [-1, float("inf")], [float("nan")]),
+    ],
+    ids=lambda value: describe_type(value) if not isinstance(value, list) else None,
+)
+def test_numbers_must_be_within_the_bounds_of_their_annotation(
+    annotation: Any, accepted: list[Any], refused: list[Any]
+) -> None:
+    assert [value for value in accepted if not is_accepted(value, annotation)] == []
+    assert [value for value in refused if is_accepted(value, annotation)] == []
+
+
+def test_plain_scalars_get_their_types_at_any_depth() -> None:
+    value = parse_untyped("{a: [1, 0.5, yes, null, x], 2: 010}", "here")
+    assert value == {"a": ["1", "0.5", "yes", None, "x"], 2: "010"}
+    typed = to_type(value, Any)
+    assert typed == {"a": [1, 0.5, True, None, "x"], 2: "010"}
+    assert {type(item) for item in typed["a"]} == {int, float, bool, type(None), str}
+    assert type(to_type(PlainScalar("8"), str)) is str
