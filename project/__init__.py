@@ -7,11 +7,13 @@ if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
 
 
-def load(run: str | Path) -> "LightningModule":
+def load(run: str | Path, trust: bool = False) -> "LightningModule":
     """Load the trained module of a run, in evaluation mode, on the CPU.
 
     Args:
         run: a run directory (loads checkpoints/best.ckpt, else the newest one) or a checkpoint.
+        trust: build any class that the configuration in the checkpoint names; without it, only registered components
+            and classes of torch, torchmetrics and Lightning.
 
     Raises:
         ConfigError: the checkpoint does not exist or cannot be read.
@@ -23,4 +25,4 @@ def load(run: str | Path) -> "LightningModule":
     """
     from project.core.cli.building import load_module
 
-    return load_module(Path(run))
+    return load_module(Path(run), trust)

@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import pytorch_lightning
 import torch
@@ -35,6 +35,7 @@ class Registry:
         package: subpackage of this package whose modules are imported to find components; None if there is none.
         external_modules: modules whose classes can be named without registration; the first one that has a name wins.
         required_base: the class that registered and external classes must derive from; None means `base`.
+        required_methods: a class with one of these methods need not derive from `required_base`.
         num_engine_args: number of leading constructor arguments that the engine passes (an optimizer's parameters: 1).
 
     Example::
@@ -55,10 +56,12 @@ class Registry:
         package: str | None = None,
         external_modules: tuple[str, ...] = (),
         required_base: type | None = None,
+        required_methods: tuple[str, ...] = (),
         num_engine_args: int = 0,
     ) -> None:
         self.kind, self.base, self.package, self.external_modules = kind, base, package, external_modules
-        self.required_base, self.num_engine_args = required_base or base, num_engine_args
+        self.required_base, self.required_methods = required_base or base, required_methods
+        self.num_engine_args = num_engine_args
         self.import_errors: dict[str, str] = {}  # by module
         self._entries: dict[str, tuple[str, type | str]] = {}
         self._scanned = package is None
@@ -113,16 +116,17 @@ class Registry:
         raise ConfigError(self._describe_unknown(name, where, external))
 
     def short_name(self, class_path: str) -> str:
-        """Return the shortest name that `resolve` resolves to the class at `class_path`."""
+        """Return the shortest name that means the class at `class_path` in every process."""
         cls = self._import(class_path, class_path)
-        names = [name for name, entry in self._entries.values() if entry in (cls, class_path)]
-        for name in [*names, cls.__name__]:
-            try:
-                if self.resolve(name, "") is cls:
-                    return name
-            except ConfigError:
-                continue
-        return class_path
+        for name, entry in self._entries.values():
+            if entry == class_path or (entry is cls and self._scans(cls)):
+                return name
+        is_external = normalize(cls.__name__) not in self._entries
+        return cls.__name__ if is_external and dict(self._external_classes()).get(cls.__name__) is cls else class_path
+
+    def _scans(self, cls: type) -> bool:
+        """Return whether the scan finds a registered class; a module outside the package may have registered it."""
+        return cls.__module__.startswith(f"{__package__}.{self.package}.")
 
     def describe_known(self) -> str:
         """Return one line that lists the known names."""
@@ -177,10 +181,13 @@ class Registry:
             raise ConfigError(f"{where}: cannot import '{class_path}': {_one_line(error)}") from error
         return self._check_class(found, where)
 
-    def _check_class(self, cls: Any, where: str) -> type:
-        if not (isinstance(cls, type) and issubclass(cls, self.required_base)):
-            expected = f"{self.required_base.__module__}.{self.required_base.__qualname__}"
-            raise ConfigError(f"{where}: {cls!r} cannot be {self.a_kind}: it does not derive from {expected}")
+    def _check_class(self, cls: type, where: str) -> type:
+        # Looked up in the classes: each class can be called, so each has an attribute `__call__`.
+        methods = {name for owner in cls.__mro__ for name in vars(owner)} if isinstance(cls, type) else set[str]()
+        if not (methods & {*self.required_methods} or (methods and issubclass(cls, self.required_base))):
+            expected = f"derive from {self.required_base.__module__}.{self.required_base.__qualname__}"
+            also = f" or have {join_names(self.required_methods)}" if self.required_methods else ""
+            raise ConfigError(f"{where}: {cls!r} cannot be {self.a_kind}: it does not {expected}{also}")
         if not issubclass(cls, self.base):
             self.base.register(cls)  # type: ignore[attr-defined]  # base is an ABC if required_base differs
         return cls
@@ -204,9 +211,15 @@ METRIC_REGISTRY = Registry(
     (*(f"torchmetrics.{part}" for part in _METRICS), "torchmetrics"),
     torchmetrics.Metric,
 )
-DATASET_REGISTRY = Registry("dataset", Dataset, "datasets", required_base=object)
-TRANSFORM_REGISTRY = Registry("transform", Transform, "transforms", required_base=object)
-VISUAL_REGISTRY = Registry("visual", Visual, "visuals", required_base=object)
+DATASET_REGISTRY = Registry(
+    "dataset",
+    Dataset,
+    "datasets",
+    required_base=torch.utils.data.Dataset,
+    required_methods=("__getitem__", "__iter__"),
+)
+TRANSFORM_REGISTRY = Registry("transform", Transform, "transforms", required_methods=("__call__",))
+VISUAL_REGISTRY = Registry("visual", Visual, "visuals", required_methods=("__call__",))
 MODULE_REGISTRY = Registry("module", pytorch_lightning.LightningModule, "modules")
 DATAMODULE_REGISTRY = Registry("datamodule", pytorch_lightning.LightningDataModule, "modules")
 CALLBACK_REGISTRY = Registry("callback", pytorch_lightning.Callback, "callbacks", ("pytorch_lightning.callbacks",))

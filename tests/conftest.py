@@ -110,6 +110,7 @@ def short_names(monkeypatch: pytest.MonkeyPatch) -> None:
         MODEL_REGISTRY,
         TRANSFORM_REGISTRY,
         VISUAL_REGISTRY,
+        Registry,
     )
     from tests import components
 
@@ -121,11 +122,21 @@ def short_names(monkeypatch: pytest.MonkeyPatch) -> None:
         TRANSFORM_REGISTRY: components.RandomShift,
         VISUAL_REGISTRY: components.Row,
     }
+    monkeypatch.setattr(Registry, "_scans", lambda registry, cls: True)
     for registry, cls in classes.items():
         registry.names()  # import the owner's components now: if registered during the test, they are lost after it
         monkeypatch.setattr(registry, "_entries", {})
         monkeypatch.setattr(registry, "import_errors", {})
         registry.register()(cls)
+
+
+@pytest.fixture(autouse=True)
+def own_components(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a checkpoint name the components of the tests, as it names those of the project."""
+    if "cli" in request.fixturenames:
+        from project.core.config import trust
+
+        monkeypatch.setattr(trust, "_PACKAGES", (*trust._PACKAGES, "tests"))
 
 
 @pytest.fixture

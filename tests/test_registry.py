@@ -1,5 +1,7 @@
 """A name in the yaml means one class, and a name that means none is reported with what is known."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from project.core.errors import ConfigError
 from project.losses.base import Loss
 from project.registry import LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY, Registry
 from tests.components import Accuracy, CrossEntropy
-from tests.conftest import Cli
+from tests.conftest import CONFIGS, Cli
 
 PACKAGE = "project.things"
 THING = """
@@ -216,3 +218,25 @@ class Plain(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = self.layers(x)
         return scores
+
+
+def test_class_registered_outside_the_package_is_saved_by_its_path(
+    cli: Cli, tiny: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fresh process finds no short name of a class whose module it has not imported."""
+    (tmp_path / "mylab.py").write_text(
+        "from project.registry import MODEL_REGISTRY\nfrom tests.components import MLP\n"
+        "@MODEL_REGISTRY.register()\nclass OwnNet(MLP): pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(MODEL_REGISTRY, "_entries", dict(MODEL_REGISTRY._entries))
+    config = tiny({"model": {"net": {"type": "mylab.OwnNet", "in_features": 64, "num_classes": 10}}})
+    assert cli("fit", "--config", config).code == 0
+    assert "type: mylab.OwnNet\n" in (tmp_path / "experiments/tiny/config.yaml").read_text()
+    command = [sys.executable, str(CONFIGS.parent / "cli.py"), "fit", "--config", config, "--resume", "auto"]
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{CONFIGS.parent}"}
+    options = ["--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false"]
+    ran = subprocess.run(
+        [*command, *options], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from project.core.config.yaml_files import CommandLineText, Tree, nest, parse_yaml
+from project.core.config.yaml_files import Tree, nest, parse_untyped
 from project.core.errors import ConfigError, did_you_mean, join_names
 
+_TRUST = "let the config saved in the checkpoint name any class and path: it then runs the code of whoever saved it"
 _CHECKPOINT_OPTIONS = {
     "ckpt_path": "checkpoint, or run directory (checkpoints/best.ckpt, else the newest)",
     "results_dir": "directory of the results (default: RUN/eval/STAGE)",
+    "trust": _TRUST,
 }
 # The options of each stage that are not values of the yaml; all others are.
 STAGES: dict[str, dict[str, str]] = {
@@ -17,12 +19,13 @@ STAGES: dict[str, dict[str, str]] = {
         "resume": "resume a run: its directory, a checkpoint, or auto (the run of this name, if there is one)",
         "finetune": "start with those weights of a checkpoint or run directory whose names and shapes match",
         "replace": "move an existing run of this name to ROOT/.old/",
+        "trust": _TRUST,
     },
     "validate": _CHECKPOINT_OPTIONS,
     "test": _CHECKPOINT_OPTIONS,
     "predict": _CHECKPOINT_OPTIONS,
 }
-_FLAGS = ("help", "print_config", "replace")
+_FLAGS = ("help", "print_config", "replace", "trust")
 
 
 @dataclass
@@ -37,6 +40,7 @@ class Arguments:
         help: whether --help was given.
         print_config: whether --print_config was given.
         replace: whether --replace was given.
+        trust: whether --trust was given.
         component_help: config path and name of --PATH.help NAME.
     """
 
@@ -47,6 +51,7 @@ class Arguments:
     help: bool = False
     print_config: bool = False
     replace: bool = False
+    trust: bool = False
     component_help: tuple[str, str] | None = None
 
 
@@ -94,8 +99,9 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
 
 
 def _parse_setting(name: str, value: str) -> Tree:
-    parsed = parse_yaml(value, f"--{name}") if value else None
-    return nest(name, parsed if parsed is None or isinstance(parsed, dict | list) else CommandLineText(value))
+    if name == "name":  # a text, also if it is no yaml, such as `*`, so that the message is about names
+        return {name: value}
+    return nest(name, parse_untyped(value, f"--{name}"))
 
 
 def _check_stage_of_option(name: str, stage: str) -> None:

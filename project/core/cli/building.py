@@ -59,17 +59,18 @@ class ModuleCLI(BuildCLI):
         """Build no trainer."""
 
 
-def load_module(path: Path) -> pl.LightningModule:
+def load_module(path: Path, trust: bool = False) -> pl.LightningModule:
     """Build the module of a checkpoint's configuration, load its weights, and set evaluation mode.
 
     Args:
         path: a checkpoint, or a run directory.
+        trust: whether the configuration may name any class.
 
     Raises:
         ConfigError: there is no checkpoint, or it cannot be read.
     """
     checkpoint = load_checkpoint(find_checkpoint(path))
-    module: pl.LightningModule = ModuleCLI(build_config(saved_tree(checkpoint))).model
+    module: pl.LightningModule = ModuleCLI(build_config(saved_tree(checkpoint, trusts=trust))).model
     checkpoint.load_weights(module)
     _warn_of_foreign_ops()
     return module.eval()

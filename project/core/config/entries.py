@@ -7,7 +7,7 @@ The annotations of constructors tell where entries are expected, so entries nest
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from loguru import logger
 
@@ -21,7 +21,9 @@ from project.core.config.annotations import (
     resolve_annotation,
     union_members,
 )
-from project.core.config.yaml_files import DEFAULT_TYPES, CommandLineText, Tree, parse_yaml
+from project.core.config.trust import check_component, check_plain, trust_default
+from project.core.config.values import is_default, to_type
+from project.core.config.yaml_files import DEFAULT_TYPES, PlainScalar, Tree
 from project.core.errors import ConfigError, did_you_mean, join_names, normalize
 from project.registry import Registry
 
@@ -44,10 +46,12 @@ class EntryConverter:
     Args:
         engine_arguments: by base class of components, arguments that the engine gives if the yaml does not.
         plain_values: values found by `expand`, in order.
+        default_paths: config paths whose values are the defaults of their arguments, which need no check.
     """
 
     engine_arguments: Mapping[type, Mapping[str, Any]] = field(default_factory=dict)
     plain_values: list[PlainValue] = field(default_factory=list)
+    default_paths: set[str] = field(default_factory=set)
 
     def expand(self, value: Any, annotation: object, path: str, implied: str | None = None) -> Any:
         """Return a value of the tree as jsonargparse takes it.
@@ -61,14 +65,15 @@ class EntryConverter:
         Raises:
             ConfigError: a type or key is unknown, or an argument is missing.
         """
-        if isinstance(value, CommandLineText):
-            value = _to_type(value, annotation)
+        if isinstance(value, PlainScalar):
+            value = to_type(value, annotation)
         accepts_null = type(None) in union_members(annotation)
         if value is None and not accepts_null and resolve_annotation(annotation, {}) is not None:
             value = {}  # such as `progress:` without any settings
         target = resolve_annotation(annotation, value)
         if value is None or target is None:
-            value = _to_type(value, annotation)
+            check_plain(value, annotation, path)
+            value = to_type(value, annotation)
             self.plain_values.append(PlainValue(path, value, annotation))
             return value
         match target:
@@ -87,8 +92,14 @@ class EntryConverter:
         for key, value in values.items():
             if value is None and not _accepts_null(parameters[key]):
                 raise ConfigError(f"{paths[key]} is null; it takes {describe_type(parameters[key].annotation)}")
+        self.default_paths |= {paths[key] for key in values if is_default(values[key], parameters[key].default)}
         return {
-            key: self.expand(value, parameters[key].annotation, paths[key], DEFAULT_TYPES.get(paths[key]))
+            str(key): self.expand(
+                trust_default(value, parameters[key].default),
+                parameters[key].annotation,
+                paths[key],
+                DEFAULT_TYPES.get(paths[key]),
+            )
             for key, value in values.items()
         }
 
@@ -123,7 +134,7 @@ class EntryConverter:
         for key in (key for key, item in value.items() if item is None):
             logger.info(f"{join_path(path, key)} is null and is left out; `{key}: {{}}` would take its defaults")
         return {
-            key: self.expand(item, target.item, join_path(path, key), key)
+            to_type(key, Any): self.expand(item, target.item, join_path(path, key), key)
             for key, item in value.items()
             if item is not None
         }
@@ -137,6 +148,9 @@ class EntryConverter:
         name = value.get("type", implied)
         if name is None:
             raise ConfigError(f"{path} needs a `type`\n{registry.describe_known()}")
+        if not isinstance(name, str):
+            raise ConfigError(f"{path}.type is {name!r}; it must be a name\n{registry.describe_known()}")
+        check_component(name, registry, path)
         cls = registry.resolve(str(name), path)
         parameters = parameters_of(cls, registry.num_engine_args)
         values = {key: item for key, item in value.items() if key != "type"}
@@ -148,7 +162,7 @@ class EntryConverter:
         check_names(given | values, parameters, path, cls.__name__, reserved)
         class_path = f"{cls.__module__}.{cls.__qualname__}"
         self.plain_values.append(PlainValue(join_path(path, "type"), registry.short_name(class_path), str))
-        init_args = {key: _to_type(item, parameters[key].annotation) for key, item in given.items()}
+        init_args = {key: to_type(item, parameters[key].annotation) for key, item in given.items()}
         return {"class_path": class_path, "init_args": init_args | self.expand_arguments(values, parameters, path)}
 
     def _expand_group(self, value: Any, cls: type, path: str, implied: str | None) -> Tree:
@@ -204,7 +218,10 @@ def _as_entry(value: object, path: str) -> Any:
 
 def _check_one_or_several(value: Mapping[str, Any], registry: Registry, path: str) -> None:
     """Raise ConfigError if several datasets were merged over the single one of a base; merging itself allows it."""
-    parameters = parameters_of(registry.resolve(str(value["type"]), path)) if value.get("type") else {}
+    name = value.get("type")
+    if name:
+        check_component(name, registry, path)
+    parameters = parameters_of(registry.resolve(str(name), path)) if name else {}
     entries = [key for key, item in value.items() if isinstance(item, dict) and "type" in item]
     if parameters and any(key not in parameters for key in entries):
         raise ConfigError(
@@ -214,7 +231,7 @@ def _check_one_or_several(value: Mapping[str, Any], registry: Registry, path: st
 
 def _check_mapping(value: object, path: str) -> None:
     if not isinstance(value, dict):
-        raise ConfigError(f"{path} is {value!r}; it takes a mapping of settings")
+        raise ConfigError(f"{path} is {to_type(value, Any)!r}; it takes a mapping of settings")
 
 
 def _accepts_null(parameter: Parameter) -> bool:
@@ -224,13 +241,3 @@ def _accepts_null(parameter: Parameter) -> bool:
     default_is_null = not parameter.required and parameter.default is None
     is_group = resolve_annotation(annotation, {}) is not None
     return is_untyped or is_group or default_is_null or type(None) in union_members(annotation)
-
-
-def _to_type(value: object, annotation: object) -> Any:
-    """Return a value in which texts of the command line are parsed as the annotation requires."""
-    if isinstance(value, CommandLineText):
-        return str(value) if set(union_members(annotation)) <= {str, type(None)} else parse_yaml(value, "")
-    if isinstance(value, dict):
-        items = [get_args(member)[-1] for member in union_members(annotation) if get_origin(member) is dict]
-        return {key: _to_type(item, items[0] if items else Any) for key, item in value.items()}
-    return value

@@ -11,7 +11,7 @@ from project.core.config.annotations import Parameter
 from project.core.config.entries import EntryConverter, PlainValue, check_names, join_path
 from project.core.config.settings import ProgressSettings
 from project.core.config.terms import LossTerm, NetTerm
-from project.core.config.yaml_files import CommandLineText
+from project.core.config.yaml_files import PlainScalar
 from project.core.errors import ConfigError
 from project.registry import Dataset, Metric, Model, Transform
 
@@ -126,10 +126,10 @@ def test_plain_values_have_their_config_paths_and_annotations() -> None:
     ],
 )
 def test_command_line_text_gets_the_type_of_its_config_path(text: str, annotation: Any, value: Any) -> None:
-    expanded = EntryConverter().expand(CommandLineText(text), annotation, "path")
+    expanded = EntryConverter().expand(PlainScalar(text), annotation, "path")
     assert expanded == value
     assert type(expanded) is type(value)
-    nested = EntryConverter().expand({"key": CommandLineText(text)}, dict[str, annotation], "path")
+    nested = EntryConverter().expand({"key": PlainScalar(text)}, dict[str, annotation], "path")
     assert nested == {"key": value}
 
 

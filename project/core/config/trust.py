@@ -1,0 +1,186 @@
+"""Trust: what the configuration in a checkpoint, which a stranger may have written, may name without `--trust`.
+
+A text of such a configuration is a SavedText, unless the user's own yaml files or options contain it. It may name
+registered components, and what this package or an imported library defines where a class of the right base is expected;
+so it imports no module, and runs only constructors of these. It may name no file that the trainer writes.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from torch import nn
+
+from project.core.config.annotations import parameters_of, union_members
+from project.core.errors import ConfigError
+from project.registry import Registry
+
+_PACKAGES = (__name__.partition(".")[0],)
+_LIBRARIES = ("torch", "torchmetrics", "pytorch_lightning", "lightning_fabric")
+_KNOWN = "torch, torchmetrics and Lightning"
+_UNFIT = f"which is not of this package, {_KNOWN}, or does not fit there"
+_FUNCTIONS = ("torch.nn.functional.", "torch.nn.init.", "torch._C._nn.")
+_CALLERS = "torch.utils.data.datapipes"  # datasets that call any function with any arguments
+# Types of which jsonargparse makes values without an import.
+_DATA = (str, int, float, complex, type(None), Path, timedelta, Enum, list, tuple, dict, set, frozenset)
+
+
+class SavedText(str):
+    """Text of a checkpoint's configuration that the user's own yaml files and options do not contain."""
+
+
+def mark_saved(value: Any, own: Collection[str]) -> Any:
+    """Return a tree of a checkpoint in which the texts, also keys, that are not in `own` are SavedTexts.
+
+    Raises:
+        ConfigError: it contains what the engine never saves.
+    """
+    if isinstance(value, str):
+        return value if value in own else SavedText(value)
+    if isinstance(value, dict):
+        return {mark_saved(key, own): mark_saved(item, own) for key, item in value.items()}
+    if isinstance(value, list):
+        return [mark_saved(item, own) for item in value]
+    if not isinstance(value, bool | int | float | None):
+        raise ConfigError(f"a config saved in a checkpoint contains no {type(value).__name__}; it is damaged")
+    return value
+
+
+def texts_in(value: object) -> set[str]:
+    """Return all texts in a tree, also its keys."""
+    if isinstance(value, str):
+        return {str(value)}
+    items = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    return set[str]().union(*map(texts_in, items))
+
+
+def trust_default(value: Any, default: object) -> Any:
+    """Return a value as the user's own if it is the import path of an argument's default."""
+    path = f"{getattr(default, '__module__', None)}.{getattr(default, '__qualname__', None)}"
+    return path if isinstance(value, SavedText) and value == path else value
+
+
+def check_component(name: str, registry: Registry, path: str) -> None:
+    """Check the name of a component before it is imported.
+
+    Raises:
+        ConfigError: a SavedText names no registered or imported class of this kind.
+    """
+    if isinstance(name, SavedText) and "." in name:
+        found = _find_imported(name)
+        if not (isinstance(found, type) and issubclass(found, registry.required_base)):
+            raise _untrusted(name, path, f"which is not a registered {registry.kind}, nor one of {_KNOWN}")
+
+
+def check_plain(value: object, annotation: Any, path: str) -> None:
+    """Check the texts in a plain value before jsonargparse imports what they name.
+
+    Raises:
+        ConfigError: a SavedText names a file to write, or something that does not fit the annotation.
+    """
+    types = list(_leaves(annotation))
+    texts, specs = list[SavedText](), list[Mapping[str, Any]]()
+    _collect(value, texts, specs)
+    for text in texts:
+        if path.startswith("trainer.") and (Path in types or Path(text).is_absolute() or ".." in Path(text).parts):
+            raise _untrusted(text, path, "a path to write to")
+        if any(map(_imports, types)) and ("." in text or "/" in text):
+            found = _find_imported(text)
+            is_function = inspect.isroutine(found) and text.startswith(_FUNCTIONS)
+            if not (is_function or _fits(found, types) or isinstance(found, _classes(types))):
+                raise _untrusted(text, path, _UNFIT)
+    for spec in specs:
+        _check_spec(spec, types, path)
+
+
+def _check_spec(spec: Mapping[str, Any], types: list[Any], path: str) -> None:
+    """Check a mapping from which jsonargparse builds an object: `class_path` and `init_args`."""
+    name, arguments = spec["class_path"], spec.get("init_args") or {}
+    if isinstance(name, SavedText) and not _fits(_find_imported(name), types):
+        raise _untrusted(name, path, _UNFIT)
+    found = _find_imported(str(name))
+    known = parameters_of(found) if isinstance(found, type) else {}
+    for key, item in arguments.items() if isinstance(arguments, dict) else ():
+        annotation = known[key].annotation if key in known else Callable[..., Any]
+        check_plain(trust_default(item, getattr(known.get(key), "default", None)), annotation, f"{path}.{key}")
+
+
+def _find_imported(name: str) -> Any:
+    """Return what a dotted path means in this package or in an imported module of a library; None if nothing."""
+    module, _, attribute = name.rpartition(".")
+    top = module.partition(".")[0]
+    if module.startswith(_CALLERS):
+        return None
+    if top in _PACKAGES:
+        with suppress(ImportError):
+            found = getattr(import_module(module), attribute, None)
+            return found if str(getattr(found, "__module__", "")).partition(".")[0] == top else None
+    return getattr(sys.modules.get(module), attribute, None) if top in _LIBRARIES else None
+
+
+def _fits(found: object, types: list[Any]) -> bool:
+    """Return whether something is a module of torch, or a subclass of a class among the types of an annotation."""
+    return isinstance(found, type) and issubclass(found, (nn.Module, *_classes(types)))
+
+
+def _classes(types: list[Any]) -> tuple[type, ...]:
+    return tuple(filter(_is_class, types))
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:
+    """Yield the types in an annotation, also those in unions and containers."""
+    for member in union_members(annotation):
+        origin = get_origin(member)
+        if origin is None or origin is Callable or origin is type:
+            yield member
+        else:
+            for argument in get_args(member):
+                yield from _leaves(argument)
+
+
+def _imports(leaf: Any) -> bool:
+    """Return whether jsonargparse may import a text to make a value of a type."""
+    return get_origin(leaf) in (Callable, type) or leaf is Callable or _is_class(leaf)
+
+
+def _is_class(leaf: Any) -> bool:
+    return (
+        isinstance(leaf, type)
+        and leaf not in (Any, object, type, inspect.Parameter.empty)
+        and not issubclass(leaf, _DATA)
+    )
+
+
+def _collect(value: object, texts: list[SavedText], specs: list[Mapping[str, Any]]) -> None:
+    """Collect the SavedTexts in a value, and the mappings from which jsonargparse builds objects."""
+    if isinstance(value, SavedText):
+        texts.append(value)
+        if isinstance(structure := _read_structure(value), dict | list):
+            _collect(mark_saved(structure, ()), texts, specs)
+    elif isinstance(value, Mapping) and "class_path" in value:
+        specs.append(value)
+    elif isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            _collect(item, texts, specs)
+
+
+def _read_structure(text: str) -> Any:
+    """Return the mapping or list that jsonargparse reads from a text where an annotation accepts anything."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
+
+
+def _untrusted(text: str, path: str, problem: str) -> ConfigError:
+    return ConfigError(
+        f"{path}: the config saved in the checkpoint names {str(text)!r}, {problem}\n"
+        "If you trust who saved it, add --trust, or a --config of your own that names it"
+    )
