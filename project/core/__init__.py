@@ -2,7 +2,7 @@
 
 Its packages, each of which imports only those above it (tests/core/test_imports.py):
 
-    errors, files, log, tensorboard     what all packages share
+    errors, file_names, files, log, ... what all packages share
     training.lightning_internals        private names of other packages, checked at start
     config                              yaml files and options, checked and typed
     distributed                         Slurm, torchrun, signals, reductions between ranks

@@ -22,9 +22,17 @@ from project.core.distributed.cluster import array_task_name
 from project.core.distributed.reduction import barrier_on_exit
 from project.core.distributed.signals import Interrupted, Interruption, restoring_signals, wait_unless_signaled
 from project.core.errors import ConfigError, RunStopped, error_location, find_cause, is_user_error, user_message
+from project.core.file_names import check_file_name
 from project.core.log import is_rank_zero, logging_to_console, rank
 from project.core.run.checkpoint_files import find_checkpoint, load_checkpoint, run_dir_of
-from project.core.run.resume import AUTO, find_resume_point, resume_config, saved_tree, warn_of_ignored_changes
+from project.core.run.resume import (
+    AUTO,
+    find_resume_point,
+    locate,
+    resume_config,
+    saved_tree,
+    warn_of_ignored_changes,
+)
 
 _REPORT_DELAY = 3.0  # seconds that a rank waits for rank 0 to report a mistake that all ranks find
 
@@ -114,11 +122,14 @@ def _build_fit(arguments: Arguments, files: list[Tree], interruption: Interrupti
             given["name"] = name
             arguments.settings.append({"name": name})
     directory = Path(str(given.get("root", DEFAULT_ROOT))) / str(given["name"]) if given.get("name") else None
+    if directory is not None and not (resume is not None and (directory / "checkpoints").is_dir()):
+        check_file_name(str(given["name"]), "name")  # older versions allowed others
     checkpoint = find_resume_point(resume, directory, os.environ)
     if checkpoint is None:
         config = build_config(given)
     else:
-        config = resume_config(checkpoint, arguments.settings)
+        saved = saved_tree(checkpoint, [given], arguments.trust)
+        config = resume_config(checkpoint, saved, arguments.settings)
         if any("name" in file for file in files):  # the yaml of an experiment, not only presets
             warn_of_ignored_changes(config, given)
     return StageCLI(arguments, config, checkpoint, interruption, stack)
@@ -135,7 +146,9 @@ def _build_evaluation(
     if results.is_file():
         raise ConfigError(f"--results_dir {results} is a file; it must be a directory, or not exist")
     checkpoint = load_checkpoint(path)
-    config = build_config(merge_all([saved_tree(checkpoint), *files, *arguments.settings]))
+    given = [*files, *arguments.settings]
+    saved = locate(saved_tree(checkpoint, given, arguments.trust), run_dir_of(path))
+    config = build_config(merge_all([saved, *given]))
     return StageCLI(arguments, config, checkpoint, interruption, stack, results)
 
 

@@ -9,17 +9,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from project.core.file_names import MAX_LENGTH
 from project.core.files import write_text
 
+_RERUN = "_rerun"
 _SCRIPT = """#!/usr/bin/env bash
-# Runs {name} again under the name {name}_rerun; further options may follow. Can be submitted with sbatch.
+# Runs {name} again under the name {rerun}; further options may follow. Can be submitted with sbatch.
 # Written {time}, commit {commit}
 #SBATCH --ntasks-per-node=1 --requeue --open-mode=append --signal=USR1@120
 set -e
-here=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)
+here=$(CDPATH='' cd -- "$(dirname -- "${{BASH_SOURCE[0]}}")" && pwd)
 [ -f "$here/config.yaml" ] || here={run}  # sbatch runs a copy of this file
 cd {directory}
-set -- --config "$here/config.yaml" --name {name}_rerun {options}"$@"
+set -- --config "$here/config.yaml" --name {rerun} {options}"$@"
 # In a Slurm job, but not in one of its steps or in a shell on a node.
 if [ -n "${{SLURM_PROCID:-}}" ] && [ -z "${{SLURM_STEP_ID:-}}" ]; then exec bash scripts/slurm.sh "$@"; fi
 exec python cli.py fit "$@"
@@ -39,7 +41,8 @@ def write_job_script(run: Path, options: Sequence[str] = ()) -> None:
         write_text(run / "git.diff", diff)
         commit = f"{commit} with the changes of git.diff"
     script = _SCRIPT.format(
-        name=shlex.quote(run.name),
+        name=run.name,
+        rerun=shlex.quote(f"{run.name[: MAX_LENGTH - len(_RERUN)]}{_RERUN}"),
         time=datetime.now().isoformat(" ", "seconds"),
         commit=commit,
         run=shlex.quote(str(run)),
@@ -51,20 +54,20 @@ def write_job_script(run: Path, options: Sequence[str] = ()) -> None:
 
 def _git_diff() -> str:
     """Return the difference to the commit, including new files; the index does not change."""
-    index = Path(_git("rev-parse", "--git-path", "index").strip())
+    index = Path(_git("rev-parse", "--git-path", "index").removesuffix("\n"))
     if not index.is_file():
         return ""
     with tempfile.TemporaryDirectory() as directory:
         copied = shutil.copy(index, directory)
         _git("add", "--intent-to-add", ".", index=copied)
-        return _git("diff", "HEAD", index=copied)
+        return _git("diff", "--no-color", "--no-ext-diff", "HEAD", index=copied)
 
 
 def _git(*arguments: str, index: str | None = None) -> str:
-    """Return the output of git; empty outside a repository."""
+    """Return the output of git, byte for byte if it is written with `write_text`; empty outside a repository."""
     environment = os.environ | ({"GIT_INDEX_FILE": index} if index else {})
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, errors="replace", env=environment)
+        done = subprocess.run(["git", *arguments], capture_output=True, env=environment)
     except FileNotFoundError:
         return ""
-    return done.stdout if done.returncode == 0 else ""
+    return done.stdout.decode(errors="surrogateescape") if done.returncode == 0 else ""

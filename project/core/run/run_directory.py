@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from loguru import logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from project.core.errors import ConfigError
+from project.core.file_names import check_file_name
 from project.core.files import link, write_text
 from project.core.run.checkpoint_files import BEST, LAST, list_by_step
 from project.core.run.job_script import write_job_script
@@ -20,6 +22,9 @@ try:
 except ImportError:  # Windows, where two trainings in one directory are not noticed
     fcntl = None  # type: ignore[assignment]
 
+LOG = "log.txt"
+_KEYS = {b"name", b"root", b"model", b"data", b"trainer"}  # of every config.yaml
+_MAX_CONFIG = 2**24  # bytes of a config.yaml that are read
 _JOBS = "slurm.txt"  # numbers of the Slurm jobs that trained in a directory
 # Workers may outlive a killed process. They close their copies of the locks' files, so that the directory is free.
 _open_locks: set[int] = set()
@@ -36,31 +41,43 @@ if hasattr(os, "register_at_fork"):
 
 
 class RunDirectory:
-    """Directory ROOT/NAME of a run; it contains a run if it contains a checkpoint. Only rank 0 accesses it.
+    """Directory ROOT/NAME of a run. Only rank 0 accesses it.
+
+    Only the directory of a run is ever moved: one with a config.yaml that the engine wrote. A run is not lost before
+    it has a checkpoint, so it is moved without `--replace`.
 
     Args:
         root: directory of all runs.
         name: name of the run.
-
-    Raises:
-        ConfigError: the name is not a directory name.
     """
 
     def __init__(self, root: str, name: str) -> None:
-        if not name or Path(name).name != name or name.startswith("."):
-            raise ConfigError(f"name is '{name}'; it must be a directory name, without slashes or a leading dot")
-        self.root = Path(root).absolute()
+        self.root, self.name = Path(root).absolute(), name
         self.path = self.root / name
         self._archive_root = self.root / ".old"
         self._archived: Path | None = None
         self._created: list[Path] = []
+        self._found: set[Path] = set()  # what was in the directory before
         self._lock: int | None = None
         self._events: list[Path] = []
 
     @rank_zero_only
     def check_free(self, replace: bool) -> None:
-        """Raise ConfigError if the directory contains a run that must not be replaced."""
-        if self._contains_run() and not replace:
+        """Raise ConfigError if the name is not allowed, or the directory contains a run that must not be replaced.
+
+        The name of a run that is resumed in its directory is not checked: older versions allowed others.
+        """
+        check_file_name(self.name, "name")
+        if self._is_usable():
+            return
+        if not is_run(self.path):
+            raise ConfigError(
+                f"{self.path} is not the directory of a run (it has no config.yaml of one), so it is neither used nor "
+                "moved; use another --name or --root"
+            )
+        if self.path.is_symlink():
+            raise ConfigError(f"{self.path} is a symbolic link to a run, which is not moved; use another --name")
+        if self._has_checkpoint() and not replace:
             raise ConfigError(
                 f"{self.path} already contains a run; use another --name, or --replace to move it to "
                 f"{self._archive_root}"
@@ -68,7 +85,9 @@ class RunDirectory:
 
     @rank_zero_only
     def create(self, config: str, replace: bool, options: Sequence[str] = ()) -> None:
-        """Create and lock the directory, with config.yaml and job.sh; an existing one is moved to ROOT/.old/.
+        """Create and lock the directory, with config.yaml and job.sh; that of an existing run is moved to ROOT/.old/.
+
+        An empty directory, or one that contains only logs of Slurm, is used as it is.
 
         Args:
             config: the whole configuration as yaml.
@@ -76,19 +95,22 @@ class RunDirectory:
             options: further options of job.sh.
 
         Raises:
-            ConfigError: the directory contains a run that must not be replaced, or another process trains in it.
+            ConfigError: the directory contains a run that must not be replaced, is no run's, or cannot be created, or
+                another process trains in it.
         """
         try:
             self._make(self.root)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ConfigError(f"root {self.root} cannot be created: {error}") from error
         root = _acquire_lock(self.root, wait=True)  # one process at a time looks and moves
         try:
-            if self.path.exists():
+            if self.path.is_dir():
                 os.close(_acquire_lock(self.path, wait=False))
-                self.check_free(replace)
+            self.check_free(replace)
+            if not self._is_usable():
                 self._archive()
             self._make(self.path)
+            self._found = set(self.path.iterdir())
             self._hold_lock()
         finally:
             os.close(root)
@@ -148,15 +170,19 @@ class RunDirectory:
 
     @rank_zero_only
     def undo_create(self) -> None:
-        """Undo `create` after a mistake of the user ended the run before its first step."""
-        if self._lock is None or self._contains_run():
+        """Undo `create` after a mistake of the user ended the run before its first step.
+
+        Directories and files that existed before remain.
+        """
+        if self._lock is None or self._has_checkpoint():
             return
-        shutil.rmtree(self.path)
+        for path in self.path.iterdir():
+            if path not in self._found:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         if self._archived is not None:
+            self.path.rmdir()
             self._archived.rename(self.path)
-        for directory in reversed(self._created):
-            if directory.is_dir() and not any(directory.iterdir()):
-                directory.rmdir()
+        self._remove_created()
 
     def release(self) -> None:
         """Release the lock."""
@@ -169,20 +195,61 @@ class RunDirectory:
         self._lock = _acquire_lock(self.path, wait=False)
         _open_locks.add(self._lock)
 
-    def _contains_run(self) -> bool:
+    def _has_checkpoint(self) -> bool:
         return any((self.path / "checkpoints").glob("*.ckpt"))
+
+    def _is_usable(self) -> bool:
+        """Return whether the directory does not exist, or contains nothing but logs that Slurm opened in it."""
+        if not os.path.lexists(self.path):
+            return True
+        try:
+            return self.path.is_dir() and all(
+                file.is_file() and file.name.startswith("slurm-") for file in self.path.iterdir()
+            )
+        except OSError as error:
+            raise ConfigError(f"{self.path} cannot be read: {error}; use another --name or --root") from error
 
     def _make(self, directory: Path) -> None:
         missing = [path for path in (directory, *directory.parents) if not path.exists()]
         directory.mkdir(parents=True, exist_ok=True)
         self._created += reversed(missing)
 
+    def _remove_created(self) -> None:
+        for directory in reversed(self._created):
+            if directory.is_dir() and not any(directory.iterdir()):
+                directory.rmdir()
+
     def _archive(self) -> None:
-        self._make(self._archive_root)
+        try:
+            self._make(self._archive_root)
+            self._archived = self._move()
+        except OSError as error:
+            self._remove_created()
+            raise ConfigError(
+                f"{self.path} cannot be moved to {self._archive_root}: {error}; use another --name"
+            ) from error
+        logger.info(f"moved the previous run from {self.path} to {self._archived}")
+
+    def _move(self) -> Path:
         numbers = [path.name.rpartition(".")[2] for path in self._archive_root.glob(f"{self.path.name}.*")]
         number = 1 + max((int(number) for number in numbers if number.isdigit()), default=0)
-        self._archived = self.path.rename(self._archive_root / f"{self.path.name}.{number}")
-        logger.info(f"moved the previous run from {self.path} to {self._archived}")
+        return self.path.rename(self._archive_root / f"{self.path.name}.{number}")
+
+
+def is_run(directory: Path) -> bool:
+    """Return whether a directory contains a config.yaml that the engine wrote: a mapping with the keys of every run.
+
+    Its lines are searched for the keys, because the file may be anyone's: parsing it may take forever.
+    """
+    config = directory / "config.yaml"
+    try:
+        if not config.is_file():  # a named pipe would block
+            return False
+        with config.open("rb") as file:
+            found = set(re.findall(rb"^(\w+):", file.read(_MAX_CONFIG), re.MULTILINE))
+    except OSError:
+        return False
+    return found >= _KEYS
 
 
 def belongs_to_job(run: Path, environment: Mapping[str, str]) -> bool:

@@ -1,5 +1,6 @@
 """The run directory: what a run writes, and that no run is lost, overwritten or shared by two trainings."""
 
+import errno
 import multiprocessing
 import os
 import subprocess
@@ -15,8 +16,13 @@ import yaml
 
 from project import load
 from project.core.errors import ConfigError
-from project.core.run.run_directory import RunDirectory, belongs_to_job
+from project.core.run.run_directory import RunDirectory, belongs_to_job, is_run
 from tests.conftest import CONFIGS, Cli
+
+# What the engine writes begins with this, and has these keys.
+CONFIG = (
+    "name: x\nroot: experiments\nmodel:\n  type: SupervisedModule\ndata:\n  batch_size: 1\ntrainer:\n  devices: 1\n"
+)
 
 
 def make_run(root: Path, name: str = "x", weights: str = "weights") -> Path:
@@ -24,7 +30,14 @@ def make_run(root: Path, name: str = "x", weights: str = "weights") -> Path:
     checkpoints = root / name / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     (checkpoints / "last.ckpt").write_text(weights)
+    if not (root / name / "config.yaml").exists():
+        (root / name / "config.yaml").write_text(CONFIG)
     return root / name
+
+
+def names(directory: Path) -> list[str]:
+    """Return the names in a directory, sorted."""
+    return sorted(path.name for path in directory.iterdir())
 
 
 def test_fit_writes_these_files(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
@@ -70,18 +83,19 @@ def test_replace_keeps_every_earlier_run(tmp_path: Path) -> None:
     make_run(tmp_path)
     for number in (1, 2, 3):
         directory = RunDirectory(str(tmp_path), "x")
-        directory.create(f"number: {number}\n", replace=True)
+        directory.create(f"{CONFIG}seed: {number}\n", replace=True)
         make_run(tmp_path, weights=f"weights {number}")
         directory.release()
     archive = tmp_path / ".old"
     assert sorted(path.name for path in archive.iterdir()) == ["x.1", "x.2", "x.3"]
     assert (archive / "x.1/checkpoints/last.ckpt").read_text() == "weights"
     assert (archive / "x.3/checkpoints/last.ckpt").read_text() == "weights 2"
-    assert (tmp_path / "x/config.yaml").read_text() == "number: 3\n"
+    assert (tmp_path / "x/config.yaml").read_text() == f"{CONFIG}seed: 3\n"
 
 
 def test_directory_without_checkpoint_is_archived_without_replace(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
+    (tmp_path / "x/config.yaml").write_text(CONFIG)
     (tmp_path / "x/log.txt").write_text("it failed")
     directory = RunDirectory(str(tmp_path), "x")
     directory.check_free(replace=False)
@@ -97,7 +111,9 @@ def test_undo_create_restores_the_archived_run(tmp_path: Path) -> None:
     directory.undo_create()
     directory.release()
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
-    assert [path.name for path in (tmp_path / "x").rglob("*")] == ["checkpoints", "last.ckpt"]
+    found = sorted(path.name for path in (tmp_path / "x").rglob("*"))
+    assert found == ["checkpoints", "config.yaml", "last.ckpt"]
+    assert (tmp_path / "x/config.yaml").read_text() == CONFIG
 
 
 def test_undo_create_keeps_a_run_that_has_a_checkpoint(tmp_path: Path) -> None:
@@ -130,14 +146,14 @@ def test_run_that_finished_after_the_check_is_not_moved(tmp_path: Path) -> None:
 
 def test_two_trainings_cannot_use_one_directory(tmp_path: Path) -> None:
     first = RunDirectory(str(tmp_path), "x")
-    first.create("a: 1\n", replace=True)
+    first.create(CONFIG, replace=True)
     second = RunDirectory(str(tmp_path), "x")
     message = f"^another process is training in {tmp_path / 'x'}; use a different --name$"
     with pytest.raises(ConfigError, match=message):
         second.create("a: 2\n", replace=True)
     with pytest.raises(ConfigError, match=message):
         second.lock()
-    assert (tmp_path / "x/config.yaml").read_text() == "a: 1\n"
+    assert (tmp_path / "x/config.yaml").read_text() == CONFIG
     first.release()
     second.create("a: 2\n", replace=True)
     second.release()
@@ -150,7 +166,7 @@ def hold_open(started: Event) -> None:
 
 def test_worker_that_outlives_its_process_does_not_lock_the_directory(tmp_path: Path) -> None:
     directory = RunDirectory(str(tmp_path), "x")
-    directory.create("a: 1\n", replace=True)
+    directory.create(CONFIG, replace=True)
     context = multiprocessing.get_context("fork")
     started = context.Event()
     worker = context.Process(target=hold_open, args=(started,))
@@ -164,11 +180,158 @@ def test_worker_that_outlives_its_process_does_not_lock_the_directory(tmp_path: 
     worker.join()
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden"])
-def test_invalid_directory_names_are_refused(name: str, tmp_path: Path) -> None:
-    message = f"^name is '{name}'; it must be a directory name, without slashes or a leading dot$"
+def write_huge_config(path: Path) -> None:
+    with (path / "config.yaml").open("wb") as file:
+        file.truncate(2**36)
+
+
+def write_checkpoint(path: Path) -> None:
+    (path / "checkpoints").mkdir()
+    (path / "checkpoints/last.ckpt").touch()
+
+
+BOMB = "a: &a [1]\n" + "".join(
+    f"b{i}: &b{i} [*{f'b{i - 1}' if i else 'a'}, *{f'b{i - 1}' if i else 'a'}]\n" for i in range(99)
+)
+FOREIGN: dict[str, Callable[[Path], object]] = {
+    "documents": lambda path: (path / "guide.md").write_text("text"),
+    "subdirectory": lambda path: (path / "empty").mkdir(),
+    "hidden file": lambda path: (path / ".git").write_text("gitdir: x"),
+    "config of another program": lambda path: (path / "config.yaml").write_text("name: x\nmodel: y\n"),
+    "keys within": lambda path: (path / "config.yaml").write_text(f"a:\n  {CONFIG.replace(chr(10), chr(10) + '  ')}"),
+    "list": lambda path: (path / "config.yaml").write_text("- name\n- root\n- model\n- data\n- trainer\n"),
+    "empty config": lambda path: (path / "config.yaml").touch(),
+    "binary": lambda path: (path / "config.yaml").write_bytes(bytes(range(256)) * 100),
+    "config is a directory": lambda path: (path / "config.yaml").mkdir(),
+    "config is a named pipe": lambda path: os.mkfifo(path / "config.yaml"),
+    "config is a broken link": lambda path: (path / "config.yaml").symlink_to("missing"),
+    "config that takes forever to parse": lambda path: (path / "config.yaml").write_text(BOMB),
+    "huge config": write_huge_config,
+    "checkpoint without config": write_checkpoint,
+    "log of another program": lambda path: (path / "output.txt").touch(),
+    "directory named like a log": lambda path: (path / "slurm-1.out").mkdir(),
+}
+
+
+@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN)
+def test_directory_that_is_no_run_is_neither_used_nor_moved(
+    make: Callable[[Path], object], replace: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "x").mkdir()
+    make(tmp_path / "x")
+    before = sorted(tmp_path.rglob("*"))
+    directory = RunDirectory(str(tmp_path), "x")
+    message = (
+        rf"^{tmp_path}/x is not the directory of a run \(it has no config\.yaml of one\), so it is neither used nor"
+    )
     with pytest.raises(ConfigError, match=message):
-        RunDirectory(str(tmp_path), name)
+        directory.check_free(replace)
+    with pytest.raises(ConfigError, match=message):
+        directory.create(CONFIG, replace)
+    directory.undo_create()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("missing")], ids=["file", "broken link"])
+def test_what_is_no_directory_is_refused(make: Callable[[Path], None], replace: bool, tmp_path: Path) -> None:
+    make(tmp_path / "x")
+    with pytest.raises(ConfigError, match=r"x is not the directory of a run"):
+        RunDirectory(str(tmp_path), "x").create(CONFIG, replace)
+    assert names(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize("argv", [[], ["--replace"], ["--replace", "--trainer.max_steps", "0"]])
+def test_foreign_directory_is_refused_before_anything_is_built(
+    argv: list[str], cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    config = tiny({"model": {"net": {"type": "tests.core.components.UnbuiltNet"}}})
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/guide.md").write_text("text")
+    before = sorted(tmp_path.rglob("*"))
+    ran = cli("fit", "--config", config, "--root", ".", "--name", "docs", *argv)
+    assert ran.code == 2
+    assert ran.err.startswith(f"error: {tmp_path}/docs is not the directory of a run")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("logs", [[], ["slurm-7.out", "slurm-7.err"]])
+@pytest.mark.parametrize("linked", [True, False])
+def test_empty_directory_and_one_with_logs_of_slurm_are_used_as_they_are(
+    linked: bool, logs: list[str], tmp_path: Path
+) -> None:
+    place = tmp_path / "elsewhere" if linked else tmp_path / "root/x"
+    place.mkdir(parents=True)
+    (tmp_path / "root").mkdir(exist_ok=True)
+    if linked:
+        (tmp_path / "root/x").symlink_to("../elsewhere")
+    for log in logs:
+        (place / log).touch()
+    inode = place.stat().st_ino
+    directory = RunDirectory(str(tmp_path / "root"), "x")
+    directory.check_free(replace=False)
+    directory.create(CONFIG, replace=False)
+    (place / "event").mkdir()
+    (place / "event/curve").touch()
+    assert (place / "config.yaml").read_text() == CONFIG
+    directory.undo_create()
+    directory.release()
+    assert names(place) == sorted(logs)  # nothing of the run, all that was there before
+    assert (names(tmp_path / "root"), place.stat().st_ino) == (["x"], inode)
+
+
+def test_link_to_a_run_is_not_moved(tmp_path: Path) -> None:
+    """A relative link would lead elsewhere from ROOT/.old/."""
+    make_run(tmp_path, "real")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/x").symlink_to("../real")
+    for replace in (True, False):
+        with pytest.raises(ConfigError, match=r"root/x is a symbolic link to a run, which is not moved; use another"):
+            RunDirectory(str(tmp_path / "root"), "x").create(CONFIG, replace)
+    assert names(tmp_path / "root") == ["x"]
+
+
+def test_archive_may_be_a_link_and_must_be_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    (tmp_path / ".old").symlink_to("archive")
+    make_run(tmp_path)
+    directory = RunDirectory(str(tmp_path), "x")
+    directory.create(CONFIG, replace=True)
+    directory.release()
+    assert (tmp_path / "archive/x.1/checkpoints/last.ckpt").read_text() == "weights"
+    (tmp_path / ".old").unlink()
+    (tmp_path / ".old").touch()
+    with pytest.raises(
+        ConfigError, match=rf"^{tmp_path}/x cannot be moved to {tmp_path}/\.old: .*; use another --name$"
+    ):
+        RunDirectory(str(tmp_path), "x").create(CONFIG, replace=True)
+    assert (tmp_path / "x/config.yaml").read_text() == CONFIG
+
+
+def test_run_that_cannot_be_moved_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(tmp_path)
+
+    def rename(path: Path, target: Path) -> Path:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(
+        ConfigError, match=r"x cannot be moved to .*\.old: .*Invalid cross-device link; use another --name"
+    ):
+        RunDirectory(str(tmp_path), "x").create(CONFIG, replace=True)
+    assert names(tmp_path) == ["x"]
+
+
+def test_every_config_that_the_engine_writes_is_known(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    """Also of a run that was killed before its first checkpoint."""
+    assert cli("fit", "--config", tiny(), "--model.net", "tests.core.components.BrokenNet").code == 1
+    run = tmp_path / "experiments/tiny"
+    assert is_run(run)
+    RunDirectory(str(tmp_path / "experiments"), "tiny").check_free(replace=False)
+    printed = cli("fit", "--config", tiny(), "--print_config").out
+    (run / "config.yaml").write_text(printed)
+    assert is_run(run)
 
 
 def test_root_that_cannot_be_created_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,143 @@
+"""job.sh runs nothing but the run, whatever the paths contain; git.diff has the bytes of the files."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from project.core.run.job_script import write_job_script
+from project.core.run.run_directory import RunDirectory
+from tests.conftest import CONFIGS
+from tests.core.run.test_run_directory import CONFIG
+
+# Parts of paths. Each would create the file `marker` if a shell ran it.
+PARTS = [
+    "plain",
+    "two words",
+    "it's",
+    'a "quoted" one',
+    "$(touch marker)",
+    "`touch marker`",
+    "a\ntouch marker\n# b",
+    "ends with a newline\n",
+    "{braces} {0} {name}",
+    "percent %s %(x)s",
+    "back\\slash",
+    "star*?[a]",
+    "-rf",
+    "; touch marker;",
+    "!! & | > marker",
+    "größe",
+    os.fsdecode(b"not \xff utf-8"),
+]
+STUB = '#!/usr/bin/env bash\nprintf "%s\\0" "$PWD" "$@" > "$ARGUMENTS"\n'
+
+
+# Of Slurm, srun only runs what follows its options, and scontrol knows no job.
+SRUN = '#!/usr/bin/env bash\nwhile [[ $1 == --* ]]; do shift; done\nexec "$@"\n'
+
+
+def run_script(
+    script: Path, tmp_path: Path, *argv: str, cwd: Path = Path("/"), slurm: Mapping[str, str] | None = None
+) -> list[str]:
+    """Run job.sh with a `python` that only notes its directory and arguments; return them."""
+    stubs, arguments = tmp_path / "bin", tmp_path / "arguments"
+    stubs.mkdir(exist_ok=True)
+    for name, text in (("python", STUB), ("srun", SRUN), ("scontrol", "#!/usr/bin/env bash\nexit 1\n")):
+        (stubs / name).write_text(text)
+        (stubs / name).chmod(0o755)
+    environment = {"PATH": f"{stubs}:{os.environ['PATH']}", "ARGUMENTS": str(arguments), "CDPATH": str(tmp_path)}
+    environment |= slurm or {}
+    ran = subprocess.run(["bash", str(script), *argv], cwd=cwd, env=environment, capture_output=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
+    return [os.fsdecode(word) for word in arguments.read_bytes().split(b"\0")[:-1]]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_script_is_safe_for_every_path(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work, root = tmp_path / "work" / part, tmp_path / "root" / part
+    work.mkdir(parents=True)
+    monkeypatch.chdir(work)
+    directory = RunDirectory(str(root), "a b=c")
+    directory.create(CONFIG, replace=False, options=("--finetune", str(root / "other.ckpt")))
+    directory.release()
+    run = root / "a b=c"
+    name = ["--name", "a b=c_rerun", "--finetune", str(root / "other.ckpt")]
+    # A newline at the end of a path is lost in `$(pwd)`; the script then uses the path that was written.
+    words = run_script(run / "job.sh", tmp_path, "--seed", "5")
+    assert words == [str(work), "cli.py", "fit", "--config", str(run / "config.yaml"), *name, "--seed", "5"]
+    assert run_script(Path("job.sh"), tmp_path, cwd=run) == [*words[:-2]]
+    assert run_script(Path("a b=c/job.sh"), tmp_path, cwd=root) == [*words[:-2]]
+    assert not [*tmp_path.rglob("marker")]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_slurm_script_is_safe_for_every_path(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """job.sh hands over to scripts/slurm.sh, which also replaces %a in a job array."""
+    work, root = tmp_path / "work" / part, tmp_path / "root" / part
+    (work / "scripts").mkdir(parents=True)
+    shutil.copy(CONFIGS.parent / "scripts/slurm.sh", work / "scripts")
+    monkeypatch.chdir(work)
+    directory = RunDirectory(str(root), "a b=c")
+    directory.create(CONFIG, replace=False)
+    directory.release()
+    run = root / "a b=c"
+    task = {"SLURM_PROCID": "0", "SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
+    words = run_script(run / "job.sh", tmp_path, "--seed", "%a", slurm=task | {"SLURM_CPUS_PER_TASK": "2"})
+    expected = [
+        str(work),
+        "cli.py",
+        "fit",
+        "--config",
+        str(run / "config.yaml"),
+        "--name",
+        "a b=c_rerun",
+        "--seed",
+        "3",
+    ]
+    assert words == expected
+    assert not [*tmp_path.rglob("marker")]
+
+
+def test_script_that_slurm_copied_finds_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    directory = RunDirectory(str(tmp_path / "root"), "x")
+    directory.create(CONFIG, replace=False)
+    directory.release()
+    (tmp_path / "copy.sh").write_text((tmp_path / "root/x/job.sh").read_text())
+    words = run_script(tmp_path / "copy.sh", tmp_path)
+    assert words[3:] == ["--config", str(tmp_path / "root/x/config.yaml"), "--name", "x_rerun"]
+
+
+def test_rerun_of_the_longest_name_has_an_allowed_name(tmp_path: Path) -> None:
+    directory = RunDirectory(str(tmp_path / "root"), "x" * 128)
+    directory.create(CONFIG, replace=False)
+    directory.release()
+    name = run_script(tmp_path / "root" / ("x" * 128) / "job.sh", tmp_path)[-1]
+    assert name == "x" * 122 + "_rerun"
+    RunDirectory(str(tmp_path), name)
+
+
+@pytest.mark.parametrize("content", [b"a\r\nb\r\n", b"caf\xe9\n"], ids=["line ends of Windows", "not UTF-8"])
+@pytest.mark.parametrize("part", ["plain", "two words\n", "$(touch marker)"])
+def test_difference_restores_the_files_byte_for_byte(
+    part: str, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / part
+    work.mkdir()
+    monkeypatch.chdir(work)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "core.autocrlf=false"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "config", "color.ui", "always"], check=True)
+    Path("code.py").write_bytes(b"first\n")
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-qm", "x"], check=True)
+    Path("code.py").write_bytes(content)
+    run = tmp_path / "run"
+    write_job_script(run)
+    Path("code.py").write_bytes(b"first\n")
+    subprocess.run([*git, "apply", str(run / "git.diff")], check=True)
+    assert Path("code.py").read_bytes() == content
