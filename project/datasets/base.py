@@ -16,11 +16,16 @@ class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
     Optional methods:
 
     - `__getitems__(indices)` returns a whole batch as a dict of tensors `(B, ...)`; fast for samples stored in arrays.
-    - `collate(samples)` returns the batch of a list of samples; it must not depend on state.
+    - `collate(samples)` returns the batch of a list of samples; it must not depend on state. It may drop samples, or
+      make several rows of one, as long as an evaluated batch says which sample each row belongs to: `index` (rows,). In
+      an evaluation, the samples contain theirs, which `torch.utils.data.default_collate` passes on, unless it changes
+      other entries of the batch. If no row is left, it returns `{}`; a training batch needs a row. `__getitems__` may
+      do so too, with an `index` of its own.
     - `order(seed, epoch)` returns the indices of an epoch; it must not depend on state.
     - `name(index)` returns the name of a sample in samples.csv and of its pictures in the stage `predict`.
 
-    A constructor argument `data_dir` receives the setting `data.data_dir`.
+    A constructor argument `data_dir` receives the setting `data.data_dir`. A constructor that cannot use its files
+    raises `OSError("FILE ...")` or FileNotFoundError, whose message the user gets without a traceback.
 
     Args:
         augmentation: transforms by name, which `augment` applies in this order.

@@ -1,8 +1,9 @@
 """Base classes of transforms."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -27,9 +28,11 @@ class Transform(ABC):
 
 
 class PictureTransform(Transform):
-    """Base class of transforms of pictures `(..., C, H, W)`.
+    """Base class of transforms of pictures `(..., C, H, W)`, and of masks `(..., H, W)` next to them.
 
-    Random parameters are drawn for each picture of a batch; all `keys` of a sample share them.
+    Random parameters are drawn for each picture of a batch; all `keys` of a sample share them. A tensor `(H, W)`, or
+    one with one dimension fewer than others of the `keys`, is a mask without channels. If the masks of a batch are the
+    only key, give them a channel: `(B, H, W)` would be one picture with B channels.
 
     Args:
         keys: names of the tensors to transform; their H and W must be equal.
@@ -45,17 +48,41 @@ class PictureTransform(Transform):
                 return pictures * drawn
     """
 
+    computes: ClassVar[bool] = False  # whether `change` computes new values, which integers cannot hold
+
     def __init__(self, keys: Sequence[str] = ("image",)) -> None:
         self.keys = [keys] if isinstance(keys, str) else list(keys)
 
     def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
-        flat = {key: sample[key].reshape(-1, *sample[key].shape[-3:]) for key in self.keys}
-        sizes = {(len(pictures), *pictures.shape[-2:]) for pictures in flat.values()}
+        most = max(sample[key].ndim for key in self.keys)
+        masks = {key for key in self.keys if sample[key].ndim in (2, most - 1)}
+        for key in self.keys:
+            self._check(key, sample[key], most)
+        pictures = {key: sample[key].unsqueeze(-3) if key in masks else sample[key] for key in self.keys}
+        flat = {key: value.reshape(math.prod(value.shape[:-3]), *value.shape[-3:]) for key, value in pictures.items()}
+        sizes = {(len(value), *value.shape[-2:]) for value in flat.values()}
         if len(sizes) > 1:
-            raise ValueError(f"{', '.join(self.keys)} must have the same number of pictures and size, not {sizes}")
+            shapes = ", ".join(_describe(key, sample[key]) for key in self.keys)
+            raise ValueError(f"{', '.join(self.keys)} must have the same number of pictures and size: {shapes}")
         drawn = self.draw(*sizes.pop())
-        changed = {key: self.change(pictures, drawn) for key, pictures in flat.items()}
-        return sample | {key: new.reshape(*sample[key].shape[:-3], *new.shape[-3:]) for key, new in changed.items()}
+        changed = {}
+        for key, value in flat.items():
+            try:
+                new = self.change(value, drawn)
+                shape = new.shape[-2:] if key in masks else new.shape[-3:]
+                changed[key] = new.reshape(*pictures[key].shape[:-3], *shape)
+            except Exception as error:
+                error.add_note(f"{type(self).__name__} was changing {_describe(key, sample[key])}")
+                raise
+        return sample | changed
+
+    def _check(self, key: str, value: Tensor, most: int) -> None:
+        if value.ndim < 2 or value.ndim not in (2, most - 1, most):
+            raise ValueError(
+                f"{_describe(key, value)} is neither a picture (..., C, H, W) nor, without its C, a mask of the others"
+            )
+        if self.computes and not value.is_floating_point():
+            raise ValueError(f"{_describe(key, value)} has no floats, which {type(self).__name__} computes")
 
     def draw(self, count: int, height: int, width: int) -> Any:
         """Draw random parameters for `count` pictures of the same size; by default None."""
@@ -64,3 +91,7 @@ class PictureTransform(Transform):
     @abstractmethod
     def change(self, pictures: Tensor, drawn: Any) -> Tensor:
         """Transform pictures `(count, C, H, W)` with the parameters from `draw`."""
+
+
+def _describe(key: str, value: Tensor) -> str:
+    return f"{key} {tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"

@@ -1,8 +1,10 @@
 """Color jitter."""
 
 from collections.abc import Sequence
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
 from project.registry import TRANSFORM_REGISTRY
@@ -24,11 +26,13 @@ class ColorJitter(PictureTransform):
         keys: names of the pictures `(..., 1 or 3, H, W)`, all changed alike.
     """
 
+    computes: ClassVar[bool] = True
+
     def __init__(
         self,
-        brightness: float = 0.2,
-        contrast: float = 0.2,
-        saturation: float = 0.2,
+        brightness: Annotated[float, Interval(ge=0, le=1)] = 0.2,
+        contrast: Annotated[float, Interval(ge=0, le=1)] = 0.2,
+        saturation: Annotated[float, Interval(ge=0, le=1)] = 0.2,
         keys: Sequence[str] = ("image",),
     ) -> None:
         super().__init__(keys)
@@ -38,6 +42,8 @@ class ColorJitter(PictureTransform):
         return 1 + self.reach * (2 * torch.rand(count, 3) - 1)
 
     def change(self, pictures: Tensor, drawn: Tensor) -> Tensor:
+        if pictures.shape[1] not in (1, 3):
+            raise ValueError(f"a picture has {pictures.shape[1]} channels; it must have 1 or 3")
         brightness, contrast, saturation = drawn.to(pictures.dtype).view(-1, 3, 1, 1, 1).unbind(1)
         pictures = pictures * brightness
         pictures = torch.lerp(_grey(pictures).mean((2, 3), keepdim=True), pictures, contrast)

@@ -1,8 +1,10 @@
 """Cutout."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from project.registry import TRANSFORM_REGISTRY
@@ -20,7 +22,7 @@ class Cutout(PictureTransform):
         keys: names of the pictures `(..., C, H, W)`, all with the same square.
     """
 
-    def __init__(self, size: int = 8, fill: float = 0.0, keys: Sequence[str] = ("image",)) -> None:
+    def __init__(self, size: Annotated[int, Ge(1)] = 8, fill: float = 0.0, keys: Sequence[str] = ("image",)) -> None:
         super().__init__(keys)
         self.size, self.fill = size, fill
 
@@ -28,6 +30,9 @@ class Cutout(PictureTransform):
         return random_corners(count, height - 1, width - 1)
 
     def change(self, pictures: Tensor, drawn: Corners) -> Tensor:
+        dtype = pictures.dtype
+        if not dtype.is_floating_point and torch.tensor(self.fill).to(dtype).item() != self.fill:
+            raise ValueError(f"fill is {self.fill}, which a picture of {dtype} cannot hold")
         rows, columns = (
             (torch.arange(length) >= start) & (torch.arange(length) < start + self.size)
             for length, start in zip(

@@ -1,8 +1,10 @@
 """Gaussian noise."""
 
 from collections.abc import Sequence
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from project.registry import TRANSFORM_REGISTRY
@@ -18,7 +20,9 @@ class GaussianNoise(PictureTransform):
         keys: names of the pictures `(..., C, H, W)`, each with its own noise.
     """
 
-    def __init__(self, sigma: float = 0.1, keys: Sequence[str] = ("image",)) -> None:
+    computes: ClassVar[bool] = True
+
+    def __init__(self, sigma: Annotated[float, Ge(0)] = 0.1, keys: Sequence[str] = ("image",)) -> None:
         super().__init__(keys)
         self.sigma = sigma
 

@@ -1,8 +1,10 @@
 """Normalization."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from annotated_types import Gt
 from torch import Tensor
 
 from project.registry import TRANSFORM_REGISTRY
@@ -19,10 +21,16 @@ class Normalize(PictureTransform):
         keys: names of the pictures `(..., C, H, W)`.
     """
 
-    def __init__(self, mean: list[float], std: list[float], keys: Sequence[str] = ("image",)) -> None:
+    def __init__(self, mean: list[float], std: list[Annotated[float, Gt(0)]], keys: Sequence[str] = ("image",)) -> None:
         super().__init__(keys)
         self.mean = torch.tensor(mean).view(-1, 1, 1)
         self.std = torch.tensor(std).view(-1, 1, 1)
 
     def change(self, pictures: Tensor, drawn: None) -> Tensor:
-        return (pictures - self.mean) / self.std
+        dtype = pictures.dtype if pictures.is_floating_point() else torch.float32
+        mean, std = self.mean.to(dtype), self.std.to(dtype)
+        if not {len(mean), len(std)} <= {1, pictures.shape[1]}:
+            raise ValueError(
+                f"mean has {len(mean)} and std {len(std)} values, but a picture has {pictures.shape[1]} channels"
+            )
+        return (pictures.to(dtype) - mean) / std

@@ -1,7 +1,9 @@
 """Random crop."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor
 
 from project.registry import TRANSFORM_REGISTRY
@@ -18,7 +20,7 @@ class RandomCrop(PictureTransform):
         keys: names of the pictures `(..., C, H, W)`, all cropped alike.
     """
 
-    def __init__(self, size: int, keys: Sequence[str] = ("image",)) -> None:
+    def __init__(self, size: Annotated[int, Ge(1)], keys: Sequence[str] = ("image",)) -> None:
         super().__init__(keys)
         self.size = size
 

@@ -1,9 +1,10 @@
 """Random flip."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
 from project.registry import TRANSFORM_REGISTRY
@@ -22,7 +23,7 @@ class RandomFlip(PictureTransform):
 
     def __init__(
         self,
-        p: float = 0.5,
+        p: Annotated[float, Interval(ge=0, le=1)] = 0.5,
         direction: Literal["horizontal", "vertical"] = "horizontal",
         keys: Sequence[str] = ("image",),
     ) -> None:

@@ -1,7 +1,9 @@
 """Random shift."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,7 +21,7 @@ class RandomShift(PictureTransform):
         keys: names of the pictures `(..., C, H, W)`, all shifted alike.
     """
 
-    def __init__(self, pixels: int = 1, keys: Sequence[str] = ("image",)) -> None:
+    def __init__(self, pixels: Annotated[int, Ge(0)] = 1, keys: Sequence[str] = ("image",)) -> None:
         super().__init__(keys)
         self.pixels = pixels
 

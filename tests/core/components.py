@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning import Callback
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from project.datasets.base import Dataset
 from project.losses.base import Loss
@@ -146,6 +146,65 @@ class NamedSamples(IndexImages):
         return f"{'odd' if index % 2 else 'even'}/{index}"
 
 
+class Resampled(NamedSamples):
+    """Dataset whose `collate` drops samples, or makes several rows of each.
+
+    Args:
+        length: number of samples.
+        rows: number of rows of the sample with an index that leaves this remainder; it takes len(rows) remainders.
+        keeps_index: whether the batch contains the `index` of its rows.
+        kind: load by sample, or with a `__getitems__` that returns samples or a batch.
+    """
+
+    def __init__(
+        self,
+        length: int = 10,
+        rows: tuple[int, ...] = (1, 0, 1),
+        keeps_index: bool = True,
+        kind: Literal["sample", "samples", "batch"] = "sample",
+    ) -> None:
+        super().__init__(length)
+        self.rows, self.keeps_index = rows, keeps_index
+        if kind != "sample":
+            self.__getitems__ = self.load_batch if kind == "batch" else self.load_samples
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return super().__getitem__(index) | {"number": torch.tensor(index)}
+
+    def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Return the batch of the rows; an empty one without rows."""
+        rows = [sample for sample in samples for _ in range(self.rows[int(sample["number"]) % len(self.rows)])]
+        if not self.keeps_index:
+            rows = [{name: row[name] for name in ("image", "label", "number")} for row in rows]
+        return default_collate(rows) if rows else {}
+
+    def load_samples(self, indices: list[int]) -> list[dict[str, Tensor]]:
+        """Return the samples."""
+        return [self[index] for index in indices]
+
+    def load_batch(self, indices: list[int]) -> dict[str, Tensor]:
+        """Return the batch."""
+        return self.collate([self[index] | {"index": torch.tensor(index)} for index in indices])
+
+
+class ResampledStream(IterableDataset[dict[str, Tensor]]):
+    """The same rows as an iterable dataset.
+
+    Args:
+        length: number of samples.
+        rows: as in Resampled.
+        keeps_index: whether the samples have an `index`.
+    """
+
+    def __init__(self, length: int = 10, rows: tuple[int, ...] = (1, 0, 1), keeps_index: bool = True) -> None:
+        self.inner, self.keeps_index = Resampled(length, rows, keeps_index), keeps_index
+        self.collate = self.inner.collate
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        for index in range(len(self.inner)):
+            yield self.inner[index] | ({"index": torch.tensor(index)} if self.keeps_index else {})
+
+
 class Infinite(IndexImages):
     """Dataset with one sample that is not finite."""
 
@@ -227,6 +286,30 @@ class IndexStream(IterableDataset[dict[str, Tensor]]):
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         for index in range(self.length):
             yield {"image": torch.full((1, 8, 8), float(index)), "label": torch.tensor(index % 10)}
+
+
+class AnnouncedIndexStream(IndexStream):
+    """Iterable dataset with a length that may be wrong; none for null."""
+
+    def __init__(self, length: int = 10, announced: int | None = None) -> None:
+        super().__init__(length)
+        self.announced = announced
+
+    def __len__(self) -> int:
+        if self.announced is None:
+            raise TypeError("no length")
+        return self.announced
+
+
+class OnePass(IndexStream):
+    """Iterable dataset that can be read once."""
+
+    def __init__(self, length: int = 10) -> None:
+        super().__init__(length)
+        self.samples = super().__iter__()
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        yield from self.samples
 
 
 class TwoLoaders(pl.LightningDataModule):

@@ -1,6 +1,7 @@
 import io
 import pickle
 import re
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -138,10 +139,130 @@ def test_only_pictures_are_scaled(tmp_path: Path) -> None:
     torch.testing.assert_close(sample["image"], sample["mask"][None] / 255)
 
 
-def test_object_arrays_are_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "save"), FORMATS)
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([2**63 + 1, 1], dtype=np.uint64),
+        np.array([1, 2], dtype=np.longdouble),
+        np.array([1, 2], dtype=np.clongdouble),
+        np.array(["a", "b"]),
+        np.array([b"a", b"b"]),
+        np.array(["2026-01-01"], dtype="M8[s]"),
+        np.array([3], dtype="m8[s]"),
+        np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f4")]),
+    ],
+    ids=lambda array: str(array.dtype),
+)
+def test_dtypes_without_a_tensor_of_equal_values_are_refused(
+    array: np.ndarray, name: str, save: Save, tmp_path: Path
+) -> None:
+    save(tmp_path / name, a=array)
+    with pytest.raises(OSError, match=r"cannot be read: its dtype .* has no tensor of equal values") as caught:
+        Arrays(name, data_dir=str(tmp_path))
+    assert caught.value.errno is None
+
+
+def test_object_arrays_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", a=np.array([{}, [1]], dtype=object))
-    with pytest.raises(ValueError, match="Object arrays cannot be loaded"):
+    with pytest.raises(
+        OSError, match=r"set\.npz, a\.npy cannot be read: its dtype object has no tensor of equal values"
+    ):
         Arrays("set.npz", data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize("dtype", ["c8", "c16"])
+def test_complex_numbers_keep_their_imaginary_part(dtype: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([1 + 2j, 3 - 4j], dtype=dtype))
+    batch = Arrays("a.npy", data_dir=str(tmp_path)).__getitems__([0, 1])["a"]
+    assert (batch.dtype, batch.tolist()) == (torch.complex64, [1 + 2j, 3 - 4j])
+
+
+@pytest.mark.parametrize(("name", "save"), FORMATS)
+@pytest.mark.parametrize("dtype", [">u2", ">i4", ">i8", ">f2", ">f4", ">f8", ">c8"])
+def test_values_of_the_other_byte_order_are_the_same(dtype: str, name: str, save: Save, tmp_path: Path) -> None:
+    values = np.arange(6).reshape(3, 2)
+    save(tmp_path / name, a=values.astype(dtype), b=np.asfortranarray(values.astype(dtype)))
+    batch = Arrays(name, data_dir=str(tmp_path)).__getitems__([2, 0])
+    assert batch["a"].tolist() == batch["b"].tolist() == [[4, 5], [0, 1]]
+
+
+def build_file(shape: str, descr: str = "'<f4'", data: int = 16, version: int = 1) -> bytes:
+    """Return an .npy file with any header and a number of bytes after it."""
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    length = struct.pack("<H" if version == 1 else "<I", len(header))
+    return b"\x93NUMPY" + bytes([version, 0]) + length + header + bytes(data)
+
+
+DAMAGED: dict[str, tuple[bytes, str]] = {
+    "longer than its data": (build_file("(5,)"), "it is damaged: (5,) float32 takes 20 bytes, but there are 16"),
+    "longer than any memory": (build_file(f"({2**62}, 4)"), "it is damaged: "),
+    "longer than any integer": (build_file(f"({10**30},)"), "it is damaged: "),
+    "empty and too long": (build_file(f"(0, {10**30})"), ""),
+    "negative": (build_file("(-4,)"), "its shape is (-4,); it must be (N, ...), with a row for each of N samples"),
+    "twice negative": (build_file("(-2, -2)"), "its shape is (-2, -2)"),
+    "scalar": (build_file("()"), "its shape is ()"),
+    "truth value": (build_file("(True,)"), "its shape is (True,)"),
+    "float": (build_file("(4.0,)"), "shape is not valid: (4.0,)"),
+    "array of arrays": (build_file("(2,)", "('<f4', (2,))"), "its dtype ('<f4', (2,)) has no tensor"),
+    "no dtype": (build_file("(4,)", "'xx'"), "descr is not a valid dtype descriptor: 'xx'"),
+    "code": (build_file("(4,)", "__import__('os')"), "malformed node or string"),
+    "nested": (build_file("(4,)", "(" * 500 + ")" * 500), ""),
+    "unknown version": (build_file("(4,)", version=9), "its format has version 9; known: 1 to 3"),
+    "text": (b"hello world", "the magic string is not correct"),
+    "nothing": (b"", "EOF: reading magic string"),
+    "cut magic": (b"\x93NUM", "EOF: reading magic string"),
+    "cut header": (b"\x93NUMPY\x01\x00\xff\xff{}", "EOF: reading array header"),
+}
+
+
+@pytest.mark.parametrize("name", ["a.npy", "stored.npz", "packed.npz"])
+@pytest.mark.parametrize(("content", "reason"), DAMAGED.values(), ids=DAMAGED)
+def test_damaged_files_are_refused(content: bytes, reason: str, name: str, tmp_path: Path) -> None:
+    """They are not read beyond their end, and their header does not decide how much memory is taken."""
+    path = tmp_path / name
+    if name == "a.npy":
+        path.write_bytes(content)
+    else:
+        compression = zipfile.ZIP_STORED if name == "stored.npz" else zipfile.ZIP_DEFLATED
+        with zipfile.ZipFile(path, "w", compression) as archive:
+            archive.writestr("a.npy", content)
+            archive.writestr("b.npy", bytes(1000))
+    with pytest.raises(OSError, match=re.escape(f" cannot be read: {reason}")) as caught:
+        Arrays(name, data_dir=str(tmp_path))
+    assert caught.value.errno is None
+    assert str(caught.value).startswith(str(path))
+
+
+def test_array_does_not_contain_bytes_of_the_next_member(tmp_path: Path) -> None:
+    """Both the array's header and the archive's directory claim them."""
+    path = tmp_path / "set.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.npy", build_file("(12000,)", "'|u1'", data=10_000))
+        archive.writestr("secret.npy", build_file("(8000,)", "'|u1'", data=8000))
+        size = archive.getinfo("a.npy").file_size + 2000
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\1\2")
+    content[entry + 20 : entry + 28] = struct.pack("<II", size, size)
+    path.write_bytes(content)
+    with pytest.raises(OSError, match=r"overlap|Overlap"):
+        Arrays("set.npz", data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize("length", [0, 5, -1])
+def test_damaged_archives_are_refused(length: int, tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", a=IMAGE)
+    content = (tmp_path / "set.npz").read_bytes()
+    (tmp_path / "set.npz").write_bytes(content[:length])
+    with pytest.raises(OSError, match=r"set\.npz cannot be read: File is not a zip file"):
+        Arrays("set.npz", data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_later_versions_of_the_format_are_mapped(version: int, tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(build_file("(4,)", version=version))
+    assert isinstance(map_arrays(tmp_path / "a.npy")["a"], np.memmap)
+    assert Arrays("a.npy", data_dir=str(tmp_path)).__getitems__([0, 3])["a"].tolist() == [0, 0]
 
 
 def test_other_members_of_an_archive_are_ignored(tmp_path: Path) -> None:
@@ -170,7 +291,7 @@ def test_writing_to_samples_does_not_change_the_arrays(tmp_path: Path) -> None:
 def test_arrays_of_unequal_length_are_an_error(name: str, save: Save, tmp_path: Path) -> None:
     save(tmp_path / name, image=IMAGE, label=LABEL[:4])
     message = f"{tmp_path / name}: the arrays differ in length: {{'image': 5, 'label': 4}}"
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises(OSError, match=re.escape(message)):
         Arrays(name, data_dir=str(tmp_path))
 
 

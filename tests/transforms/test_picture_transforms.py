@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pytest
@@ -64,6 +65,74 @@ def test_only_the_keys_are_replaced_and_never_in_place(cls: Any, arguments: dict
     assert torch.equal(sample["picture"], values["picture"])
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_color_jitter_keeps_the_dtype(dtype: torch.dtype) -> None:
-    assert ColorJitter()({"image": torch.rand(2, 3, 4, 4, dtype=dtype)})["image"].dtype == dtype
+@pytest.mark.parametrize("leading", [(), (5,), (1,), (2, 5)])
+@pytest.mark.parametrize(
+    ("cls", "arguments", "dtype"),
+    [
+        (cls, arguments, dtype)
+        for cls, arguments in DRAWING
+        for dtype in (torch.float32, *(() if cls.computes else (torch.int64, torch.uint8, torch.bool)))
+    ],
+)
+def test_masks_without_channels_change_as_the_pictures_and_keep_their_dimensions(
+    cls: Any, arguments: dict[str, Any], leading: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    image = (255 * torch.rand(*leading, 1, 8, 9)).to(dtype)
+    mask = image.squeeze(-3).clone()
+    for keys in (["image", "mask"], ["mask", "image"]):
+        result = cls(**arguments, keys=keys)({"image": image, "mask": mask})
+        assert result["image"].shape[:-2] == (*leading, 1)
+        assert result["mask"].shape[:-2] == leading
+        assert result["mask"].dtype == dtype
+        assert torch.equal(result["mask"], result["image"].squeeze(-3))
+
+
+@pytest.mark.parametrize(("cls", "arguments"), ALL)
+def test_a_mask_alone_keeps_its_two_dimensions(cls: Any, arguments: dict[str, Any]) -> None:
+    mask, transform = torch.rand(8, 9), cls(**arguments, keys="mask")
+    torch.manual_seed(0)
+    result = transform({"mask": mask})["mask"]
+    torch.manual_seed(0)
+    assert torch.equal(result, transform({"mask": mask[None]})["mask"][0])
+
+
+@pytest.mark.parametrize(("cls", "arguments"), ALL)
+@pytest.mark.parametrize("shape", [(), (8,), (2, 2, 1, 8, 9)])
+def test_impossible_shapes_are_refused(cls: Any, arguments: dict[str, Any], shape: tuple[int, ...]) -> None:
+    sample = {"image": torch.rand(3, 8, 9), "mask": torch.rand(shape)}
+    wrong = "image (3, 8, 9)" if len(shape) == 5 else f"mask {shape}"
+    with pytest.raises(ValueError, match=re.escape(f"{wrong} float32 is neither a picture (..., C, H, W) nor")):
+        cls(**arguments, keys=["image", "mask"])(sample)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize(("cls", "arguments"), ALL)
+def test_dtype_of_pictures_stays(cls: Any, arguments: dict[str, Any], dtype: torch.dtype) -> None:
+    assert cls(**arguments)({"image": torch.rand(2, 3, 8, 9).to(dtype)})["image"].dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool])
+@pytest.mark.parametrize(("cls", "arguments"), [(ColorJitter, {}), (GaussianNoise, {})])
+def test_computed_values_need_floats(cls: Any, arguments: dict[str, Any], dtype: torch.dtype) -> None:
+    """Computed in integers, factors of 0.9 would be 0."""
+    name = str(dtype).removeprefix("torch.")
+    message = f"picture (3, 8, 9) {name} has no floats, which {cls.__name__} computes"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        cls(**arguments, keys="picture")({"picture": torch.ones(3, 8, 9, dtype=dtype)})
+
+
+@pytest.mark.parametrize(
+    ("transform", "dtype", "message"),
+    [
+        (Normalize([0.0] * 3, [1.0] * 3), torch.float32, "mean has 3 and std 3 values, but a picture has 2 channels"),
+        (Normalize([0.0], [1.0] * 3), torch.float32, "mean has 1 and std 3 values, but a picture has 2 channels"),
+        (ColorJitter(), torch.float32, "a picture has 2 channels; it must have 1 or 3"),
+        (Cutout(fill=0.5), torch.int64, "fill is 0.5, which a picture of torch.int64 cannot hold"),
+        (Cutout(fill=-1.0), torch.uint8, "fill is -1.0, which a picture of torch.uint8 cannot hold"),
+    ],
+)
+def test_pictures_that_would_change_silently_are_refused(transform: Any, dtype: torch.dtype, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}") as caught:
+        transform({"image": torch.ones(2, 8, 9, dtype=dtype)})
+    name = str(dtype).removeprefix("torch.")
+    assert caught.value.__notes__ == [f"{type(transform).__name__} was changing image (2, 8, 9) {name}"]

@@ -5,10 +5,19 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from lightning_fabric.utilities.data import sized_len
 from torch.utils.data import DataLoader, IterableDataset, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
+from project.core.data.rows import (
+    add_indices,
+    call_collate,
+    identify_rows,
+    index_to_tensor,
+    is_same_besides_index,
+    share_rows,
+    take_rows,
+)
 from project.core.data.sampling import BatchRequest, GetPosition, ResumableBatchSampler, TrainingPosition
 from project.core.data.seeding import BATCH, COLLATE, SAMPLE, derive_seeds, seed_all, set_seed
 from project.core.data.streams import Stream, StreamLoader
@@ -25,7 +34,7 @@ class BatchDataset(TorchDataset[dict[str, Any]]):
     numbers depend neither on workers nor on processes. One exception: a dataset with `__getitems__` loads each
     process's share of a training batch in one call, with one seed for the share. In evaluation, each process loads the
     whole batch from such a dataset and keeps its own rows. The samples' `index` (B,) is added to a batch, unless the
-    dataset provides it.
+    dataset provides it; `rows.py` says what happens if the dataset returns another number of rows than samples.
 
     Args:
         dataset: the dataset.
@@ -39,32 +48,51 @@ class BatchDataset(TorchDataset[dict[str, Any]]):
         self.location = f"{path} ({type(dataset).__name__})"
         self.collate: Callable[[Any], Tensors] = getattr(dataset, "collate", default_collate)
         self.has_getitems = hasattr(dataset, "__getitems__")
+        has_collate = self.collate is not default_collate
+        self.may_change_rows = self.has_getitems or has_collate
+        # None: not known before the first batch of an evaluation, in which each row has its `index`.
+        self.adds_indices = None if has_collate and not is_training else False
 
     def __getitem__(self, request: BatchRequest) -> dict[str, Any]:
         """Return this process's rows of a batch; tensors without rows if the batch has no sample for this process."""
         own = request.indices[request.rows]
         loads_whole_batch = self.has_getitems and not self.is_training
-        indices = request.indices if loads_whole_batch else own or request.indices[:1]
+        # Without samples of its own, a process needs the names and dtypes: a single sample may be dropped by `collate`.
+        others = request.indices if self.may_change_rows else request.indices[:1]
+        indices = request.indices if loads_whole_batch else own or others
         try:
-            batch = self._load(indices, request)
+            batch = self._load_identified(indices, request)
         except Exception as error:
             name_of = getattr(self.dataset, "name", None)
             names = abbreviate(indices, name_of if callable(name_of) else str)
             add_location(error, f"{self.location}, samples {names}")
             raise
-        if not isinstance(batch, dict):
-            raise ConfigError(
-                f"{self.location} yields a {type(batch).__name__}; a sample must be a dict of named tensors"
-            )
         if len(own) != len(indices):
-            rows = request.rows if loads_whole_batch else slice(0)
-            batch = {name: value[rows] if _has_rows(value, len(indices)) else value for name, value in batch.items()}
-        return {"index": np.asarray(own, dtype=np.int64)} | batch
+            share = share_rows(batch["index"], request.rows, len(indices)) if loads_whole_batch else slice(0)
+            batch = take_rows(batch, share)
+        return batch
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def _load(self, indices: list[int], request: BatchRequest) -> Any:
+    def _load_identified(self, indices: list[int], request: BatchRequest) -> dict[str, Any]:
+        """Return a batch with the `index` of each row, if that is known."""
+        if self.adds_indices is None:
+            self.adds_indices = self._keeps_batch_with_indices(indices, request)
+        loaded = self._load(indices, request, self.adds_indices)
+        if not self.may_change_rows:
+            return {"index": np.asarray(indices, dtype=np.int64)} | loaded
+        return identify_rows(loaded, len(indices), indices, self.is_training, self.location)
+
+    def _keeps_batch_with_indices(self, indices: list[int], request: BatchRequest) -> bool:
+        """Return whether `collate` returns the same batch if the samples contain their `index`; it may join entries."""
+        expected = self._load(indices, request)
+        try:
+            return is_same_besides_index(self._load(indices, request, adds_indices=True), expected)
+        except Exception:  # it takes no such samples
+            return False
+
+    def _load(self, indices: list[int], request: BatchRequest, adds_indices: bool = False) -> dict[str, Any]:
         first_row = request.rows.start if self.is_training else 0
         if self.has_getitems:
             seed_all(self.seed, self.path, BATCH, request.epoch, request.batch, first_row)
@@ -73,17 +101,23 @@ class BatchDataset(TorchDataset[dict[str, Any]]):
             seeds = derive_seeds(indices, self.seed, self.path, SAMPLE, request.epoch)
             batch = [self._load_sample(index, seed) for index, seed in zip(indices, seeds, strict=True)]
         if isinstance(batch, list):
+            if adds_indices and len(batch) == len(indices):
+                batch = add_indices(batch, indices)
             seed_all(self.seed, self.path, COLLATE, request.epoch, request.batch, first_row)
             batch = self._collate(batch)
+        if not isinstance(batch, dict):
+            raise ConfigError(
+                f"{self.location} yields a {type(batch).__name__}; a sample must be a dict of named tensors"
+            )
         return batch
 
     def _load_sample(self, index: int, seed: int) -> Any:
         set_seed(seed)
         return self.dataset[index]
 
-    def _collate(self, samples: list[Any]) -> Tensors:
+    def _collate(self, samples: list[Any]) -> Any:
         try:
-            return self.collate(samples)
+            return call_collate(self.collate, samples)
         except RuntimeError as error:
             shapes = list(dict.fromkeys(describe_shapes(sample) for sample in samples if isinstance(sample, dict)))
             if self.collate is not default_collate or len(shapes) < 2:
@@ -95,13 +129,13 @@ class BatchDataset(TorchDataset[dict[str, Any]]):
 
 
 class BatchLoader(DataLoader[Any]):
-    """Loader of a BatchDataset. Workers send indices as an array, because sending a tensor takes much longer."""
+    """Loader of a BatchDataset."""
 
     def __iter__(self) -> Iterator[Tensors]:  # type: ignore[override]  # the items of DataLoader's own are converted
         if self.num_workers or self.pin_memory:
-            return map(_index_to_tensor, super().__iter__())
+            return map(index_to_tensor, super().__iter__())
         # DataLoader's own iterator records each batch for torch's profiler, which is slow for small batches.
-        return map(_index_to_tensor, map(self.dataset.__getitem__, self.sampler))
+        return map(index_to_tensor, map(self.dataset.__getitem__, self.sampler))
 
 
 def build_loader(
@@ -114,6 +148,7 @@ def build_loader(
     world_size: int = 1,
     get_position: GetPosition = TrainingPosition,
     max_samples: int | None = None,
+    is_limited: bool = False,
     **workers: Any,
 ) -> DataLoader[Any]:
     """Return a loader that loads this process's share of each batch; an iterable dataset is read in its own order.
@@ -128,6 +163,7 @@ def build_loader(
         world_size: number of processes.
         get_position: returns the position in the training.
         max_samples: load only the first samples.
+        is_limited: whether the trainer takes a fraction of the batches.
         workers: further arguments of torch's DataLoader, such as `num_workers` and `pin_memory`.
 
     Raises:
@@ -139,8 +175,14 @@ def build_loader(
                 f"{path} ({type(dataset).__name__}) is iterable, and each of {world_size} processes would read all of "
                 "it; evaluate with one process, or give the dataset `__len__` and `__getitem__`"
             )
-        stream = Stream(dataset, path, seed, rank)
-        return StreamLoader(stream, get_position, batch_size=batch_size // world_size, drop_last=is_training, **workers)
+        stream = Stream(dataset, path, seed, rank, is_training)
+        if max_samples is not None:
+            raise ConfigError(f"evaluation.max_samples does not work with {stream.location}, which is iterable")
+        workers |= {"batch_size": batch_size // world_size, "drop_last": is_training}
+        loader = StreamLoader(stream, get_position, counts_samples=not (is_training or is_limited), **workers)
+        if sized_len(loader) == 0:
+            raise _too_few_samples(batch_size, stream.location, len(stream))
+        return loader
     batches = BatchDataset(dataset, path, seed, is_training)
     length = len(batches) if max_samples is None else min(max_samples, len(batches))
     if length == 0:
@@ -148,9 +190,7 @@ def build_loader(
     order = getattr(dataset, "order", None) if is_training else None
     sampler = ResumableBatchSampler(length, batch_size, seed, is_training, order, rank, world_size, get_position)
     if len(sampler) == 0:
-        raise ConfigError(
-            f"data.batch_size is {batch_size}, but {batches.location} has {sampler.length} samples: not one whole batch"
-        )
+        raise _too_few_samples(batch_size, batches.location, sampler.length)
     generator = torch.Generator().manual_seed(seed)  # else a loader with workers draws from the generator of the steps
     return BatchLoader(batches, batch_size=None, sampler=sampler, collate_fn=_identity, generator=generator, **workers)
 
@@ -160,16 +200,8 @@ def abbreviate(indices: list[int], name_of: Callable[[int], str] = str) -> str:
     return ", ".join(map(name_of, indices[:8])) + (", ..." if len(indices) > 8 else "")
 
 
-def _has_rows(value: object, count: int) -> bool:
-    """Return whether an entry of a batch has one row for each of `count` samples."""
-    if isinstance(value, Tensor):
-        return value.ndim > 0 and len(value) == count
-    return isinstance(value, list) and len(value) == count
-
-
-def _index_to_tensor(batch: dict[str, Any]) -> Tensors:
-    index = batch["index"]
-    return batch | {"index": torch.from_numpy(index)} if isinstance(index, np.ndarray) else batch
+def _too_few_samples(batch_size: int, location: str, length: int) -> ConfigError:
+    return ConfigError(f"data.batch_size is {batch_size}, but {location} has {length} samples: not one whole batch")
 
 
 def _identity(batch: _Batch) -> _Batch:

@@ -19,6 +19,7 @@ from project.core.data.tensors import Tensors, batch_size, select_rows
 from project.core.errors import ConfigError
 from project.core.evaluation.pictures import PictureCollector
 from project.core.evaluation.sample_table import SampleTable, concat, to_csv
+from project.core.file_names import check_file_name
 from project.core.files import write_picture, write_text
 from project.core.model.wiring import as_picture
 
@@ -50,7 +51,7 @@ class ResultsWriter(Callback):
     ) -> None:
         if not (isinstance(outputs, Mapping) and "output" in outputs):
             return
-        self._add_rows(batch, outputs.get("columns", {}), dataloader_idx)
+        self._add_rows(trainer, batch, outputs.get("columns", {}), dataloader_idx)
         if self.visual is not None:
             collector = self.collectors.setdefault(dataloader_idx, PictureCollector(self.visual, _PICTURE_SAMPLES))
             collector.add(batch, outputs["output"])
@@ -70,13 +71,18 @@ class ResultsWriter(Callback):
             raise ConfigError(f"predict_step returns a {type(outputs).__name__}; it must be a dict of named tensors")
         if batch_size(batch) == 0:
             return
-        rows = self._add_rows(batch, dict(outputs), dataloader_idx)
+        rows = self._add_rows(trainer, batch, dict(outputs), dataloader_idx)
         directory, name_of = self._dataset(trainer, "predict", dataloader_idx)
         for key, value in rows.items():
             if value.ndim == 4 and value.shape[1] in (1, 3):
-                for index, picture in zip(rows["index"].tolist(), value, strict=True):
-                    file = name_of(index) if name_of else f"{index:06d}"
-                    path = directory / key / (file if file.endswith(".png") else f"{file}.png")
+                check_file_name(key, "predict: the output")
+                indices = rows["index"].tolist()
+                for row, (index, picture) in enumerate(zip(indices, value, strict=True)):
+                    file = (name_of(index) if name_of else f"{index:06d}").removesuffix(".png")
+                    if Path(file).is_absolute() or ".." in Path(file).parts:
+                        raise ConfigError(f"predict: the sample name {file!r} is no path in the directory of results")
+                    repeats = indices[:row].count(index)  # `collate` made several rows of the sample
+                    path = directory / key / (f"{file}.{repeats}.png" if repeats else f"{file}.png")
                     write_picture(path, as_picture(picture.expand(3, -1, -1), key))
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -113,11 +119,15 @@ class ResultsWriter(Callback):
             for name, picture in evaluation.pictures().items():
                 write_picture(self._dataset(trainer, split, index)[0] / f"{name}.png", picture)
 
-    def _add_rows(self, batch: Tensors, columns: Tensors, dataloader_idx: int) -> Tensors:
-        """Add rows to the table; return all tensors that have a row for each sample."""
+    def _add_rows(self, trainer: pl.Trainer, batch: Tensors, columns: Tensors, dataloader_idx: int) -> Tensors:
+        """Add rows to the table; return all tensors that have a row for each sample.
+
+        Without `index`, the rows are numbered as they come. Of several processes, each has every n-th, as Lightning
+        divides the samples of a data module of the user's own.
+        """
         table, size = self.tables.setdefault(dataloader_idx, SampleTable()), batch_size(batch)
-        index = batch["index"] if "index" in batch else torch.arange(table.count, table.count + size)
-        rows = {"index": index} | select_rows(columns, size)
+        numbers = torch.arange(table.count, table.count + size) * trainer.world_size + trainer.global_rank
+        rows = {"index": batch.get("index", numbers)} | select_rows(columns, size)
         table.add({name: value for name, value in rows.items() if value.ndim <= 2})
         return rows
 
@@ -142,7 +152,8 @@ def _all_gather_columns(trainer: pl.Trainer, tables: dict[int, SampleTable]) -> 
     parts: list[Any] = [None] * trainer.world_size
     # Cloned, because sending a view of a tensor sends the whole tensor.
     torch.distributed.all_gather_object(parts, {index: tree_map(torch.clone, each) for index, each in own.items()})
-    return {index: concat([part.get(index, {}) for part in parts]) for index in parts[0]}
+    indices = sorted({index for part in parts for index in part})  # a process has none if all its rows were dropped
+    return {index: concat([part.get(index, {}) for part in parts]) for index in indices}
 
 
 def print_values(values: Mapping[str, float]) -> None:

@@ -125,6 +125,7 @@ class DatasetEvaluation(Metrics):
             if _is_distributed():
                 _check_list_states(metric)
         self.means = MeanLosses(self.device)
+        self.has_empty_batches = False
 
     def add(self, batch: Tensors, output: Tensors, losses: Tensors) -> None:
         """Add a batch."""
@@ -132,10 +133,12 @@ class DatasetEvaluation(Metrics):
         self.update(batch, output)
 
     def compute(self) -> Tensors:
-        return self.means.compute() | super().compute()
+        """Return means and metrics by name; nothing if the batches of all processes had no rows."""
+        means = self.means.compute()
+        return means | super().compute() if means or not self.has_empty_batches else {}
 
     def reset(self) -> None:
-        self.means = MeanLosses(self.device)
+        self.means, self.has_empty_batches = MeanLosses(self.device), False
         super().reset()
 
 

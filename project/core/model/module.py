@@ -40,7 +40,6 @@ class BaseModule(pl.LightningModule):
     def __init__(self, clip: Clip | None = None) -> None:
         super().__init__()
         self.clip = clip or Clip()
-        self.clip.check()
 
     def configure_gradient_clipping(
         self,
@@ -224,8 +223,10 @@ class SupervisedModule(BaseModule):
         """Return means of losses, and metrics, of a split (val, eval) by logged name; add pictures to TensorBoard."""
         values: Tensors = {}
         for i, evaluation in enumerate(self.evaluations):
-            prefix = metric_prefix(self.trainer, split, i)
-            values |= {f"{prefix}/{name}": value for name, value in evaluation.compute().items()}
+            prefix, computed = metric_prefix(self.trainer, split, i), evaluation.compute()
+            if not computed and evaluation.has_empty_batches and not self.trainer.sanity_checking:
+                raise ConfigError(f"data.{prefix.replace('/', '.')}: `collate` dropped all samples of the evaluation")
+            values |= {f"{prefix}/{name}": value for name, value in computed.items()}
             for writer in () if self.trainer.sanity_checking else tensorboard_writers(self.trainer):
                 for name, picture in evaluation.pictures().items():
                     writer.add_image(f"{prefix}/{name}", picture, self.trainer.global_step)
@@ -233,10 +234,11 @@ class SupervisedModule(BaseModule):
 
     def _evaluate(self, batch: Tensors, dataloader_idx: int, needs_columns: bool) -> dict[str, Any]:
         """Add a batch to its evaluation; return the output and, for samples.csv, the values per sample."""
-        if batch_size(batch) == 0:
-            return {}  # this process has none of the last samples
-        output = self(batch)
         evaluation = self.evaluations[dataloader_idx]
+        if batch_size(batch) == 0:
+            evaluation.has_empty_batches = True  # this process has none of the last samples, or all were dropped
+            return {}
+        output = self(batch)
         terms = self.loss_terms | evaluation.terms
         with per_sample_once(terms.values()) if needs_columns else nullcontext():
             evaluation.add(batch, output, self.loss_values(batch, output))

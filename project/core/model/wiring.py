@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from project.core.config.terms import Inputs
-from project.core.data.tensors import Tensors, describe_shapes
+from project.core.data.tensors import Tensors, batch_size, describe_shapes
 from project.core.errors import ConfigError, add_location, did_you_mean, join_names
 
 
@@ -124,9 +124,20 @@ class WiredTerm:
 
 
 def per_sample_columns(terms: Mapping[str, WiredTerm], batch: Tensors, output: Tensors) -> Tensors:
-    """Return the values per sample, `(B,)`, of each loss or metric that has them."""
+    """Return the values per sample, `(B,)`, of each loss or metric that has them.
+
+    Raises:
+        ConfigError: there is not one value for each sample.
+    """
     calls = {name: term.per_sample for name, term in terms.items() if term.per_sample is not None}
-    return {name: call(batch, output) for name, call in calls.items()}
+    columns, count = {name: call(batch, output) for name, call in calls.items()}, batch_size(batch)
+    for name, value in columns.items():
+        if not (isinstance(value, Tensor) and value.ndim and len(value) == count):
+            got = describe_shapes({"per_sample": value})
+            raise ConfigError(
+                f"{calls[name].path} ({calls[name].owner}): {got}; it must have a row for each of {count} samples"
+            )
+    return columns
 
 
 @contextmanager

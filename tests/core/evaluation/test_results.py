@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from project import load
+from project.core.evaluation.results import ResultsWriter, _all_gather_columns
 from tests.components import Glyphs
 from tests.conftest import Cli
 from tests.core.components import NamedSamples
@@ -151,3 +153,76 @@ def test_metric_with_a_picture_is_drawn_instead_of_logged(cli: Cli, tiny: Callab
     expected = matrix.picture(matrix.compute()) / 255
     assert torch.equal(read_picture(run / "eval/test/confusion.png"), expected)
     assert "confusion" not in json.loads((run / "eval/test/metrics.json").read_text())
+
+
+@pytest.mark.parametrize(("rows", "kind"), [((1, 0, 1), "sample"), ((2, 0, 3), "samples"), ((2, 0, 3), "batch")])
+def test_only_the_rows_that_came_count(
+    kind: str, rows: tuple[int, ...], cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    """Means, rows, names and pictures are those of the rows that `collate` keeps or makes of the samples."""
+    resampled = {"type": "tests.core.components.Resampled", "length": 11, "rows": list(rows), "kind": kind}
+    data = {"batch_size": 3, "train": resampled, "val": resampled, "eval": resampled}
+    model = {"net": {"type": "tests.core.components.ImageOutputs"}}
+    config = tiny({"data": data, "model": model, "evaluation": {"every_n_epochs": 1}})
+    ran = cli("fit", "--config", config)
+    assert ran.code == 0, ran.err
+    indices = [index for index in range(11) for _ in range(rows[index % 3])]
+    images = torch.tensor(indices).view(-1, 1, 1, 1).expand(-1, 1, 8, 8).float()
+    with torch.no_grad():
+        logits = load(tmp_path / "experiments/tiny")({"image": images})["logits"]
+    losses = torch.nn.functional.cross_entropy(logits, torch.tensor(indices) % 10, reduction="none")
+    for stage in ("validate", "test", "predict"):
+        ran = cli(stage, "--ckpt_path", "experiments/tiny")
+        assert ran.code == 0, ran.err
+    results = tmp_path / "experiments/tiny/eval"
+    for folder in ("validate", "test", "epoch_0000"):
+        table = list(csv.DictReader((results / folder / "samples.csv").open()))
+        assert [int(row["index"]) for row in table] == indices
+        assert [row["name"] for row in table] == [NamedSamples().name(index) for index in indices]
+        assert [float(row["cross_entropy"]) for row in table] == pytest.approx(losses.tolist(), rel=1e-4, abs=1e-5)
+        metrics = json.loads((results / folder / "metrics.json").read_text())
+        assert metrics["cross_entropy"] == pytest.approx(losses.mean().item(), rel=1e-5)
+    events = EventAccumulator(str(tmp_path / "experiments/tiny/event")).Reload()
+    assert events.Scalars("val/cross_entropy")[-1].value == pytest.approx(losses.mean().item(), rel=1e-5)
+    table = list(csv.DictReader((results / "predict/samples.csv").open()))
+    assert [int(row["index"]) for row in table] == indices
+    assert [float(row["logits_3"]) for row in table] == pytest.approx(logits[:, 3].tolist(), rel=1e-4, abs=1e-5)
+    assert len([*(results / "predict/same").rglob("*.png")]) == len(indices)
+
+
+def test_evaluation_without_any_rows_is_refused(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    assert cli("fit", "--config", tiny()).code == 0
+    data = "{type: tests.core.components.Resampled, rows: [0]}"
+    for stage, path in (("test", "data.eval"), ("validate", "data.val")):
+        ran = cli(stage, "--ckpt_path", "experiments/tiny", f"--{path}", data)
+        assert ran.code == 2, ran.err
+        assert ran.err.endswith(f"error: {path}: `collate` dropped all samples of the evaluation\n")
+        assert not (tmp_path / "experiments/tiny/eval" / stage).exists()
+
+
+@pytest.mark.parametrize(("rank", "numbers"), [(0, [0, 2, 4, 6, 8, 10]), (1, [1, 3, 5, 7, 9, 11])])
+def test_rows_without_index_are_numbered_over_all_processes(rank: int, numbers: list[int], tmp_path: Path) -> None:
+    """Lightning gives process r of n the samples r, r + n, ... of a data module of the user's own."""
+    writer, trainer = ResultsWriter(tmp_path, None, ""), Mock(world_size=2, global_rank=rank)
+    for size in (4, 2):
+        outputs = {"output": {}, "columns": {"a": torch.zeros(size)}}
+        writer.on_test_batch_end(trainer, Mock(), outputs, {"image": torch.zeros(size, 1)}, 0)
+    assert writer.tables[0].columns()["index"].tolist() == numbers
+
+
+def test_rows_of_a_dataset_that_only_other_processes_have_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first process may have none, if `collate` dropped all of its samples."""
+    parts: list[dict[int, dict[str, Tensor]]] = [{}, {0: {"index": torch.tensor([5, 7])}}]
+
+    def all_gather(gathered: list[object], own: object) -> None:
+        gathered[:] = parts
+
+    monkeypatch.setattr(torch.distributed, "all_gather_object", all_gather)
+    assert _all_gather_columns(Mock(world_size=2), {})[0]["index"].tolist() == [5, 7]
+
+
+def test_training_batch_without_rows_ends_the_run_with_a_message(cli: Cli, tiny: Callable[..., str]) -> None:
+    data = {"type": "tests.core.components.Resampled", "rows": [0]}
+    ran = cli("fit", "--config", tiny({"data": {"train": data, "batch_size": 3}}))
+    assert ran.code == 2
+    assert "error: data.train (Resampled): no row is left of a training batch\n" in ran.err

@@ -169,6 +169,18 @@ def test_term_without_per_sample_has_no_column() -> None:
     assert evaluate(term) == ([LABEL], {})
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+def test_per_sample_needs_a_row_for_each_sample(rows: int) -> None:
+    """A column of other rows would be left out of samples.csv, or belong to other samples."""
+    term = WiredTerm(Chosen(), "forward", "model.loss.chosen")
+    batch = {"index": torch.arange(2), "label": torch.zeros(rows, dtype=torch.int64)}
+    message = (
+        rf"^model\.loss\.chosen \(Chosen\): per_sample \({rows},\) float32; it must have a row for each of 2 samples$"
+    )
+    with pytest.raises(ConfigError, match=message):
+        per_sample_columns({"chosen": term}, batch, {"logits": torch.zeros(rows, 2)})
+
+
 def test_inputs_of_the_term_are_used_by_per_sample() -> None:
     """Of `inputs`, `per_sample` gets those that name one of its arguments."""
 
