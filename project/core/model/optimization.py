@@ -1,10 +1,12 @@
 """Optimizers, parameter groups and gradient clipping."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
+from annotated_types import Ge
 from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from pytorch_lightning.plugins.precision import MixedPrecision
@@ -12,6 +14,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from project.core.errors import ConfigError, add_location, did_you_mean, raised_by_user_code
+from project.core.model.fused import check_fused, is_fusible
 from project.core.model.schedulers import Schedule
 
 Built = TypeVar("Built")
@@ -29,21 +32,10 @@ class Clip:
         algorithm: clip the norm of the whole gradient, or each of its values.
     """
 
-    value: float = 0.0
-    warmup_epochs: int = 0
-    value_after: float | None = None
+    value: Annotated[float, Ge(0)] = 0.0
+    warmup_epochs: Annotated[int, Ge(0)] = 0
+    value_after: Annotated[float, Ge(0)] | None = None
     algorithm: Literal["norm", "value"] = "norm"
-
-    def check(self) -> None:
-        """Check the values; the module calls it.
-
-        jsonargparse 4.50 loses an exception of `__post_init__` in a union such as `Clip | None`.
-
-        Raises:
-            ConfigError: a value is negative.
-        """
-        if self.value < 0 or (self.value_after or 0) < 0:
-            raise ConfigError("model.clip: value and value_after must be >= 0 (0 disables)")
 
     @property
     def is_active(self) -> bool:
@@ -67,8 +59,8 @@ class ParameterGroup:
     """
 
     match: str
-    lr: float | None = None
-    weight_decay: float | None = None
+    lr: Annotated[float, Ge(0)] | None = None
+    weight_decay: Annotated[float, Ge(0)] | None = None
     freeze: bool = False
 
 
@@ -106,15 +98,23 @@ class Optimization:
 def build_optimizer(
     optimizer: OptimizerCallable, parameters: Iterable[Any], module: LightningModule, clips: bool
 ) -> Optimizer:
-    """Return the optimizer, fused if torch supports it and the yaml does not set `fused`.
+    """Return the optimizer, fused where that computes the same, unless the yaml sets `fused`.
 
     It is not fused if gradients are clipped under mixed precision, which Lightning does not allow.
+
+    Raises:
+        ConfigError: torch refuses the settings, or the yaml asks for a fused optimizer that computes wrong values.
     """
-    given = getattr(optimizer, "keywords", {})
-    is_free = given.get("fused", True) is None and not (given.get("foreach") or given.get("differentiable"))
+    given = list(parameters)
+
+    def build(**options: bool) -> Optimizer:
+        copies = [dict(item) if isinstance(item, dict) else item for item in given]  # constructors change the dicts
+        return _build(lambda: optimizer(copies, **options), "model.optimizer")
+
+    built = build()
+    check_fused(built)
     is_mixed = isinstance(module.trainer.precision_plugin, MixedPrecision)
-    options = {"fused": True} if is_free and not (clips and is_mixed) else {}
-    return _build(lambda: optimizer(parameters, **options), "model.optimizer")
+    return build(fused=True) if is_fusible(built, module) and not (clips and is_mixed) else built
 
 
 def _build(build: Callable[[], Built], path: str) -> Built:
@@ -180,11 +180,23 @@ def _match(module: nn.Module, groups: list[ParameterGroup]) -> list[list[nn.Para
 
 
 def _run_length(module: LightningModule, interval: str) -> int:
-    trainer = module.trainer
-    length = trainer.max_epochs if interval == "epoch" else trainer.estimated_stepping_batches
-    if length is None or not 0 <= length < float("inf"):
+    """Return the length of the run, which ends at `max_epochs` or `max_steps`, whichever comes first."""
+    length = _epochs(module) if interval == "epoch" else module.trainer.estimated_stepping_batches
+    if not 0 <= length < math.inf:
         raise ConfigError(
             f"model.scheduler needs `total`, in {interval}s, because the length of the run is not known "
-            "(it depends on trainer.max_epochs, and in steps on the number of batches)"
+            "(it depends on trainer.max_epochs and max_steps, and on the number of batches)"
         )
     return int(length)
+
+
+def _epochs(module: LightningModule) -> float:
+    trainer = module.trainer
+    epochs = math.inf if trainer.max_epochs in (None, -1) else float(trainer.max_epochs or 0)
+    if trainer.max_steps == -1:
+        return epochs
+    trainer.fit_loop.setup_data()  # counts the batches; Lightning would do so after the optimizers are built
+    steps_per_epoch = trainer.num_training_batches / trainer.accumulate_grad_batches
+    if steps_per_epoch == math.inf:
+        return math.inf  # an iterable dataset without a length
+    return min(epochs, math.ceil(trainer.max_steps / max(1, math.ceil(steps_per_epoch))))

@@ -1,7 +1,9 @@
 """Learning-rate schedules that torch does not have."""
 
 import math
+from typing import Annotated
 
+from annotated_types import Ge, Interval
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -50,7 +52,13 @@ class WarmupCosine(Schedule):
         model: {scheduler: {type: WarmupCosine, warmup: 500}, interval: step}
     """
 
-    def __init__(self, optimizer: Optimizer, total: int | None = None, warmup: int = 0, final: float = 0.0) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total: Annotated[int, Ge(1)] | None = None,
+        warmup: Annotated[int, Ge(0)] = 0,
+        final: Annotated[float, Interval(ge=0, le=1)] = 0.0,
+    ) -> None:
         self.final = final
         super().__init__(optimizer, total, warmup)
 
@@ -72,7 +80,13 @@ class Poly(Schedule):
         model: {scheduler: {type: Poly, power: 0.9}}
     """
 
-    def __init__(self, optimizer: Optimizer, total: int | None = None, power: float = 0.9, warmup: int = 0) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total: Annotated[int, Ge(1)] | None = None,
+        power: Annotated[float, Ge(0)] = 0.9,
+        warmup: Annotated[int, Ge(0)] = 0,
+    ) -> None:
         self.power = power
         super().__init__(optimizer, total, warmup)
 

@@ -7,14 +7,17 @@ from loguru import logger
 
 from project.core.config.changes import changed_by_options, config_changes
 from project.core.config.configuration import Config, build_config
+from project.core.config.trust import SavedText, mark_saved, texts_in
+from project.core.config.values import to_type
 from project.core.config.yaml_files import Tree, merge_all, parse_yaml
 from project.core.distributed.cluster import restart_count
 from project.core.errors import ConfigError
 from project.core.run.checkpoint_files import LoadedCheckpoint, load_resumable, run_dir_of
+from project.core.run.optimizer_settings import NEW_RUN
 from project.core.run.run_directory import belongs_to_job
 
 AUTO = "auto"
-_OPTIMIZER_SETTINGS = ("model.optimizer", "model.scheduler")
+_FIXED = ("model.optimizer.type", "model.scheduler.type")
 
 
 def find_resume_point(
@@ -54,37 +57,70 @@ def find_resume_point(
     return load_resumable(directory)
 
 
-def saved_tree(checkpoint: LoadedCheckpoint) -> Tree:
-    """Return the configuration in a checkpoint, as a tree."""
+def saved_tree(checkpoint: LoadedCheckpoint, given: Sequence[Tree] = (), trusts: bool = False) -> Tree:
+    """Return the configuration in a checkpoint, as a tree, with the root and name of the directory that it is in.
+
+    Args:
+        checkpoint: the checkpoint.
+        given: the user's yaml files and options; what they name, the configuration may name as well.
+        trusts: whether it may name anything.
+
+    Raises:
+        ConfigError: the configuration is damaged.
+    """
     tree: Tree = parse_yaml(checkpoint.header.config, f"the config in {checkpoint.path}")
-    return tree
+    if not (isinstance(tree, dict) and isinstance(tree.get("root"), str) and isinstance(tree.get("name"), str)):
+        raise ConfigError(f"the config in {checkpoint.path} is damaged: it has no `root` and `name`")
+    if trusts:
+        return tree
+    try:
+        marked: Tree = mark_saved(tree, set[str]().union(*map(texts_in, given)))
+    except RecursionError as error:  # aliases may make it endless
+        raise ConfigError(f"the config in {checkpoint.path} is damaged: it contains itself") from error
+    return marked
 
 
-def resume_config(checkpoint: LoadedCheckpoint, options: Sequence[Tree]) -> Config:
+def locate(tree: Tree, directory: Path) -> Tree:
+    """Return a tree with the root and name of the run directory, which may have been moved."""
+    if (Path(tree["root"]) / tree["name"]).absolute() == directory.absolute():
+        return tree
+    return tree | {"root": str(directory.absolute().parent), "name": directory.absolute().name}
+
+
+def resume_config(checkpoint: LoadedCheckpoint, saved: Tree, options: Sequence[Tree]) -> Config:
     """Return the configuration of a resumed run: that of the checkpoint, with options merged over it.
+
+    Args:
+        checkpoint: the checkpoint.
+        saved: its configuration.
+        options: the options.
 
     Raises:
         ConfigError: an option is not valid, or changes the type or parameter groups that the saved state belongs to.
     """
-    saved = saved_tree(checkpoint)
-    merged = saved
     directory = checkpoint.run_directory
-    if directory is not None and (Path(saved["root"]) / saved["name"]).absolute() != directory:
-        merged = saved | {"root": str(directory.parent), "name": directory.name}  # the run was moved
-    merged = merge_all([merged, *options])
+    merged = merge_all([locate(saved, directory) if directory else saved, *options])
+    root = merged["root"]
+    is_elsewhere = Path(root).is_absolute() or ".." in Path(root).parts
+    if directory is None and isinstance(root, SavedText) and is_elsewhere:
+        raise ConfigError(f"{checkpoint.path} is in no run directory; set --root (its config has '{root}')")
     config = build_config(merged)
     changes = changed_by_options(saved, merged, config)
-    for path in changes:
-        if path.startswith("model.groups") or path in ("model.optimizer.type", "model.scheduler.type"):
-            raise ConfigError(f"--resume cannot change {path}; use --finetune to start a new run")
+    for path in _FIXED:
+        if path in changes:
+            raise ConfigError(f"--resume cannot change {path}; {NEW_RUN}")
+    if _groups(saved) != _groups(merged):
+        raise ConfigError(f"--resume cannot change `match` and `freeze` in model.groups; {NEW_RUN}")
     if changes:
         logger.warning(f"resuming with changed settings: {'; '.join(changes.values())}")
-    if any(path.startswith(_OPTIMIZER_SETTINGS) for path in changes):
-        logger.warning(
-            "optimizer and scheduler keep their state of the checkpoint, including the learning rate; "
-            "use --finetune to start with new ones"
-        )
     return config
+
+
+def _groups(tree: Tree) -> list[tuple[object, bool]]:
+    """Return which parameters `model.groups` means, and whether they are frozen."""
+    groups = tree["model"].get("groups") if isinstance(tree.get("model"), dict) else None
+    items = groups if isinstance(groups, list) else []
+    return [(item.get("match"), to_type(item.get("freeze"), bool) or False) for item in items if isinstance(item, dict)]
 
 
 def warn_of_ignored_changes(config: Config, given: Tree) -> None:

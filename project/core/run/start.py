@@ -7,11 +7,14 @@ import pytorch_lightning as pl
 from loguru import logger
 from pytorch_lightning.callbacks import BaseFinetuning, GradientAccumulationScheduler, StochasticWeightAveraging
 
+from project.core.config.yaml_files import parse_yaml
 from project.core.data.datamodule import DataModule
 from project.core.errors import ConfigError
 from project.core.run.checkpoint_files import LoadedCheckpoint, checkpoint_name
 from project.core.run.checkpoint_header import numeric_environment
+from project.core.run.recorder import flatten
 from project.core.run.run_directory import RunDirectory
+from project.core.tensorboard import find_dedup_logger
 
 # `on_train_epoch_start` changes their state, and is not called when a run resumes within an epoch.
 _NOT_RESUMABLE = (BaseFinetuning, GradientAccumulationScheduler, StochasticWeightAveraging)
@@ -47,6 +50,13 @@ class RunStart:
         """Whether the run resumes in the directory of the checkpoint."""
         return self.checkpoint is not None and self.checkpoint.run_directory == self.directory.path
 
+    def changed_settings(self, config: str) -> list[str]:
+        """Return the config paths at which a configuration differs from that of the checkpoint; none for a new run."""
+        if self.checkpoint is None:
+            return []
+        before, now = (flatten(parse_yaml(text, "the config")) for text in (self.checkpoint.header.config, config))
+        return [path for path in before | now if before.get(path) != now.get(path)]
+
     def check(self) -> None:
         """Raise ConfigError, before anything is built, if the options contradict each other or a run would be lost."""
         if self.is_trial:
@@ -72,7 +82,7 @@ class RunStart:
         options = [(option, str(Path(path).absolute())) for option, path in sources.items() if path]
         self.directory.create(config, self.replace, options[0] if options else ())
 
-    def prepare_directory(self, config: str) -> None:
+    def prepare_directory(self, config: str, trainer: pl.Trainer) -> None:
         """Prepare the directory of a resumed run; called last, when only the training itself can still fail."""
         checkpoint = self.checkpoint
         if checkpoint is None:
@@ -81,6 +91,8 @@ class RunStart:
         if self.resumes_in_place:
             sizes = checkpoint.header.event_sizes
             self.directory.rewind(config, checkpoint.path, name, checkpoint.step, sizes)
+            if (events := find_dedup_logger(trainer)) is not None:
+                events.last_points = dict(checkpoint.header.points)
         else:
             self.directory.start_from(checkpoint.path, name)
 

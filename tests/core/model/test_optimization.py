@@ -61,6 +61,59 @@ def test_any_scheduler_steps_by_step_and_by_epoch(name: str, interval: str, cli:
         assert state["_last_lr"] == pytest.approx([0])
 
 
+@pytest.mark.parametrize(
+    ("trainer", "epochs"),
+    [
+        ({"max_steps": 8, "max_epochs": 1000}, 2),
+        ({"max_steps": 9, "max_epochs": 1000}, 3),  # the last epoch is not whole
+        ({"max_steps": 8, "max_epochs": -1}, 2),
+        ({"max_steps": 8, "max_epochs": None}, 2),
+        ({"max_steps": 1000, "max_epochs": 3}, 3),
+        ({"max_steps": 5, "max_epochs": 9, "accumulate_grad_batches": 2}, 3),
+        ({"max_steps": 4, "max_epochs": 9, "accumulate_grad_batches": 3}, 2),  # the last step of an epoch has 1 batch
+        ({"max_steps": 20, "max_epochs": 9, "limit_train_batches": 1.0}, 2),  # 1269 samples, 19 batches of 64
+    ],
+)
+@pytest.mark.parametrize("name", ["WarmupCosine", "Poly"])
+def test_schedule_by_epoch_has_the_length_of_the_run(
+    name: str, trainer: dict[str, Any], epochs: int, cli: Cli, tiny: Callable[..., str]
+) -> None:
+    over = {"model": {"scheduler": {"type": name}}, "trainer": {"limit_train_batches": 4} | trainer}
+    ran = cli("fit", "--config", tiny(over), "--data.val", "null")
+    assert ran.code == 0, ran.err
+    saved = load_checkpoint()
+    assert saved["lr_schedulers"][0]["total"] == epochs == saved["epoch"] + 1
+
+
+@pytest.mark.parametrize(
+    ("trainer", "interval", "length"),
+    [
+        ({"max_epochs": 2}, "epoch", 2),
+        ({"max_epochs": 2, "max_steps": 4}, "epoch", None),
+        ({"max_epochs": 2}, "step", None),
+        ({"max_epochs": 2, "max_steps": 4, "limit_train_batches": 2}, "epoch", 2),
+        ({"max_epochs": -1}, "epoch", None),
+    ],
+)
+def test_schedule_of_a_run_of_unknown_length_needs_total(
+    trainer: dict[str, Any], interval: str, length: int | None, cli: Cli, tiny: Callable[..., str]
+) -> None:
+    over = {
+        "model": {"scheduler": {"type": "Poly"}, "interval": interval},
+        "data": {"train": {"type": "tests.core.components.IndexStream"}, "batch_size": 2},
+        "trainer": {"limit_train_batches": 1.0} | trainer,
+    }
+    ran = cli("fit", "--config", tiny(over), "--data.val", "null")
+    if length is not None:
+        assert ran.code == 0, ran.err
+        assert load_checkpoint()["lr_schedulers"][0]["total"] == length
+        return
+    assert ran.code == 2
+    assert (
+        f"error: model.scheduler needs `total`, in {interval}s, because the length of the run is not known" in ran.err
+    )
+
+
 def test_reduce_lr_on_plateau_follows_the_monitored_value(cli: Cli, tiny: Callable[..., str]) -> None:
     scheduler = {"type": "ReduceLROnPlateau", "monitor": "val/sum", "patience": 0, "threshold": 0.99, "factor": 0.5}
     assert cli("fit", "--config", tiny({"model": {"scheduler": scheduler}, "trainer": {"max_epochs": 3}})).code == 0

@@ -13,11 +13,14 @@ from project.core.run.checkpoint_header import FORMAT, CheckpointHeader, numeric
 from tests.conftest import Cli
 
 FILE = Path("last.ckpt")
+POINTS: dict[str, tuple[int | None, Any]] = {"train/sum": (3, 0.5)}
 
 
 @pytest.mark.parametrize("is_resumable", [True, False])
 def test_header_is_read_as_it_was_added(is_resumable: bool) -> None:
-    header = CheckpointHeader("name: x\n", is_resumable, {"events.1": 88}, {"torch": "2.13", "CPU threads": 2})
+    header = CheckpointHeader(
+        "name: x\n", is_resumable, {"events.1": 88}, {"torch": "2.13", "CPU threads": 2}, POINTS, 12
+    )
     content: dict[str, Any] = {"epoch": 3}
     header.add_to(content)
     assert read_header(content, FILE) == header
@@ -30,6 +33,8 @@ def test_header_is_read_as_it_was_added(is_resumable: bool) -> None:
             "resumable": is_resumable,
             "event_sizes": {"events.1": 88},
             "rounding": {"torch": "2.13", "CPU threads": 2},
+            "last_points": POINTS,
+            "log_size": 12,
         },
     }
 
@@ -77,6 +82,8 @@ def test_saved_header_has_config_sizes_of_event_files_and_environment(
     assert header.environment == numeric_environment()
     (file,) = (run / "event").glob("events*")
     assert 0 < header.event_sizes[file.name] <= file.stat().st_size
+    log = (run / "log.txt").read_bytes()
+    assert log[: header.log_size].endswith(f"the run directory is {run}\n".encode())
 
 
 def test_changed_environment_is_a_warning(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def test_seeds_of_order_samples_and_steps_are_all_needed(
     assert resume(uninterrupted, checkpoints(uninterrupted)[2]) != []
 
 
+STREAM = {"type": "tests.core.random_components.AnnouncedStream", "length": 42}
 VARIANTS: dict[str, dict[str, Any]] = {
     "accumulated batches": {"trainer": {"accumulate_grad_batches": 2}},
     "validation within an epoch": {"trainer": {"val_check_interval": 2}},
@@ -107,6 +108,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "bf16-mixed": {"trainer": {"precision": "bf16-mixed"}},
     "bf16-true": {"trainer": {"precision": "bf16-true"}},
     "64-true": {"trainer": {"precision": "64-true"}},
+    "optimizer with float32 state in bf16": {
+        "model": {"optimizer": {"type": "NAdam"}},
+        "trainer": {"precision": "bf16-true"},
+    },
+    "EMA in float64": {
+        "trainer": {"precision": "64-true", "callbacks": [{"type": "EMAWeightAveraging", "decay": 0.9}]}
+    },
+    "repeated points while batches are accumulated": {
+        "data": {"val": {"length": 3}},
+        "trainer": {"val_check_interval": 1, "accumulate_grad_batches": 4, "max_epochs": 1},
+    },
     "ReduceLROnPlateau": {
         "model": {
             "scheduler": {"type": "ReduceLROnPlateau", "monitor": "val/sum", "patience": 0, "mode": "max"},
@@ -173,14 +185,47 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "stateful stream in a worker": {
         "data": {"train": {"type": "tests.core.random_components.NoisyStream", "length": 42}, "num_workers": 1}
     },
+    "stateful stream that ends before its length": {"data": {"train": STREAM | {"announced": 60}}},
+    "stateful stream that ends before its length, in a worker": {
+        "data": {"train": STREAM | {"announced": 60}, "num_workers": 1},
+    },
+    "stateful stream with the right length": {"data": {"train": STREAM | {"announced": 42}}},
+    "stateful stream that ends at the limit": {"data": {"train": STREAM}, "trainer": {"limit_train_batches": 5}},
+    "stateful stream that ends before the limit": {
+        "data": {"train": STREAM},
+        "trainer": {"limit_train_batches": 8, "accumulate_grad_batches": 2, "max_epochs": 3},
+    },
+    "stateful stream longer than its length": {"data": {"train": STREAM | {"announced": 24}}},
 }
 
 
-@pytest.mark.parametrize("variant", list(VARIANTS))
+# Each of these has a neighbour that tests more; the default run is short of time.
+SLOW = {
+    *("validation within an epoch", "validation every other epoch", "no validation", "EMA", "bf16-true", "64-true"),
+    *("ReduceLROnPlateau", "max_steps", "channels last", "mean teacher", "overfit_batches"),
+    *("part of a stateful stream", "stateful stream", "stateful stream that ends before its length"),
+    *("stateful stream with the right length", "stateful stream longer than its length"),
+}
+
+
+@pytest.mark.parametrize(
+    "variant", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in VARIANTS]
+)
 def test_resume_within_an_epoch_and_at_its_end_is_exact(variant: str, train: Train, resume: Resume) -> None:
     uninterrupted = train(VARIANTS[variant])
     found = checkpoints(uninterrupted)
     for checkpoint in (found[1], found[len(found) // 2 - 1]):
+        assert resume(uninterrupted, checkpoint) == [], checkpoint.name
+
+
+@pytest.mark.parametrize("use_buffers", [True, False])
+def test_resume_before_at_and_after_the_start_of_averaging_is_exact(
+    use_buffers: bool, train: Train, resume: Resume
+) -> None:
+    """The first update is after step 6, the second of epoch 1."""
+    average = {"type": "EMAWeightAveraging", "decay": 0.9, "update_starting_at_step": 5, "use_buffers": use_buffers}
+    uninterrupted = train({"trainer": {"callbacks": [average]}})
+    for checkpoint in checkpoints(uninterrupted)[2:8]:
         assert resume(uninterrupted, checkpoint) == [], checkpoint.name
 
 

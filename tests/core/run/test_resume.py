@@ -112,10 +112,11 @@ def test_saved_config_beats_yaml_files_and_options_beat_the_saved_config(
     assert "model.loss.l1.type is 'L1Loss', was not set" in ran.err
     changed = "model.optimizer.lr is 0.5, was 0.01; trainer.max_epochs is 3, was 2"
     assert f"resuming with changed settings: {changed}" in ran.err
-    assert "optimizer and scheduler keep their state of the checkpoint, including the learning rate" in ran.err
+    applied = "changed settings of AdamW: lr is 0.5, was 0.01; the next learning rate is 0.5 instead of 0.01\n"
+    assert ran.err.count(applied) == 1
     saved = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     assert saved["global_step"] == 12
-    assert saved["optimizer_states"][0]["param_groups"][0]["lr"] == 0.01
+    assert saved["optimizer_states"][0]["param_groups"][0]["lr"] == 0.5
     assert "max_epochs: 3" in saved["run_config"]
 
 
@@ -124,7 +125,7 @@ def test_saved_config_beats_yaml_files_and_options_beat_the_saved_config(
     [
         ("model.optimizer.type", ["--model.optimizer", "SGD"]),
         ("model.scheduler.type", ["--model.scheduler", "Poly"]),
-        ("model.groups.0.match", ["--model.groups", "[{match: net.*}]"]),
+        ("`match` and `freeze` in model.groups", ["--model.groups", "[{match: net.*}]"]),
     ],
 )
 def test_change_that_the_saved_state_does_not_fit_is_refused(path: str, argv: list[str], run: Path, cli: Cli) -> None:
@@ -215,6 +216,19 @@ def test_copied_checkpoint_does_not_overwrite_its_run(run: Path, cli: Cli, tmp_p
     ran = cli("fit", "--resume", "copied.ckpt")
     assert (ran.code, ran.err.count("already contains a run")) == (2, 1)
     assert cli("fit", "--resume", "copied.ckpt", "--name", "copied").code == 0
+
+
+def test_root_of_a_copied_checkpoint_is_not_taken_from_its_config(run: Path, cli: Cli, tmp_path: Path) -> None:
+    """A checkpoint may be a stranger's; in its run directory, the run may have any root."""
+    content = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    content["run_config"] = content["run_config"].replace("root: experiments", f"root: {tmp_path}/experiments")
+    torch.save(content, run / "checkpoints/last.ckpt")
+    assert cli("fit", "--resume", "experiments/tiny", "--print_config").code == 0
+    (run / "checkpoints/last.ckpt").rename("copied.ckpt")
+    ran = cli("fit", "--resume", "copied.ckpt", "--name", "other")
+    message = f"copied.ckpt is in no run directory; set --root (its config has '{tmp_path}/experiments')"
+    assert (ran.code, ran.err) == (2, f"error: {tmp_path}/{message}\n")
+    assert cli("fit", "--resume", "copied.ckpt", "--name", "other", "--root", "experiments").code == 0
 
 
 def test_later_checkpoints_and_events_are_archived(run: Path, cli: Cli) -> None:
