@@ -7,7 +7,10 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 from torch import Tensor
 
-SAVED = ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "callbacks", "loops", "epoch")
+SAVED = (
+    *("state_dict", "current_model_state", "averaging_state", "optimizer_states", "lr_schedulers"),
+    *("callbacks", "loops", "epoch"),
+)
 Leaves = dict[str, Any]  # by dotted path
 
 

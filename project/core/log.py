@@ -1,9 +1,13 @@
-"""Logging with loguru to the console and to log.txt; messages of Lightning and of `warnings` go the same way."""
+"""Logging with loguru to the console and to log.txt; messages of Lightning and of `warnings` go the same way.
+
+Messages that are logged before the run directory is known are kept in memory, and written to log.txt first.
+"""
 
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -24,6 +28,34 @@ _SILENCED = (
     "`Trainer.fit` stopped",
     "The `srun` command is available",
 )
+
+
+class _EarlierMessages:
+    """Messages that were logged before log.txt was opened."""
+
+    def __init__(self) -> None:
+        self.lines: deque[str] = deque(maxlen=10_000)  # some stages open no file
+        self._sink: int | None = None
+
+    def collect(self) -> None:
+        """Keep all messages from now on; called when loguru has no sinks."""
+        self._sink = _add_sink(self.lines.append)
+
+    def move_to(self, file: TextIO) -> None:
+        """Write the messages to a file and keep no more."""
+        file.writelines(self.lines)
+        self.lines.clear()
+        if self._sink is not None:
+            logger.remove(self._sink)
+            self._sink = None
+
+    def discard(self) -> None:
+        """Forget the messages; called when loguru's sinks were removed."""
+        self.lines.clear()
+        self._sink = None
+
+
+_earlier = _EarlierMessages()
 
 
 class _InterceptHandler(logging.Handler):
@@ -47,6 +79,8 @@ def logging_to_console(level: str) -> Iterator[None]:
         backtrace=False,
         diagnose=False,
     )
+    if is_rank_zero():
+        _earlier.collect()
     sources = [logging.getLogger(name) for name in _SOURCES]
     before = [(source.handlers, source.propagate) for source in sources]
     for source in sources:
@@ -60,19 +94,28 @@ def logging_to_console(level: str) -> Iterator[None]:
             source.handlers, source.propagate = handlers, propagate
         logger.remove()
         logger.add(sys.stderr)
+        _earlier.discard()
 
 
 @contextmanager
 def logging_to_file(path: Path) -> Iterator[None]:
-    """Append all messages of rank 0 to a file during the `with` block."""
+    """Append all messages of rank 0 to a file: those of the console's `with` block so far, and those of this one."""
     if not is_rank_zero():
         yield
         return
-    sink = logger.add(path, level="DEBUG", format=_FILE_FORMAT, backtrace=False, diagnose=False)
-    try:
-        yield
-    finally:
-        logger.remove(sink)
+    # Opened here, because loguru takes braces in a path for fields.
+    with path.open("a", encoding="utf-8", buffering=1) as file:
+        _earlier.move_to(file)
+        sink = _add_sink(file)
+        try:
+            yield
+        finally:
+            logger.remove(sink)
+
+
+def format_values(values: Mapping[str, float]) -> str:
+    """Return values as they are logged in a line."""
+    return "   ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
 def is_rank_zero() -> bool:
@@ -84,6 +127,11 @@ def rank() -> int:
     """Return the rank of this process in the run."""
     number: int = getattr(rank_zero_only, "rank", 0)
     return number
+
+
+def _add_sink(sink: TextIO | Callable[[str], None]) -> int:
+    """Add a sink for the messages of log.txt; return its number."""
+    return logger.add(sink, level="DEBUG", format=_FILE_FORMAT, backtrace=False, diagnose=False)
 
 
 def _write_to_stderr(message: str) -> None:

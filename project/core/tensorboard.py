@@ -11,19 +11,32 @@ from pytorch_lightning.loggers import TensorBoardLogger
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+Points = dict[str, tuple[int | None, Any]]
+
 
 class DedupTensorBoardLogger(TensorBoardLogger):
-    """TensorBoard logger that writes a point once; Lightning's repeats points while gradients are accumulated."""
+    """TensorBoard logger that writes a point once; Lightning's repeats points while gradients are accumulated.
+
+    `last_points` are the step and value that were logged last, by name; a checkpoint contains them.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._last: dict[str, tuple[int | None, float]] = {}
+        self.last_points: Points = {}
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        points = {name: (step, value) for name, value in metrics.items() if name != "epoch"}
-        new = {name: point for name, point in points.items() if self._last.get(name) != point}
-        self._last |= new
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        values: dict[str, Any] = {
+            name: value if isinstance(value, dict) else float(value) for name, value in metrics.items()
+        }
+        points = {name: (step, value) for name, value in values.items() if name != "epoch"}
+        new = {name: point for name, point in points.items() if self.last_points.get(name) != point}
+        self.last_points |= new
         super().log_metrics({name: value for name, (_, value) in new.items()}, step)
+
+
+def find_dedup_logger(trainer: pl.Trainer) -> DedupTensorBoardLogger | None:
+    """Return the engine's TensorBoard logger; None if the yaml names another or none."""
+    return next((logger for logger in trainer.loggers if isinstance(logger, DedupTensorBoardLogger)), None)
 
 
 def tensorboard_writers(trainer: pl.Trainer) -> "list[SummaryWriter]":

@@ -14,6 +14,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning import Callback
+from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
 from torchmetrics import Metric
 
@@ -86,6 +87,13 @@ class Drawing(SupervisedModule):
         self.log("drawn/end", torch.rand(1))
 
 
+class LogsAtStarts(Callback):
+    """Callback that logs the number of each epoch when it starts."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pl_module.log("drawn/start", float(trainer.current_epoch))
+
+
 class StopAt(Callback):
     """Callback that stops the training after a step; 0 stops it before the first."""
 
@@ -97,6 +105,17 @@ class StopAt(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         trainer.should_stop |= trainer.global_step == self.step
+
+
+class EpochAverage(WeightAveraging):
+    """Mean of the weights at the ends of the epochs from `first` on."""
+
+    def __init__(self, first: int, use_buffers: bool = True) -> None:
+        super().__init__(use_buffers=use_buffers)
+        self.first = first
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        return epoch_idx is not None and epoch_idx >= self.first
 
 
 class Trace(Callback):
@@ -128,6 +147,19 @@ class NoisyStream(IndexStream):
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue after these samples."""
         self.next = state["next"]
+
+
+class AnnouncedStream(NoisyStream):
+    """Stateful iterable dataset with a length that may be wrong; none for null."""
+
+    def __init__(self, length: int = 42, announced: int | None = None) -> None:
+        super().__init__(length)
+        self.announced = announced
+
+    def __len__(self) -> int:
+        if self.announced is None:
+            raise TypeError("no length")
+        return self.announced
 
 
 class Strike(Callback):

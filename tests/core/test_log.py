@@ -1,15 +1,18 @@
 """All messages go through loguru to the console and to log.txt."""
 
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from loguru import logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from project.core import log as log_module
 from project.core.log import is_rank_zero, logging_to_console, logging_to_file, rank
 from tests.conftest import Cli
 
@@ -76,3 +79,100 @@ def test_without_a_terminal_each_epoch_is_a_line(cli: Cli, tiny: Callable[..., s
     assert "val/accuracy 0." in ran.err
     assert "\r" not in ran.err
     assert "\x1b" not in ran.err
+
+
+def lines_of(log: Path) -> list[str]:
+    """Return the lines of a log without their times, which are checked."""
+    lines = log.read_text().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", line) for line in lines)
+    return [line[20:] for line in lines]
+
+
+def test_earlier_messages_are_written_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log.txt"
+    with logging_to_console("INFO"):
+        logger.patch(lambda record: record.update({"time": record["time"].replace(year=2001)})).info("of 2001")
+        with logging_to_console("ERROR"):
+            logger.debug("{details}")
+            warnings.warn("from Python", stacklevel=1)
+            with logging_to_file(log):
+                logger.info("later")
+            with logging_to_file(log):
+                logger.info("appended")
+    earlier = ["INFO    of 2001", "DEBUG   {details}"]
+    lines = lines_of(log)
+    assert lines[:2] == earlier
+    assert lines[2].startswith("WARNING UserWarning: from Python")
+    assert lines[3:] == ["INFO    later", "INFO    appended"]
+    assert log.read_text()[:4] == "2001"
+
+
+def test_messages_are_kept_only_until_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = log_module._earlier.lines
+    with logging_to_console("INFO"):
+        logger.info("first")
+        assert len(kept) == 1
+        with logging_to_file(tmp_path / "log.txt"):
+            logger.info("second")
+            assert len(kept) == 0
+        logger.info("third")
+        assert len(kept) == 0
+    with logging_to_console("INFO"):
+        for number in range(10_001):
+            logger.debug(number)
+        assert len(kept) == 10_000  # of a stage that opens no file
+    assert len(kept) == 0
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    with logging_to_console("INFO"):
+        logger.info("of another rank")
+        assert len(kept) == 0
+
+
+@pytest.mark.parametrize("name", ["a{b}", "lr{0.1}", "{", "{{}}", "{time}"])
+def test_path_may_contain_braces(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with logging_to_file(tmp_path / name / "log.txt"):
+        logger.info("message")
+    assert lines_of(tmp_path / name / "log.txt") == ["INFO    message"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(("root", "name"), [("experiments/a{b}", "x"), ("${HOME}/runs", "x")])
+def test_run_directory_may_contain_braces(
+    root: str, name: str, cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    ran = cli("fit", "--config", tiny(), "--root", root, "--name", name)
+    assert ran.code == 0, ran.err
+    assert "INFO    epoch 0/0" in (tmp_path / root / name / "log.txt").read_text()
+    ran = cli("fit", "--resume", f"{root}/{name}", "--trainer.max_epochs", "2")
+    assert ran.code == 0, ran.err
+    ran = cli("test", "--ckpt_path", f"{root}/{name}")
+    assert ran.code == 0, ran.err
+
+
+def test_log_file_begins_with_the_start_of_the_run(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    """All that is on the console is in log.txt, of repeated calls as well; nothing of other calls is."""
+    log = tmp_path / "experiments/tiny/log.txt"
+
+    def shown(ran: Any) -> list[str]:
+        assert ran.code == 0, ran.err
+        return [line[9:] for line in ran.err.splitlines()]
+
+    config = tiny()
+    first = shown(cli("fit", "--config", config))
+    assert lines_of(log) == first
+    assert cli("fit", "--config", config).code == 2  # there is a run of this name
+    assert lines_of(log) == first
+    replaced = shown(cli("fit", "--config", config, "--replace"))
+    assert any("moved the previous run" in line for line in replaced)
+    assert lines_of(log) == replaced
+    changed = tiny({"model": {"optimizer": {"lr": 0.5}}})
+    resumed = shown(cli("fit", "--config", changed, "--resume", "auto"))
+    assert any("ignored changes in the yaml files: model.optimizer.lr" in line for line in resumed)
+    assert lines_of(log) == replaced + resumed
+
+
+def test_mistake_leaves_no_log(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    ran = cli("fit", "--config", tiny(), "--checkpoint.monitor", "val/nothing", "--trainer.num_sanity_val_steps", "1")
+    assert ran.code == 2, ran.err
+    assert not (tmp_path / "experiments").exists()

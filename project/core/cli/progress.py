@@ -1,13 +1,20 @@
 """Progress of a run: a bar on a terminal, and a line per epoch in the log."""
 
+import re
 import sys
 import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from loguru import logger
 from pytorch_lightning.callbacks import Callback, RichProgressBar
+from torch import Tensor
 
+from project.core.log import format_values
+
+Metrics = dict[str, Tensor]
 _LINE_INTERVAL = 30  # seconds between the lines of a long epoch
 _REFRESH_RATE = 4  # updates of the bar per second
 
@@ -45,44 +52,119 @@ class ProgressBar(RichProgressBar):
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         interval = trainer.global_step // max(1, trainer.log_every_n_steps)  # type: ignore[attr-defined]
         if interval != self._interval or trainer.validating:
-            self._interval, self._values = interval, logged_values(trainer)
+            self._interval, self._values = interval, scalars(trainer.callback_metrics)
         return self._values
 
 
 class EpochLogger(Callback):
     """Callback that logs a line per epoch, and one every half minute of a long epoch.
 
+    The line of an epoch follows everything that logs values at its end: it is logged when the next epoch starts, and
+    this callback must be called first. It has the values that were logged in the epoch; a line within an epoch has
+    those that were logged since the previous line.
+
     Args:
         level: level of the lines.
+        logged_epoch: an epoch whose line is in the log; if a resumed run trains on none of its batches, it is not
+            logged again.
     """
 
-    def __init__(self, level: str) -> None:
-        self.level = level
+    def __init__(self, level: str, logged_epoch: int | None = None) -> None:
+        self.level, self.logged_epoch = level, logged_epoch
         self._epoch_start = self._last_line = 0.0
+        self._in_epoch, self._since_line = NewValues(), NewValues()
+        self._restored: list[str] = []  # values that were new when the checkpoint was saved
+        self._note = ""
+        self._has_trained = False
+        self._finished: tuple[int, str] | None = None  # epoch and time
+        self._metrics: Callable[[], Metrics] = dict
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict.fromkeys(self._in_epoch.select(self._metrics()), True)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._restored = list(state_dict)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.on_train_epoch_start(trainer, pl_module)  # not called by Lightning if a run is resumed within an epoch
+        self._metrics = lambda: trainer.callback_metrics
+        self._start_epoch()  # the next hook is not called by Lightning if a run is resumed within an epoch
+        self._in_epoch.add(self._restored)
+        self._note = " since the resume"
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._epoch_start = self._last_line = time.monotonic()
+        self._log_finished(trainer)
+        self._start_epoch()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
+        self._has_trained = True
         if time.monotonic() - self._last_line > _LINE_INTERVAL:
             self._last_line = time.monotonic()
-            self._log(trainer, f"batch {batch_idx + 1}/{trainer.num_training_batches}")
+            values = self._since_line.select(trainer.callback_metrics)
+            self._log(trainer, trainer.current_epoch, f"batch {batch_idx + 1}/{trainer.num_training_batches}", values)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._log(trainer, f"{time.monotonic() - self._epoch_start:.1f} s")
+        if self._has_trained or trainer.current_epoch != self.logged_epoch:
+            self._finished = trainer.current_epoch, f"{time.monotonic() - self._epoch_start:.1f} s{self._note}"
 
-    def _log(self, trainer: pl.Trainer, progress: str) -> None:
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._log_finished(trainer)
+
+    def _start_epoch(self) -> None:
+        self._epoch_start = self._last_line = time.monotonic()
+        self._note = ""
+        for values in (self._in_epoch, self._since_line):
+            values.reset(self._metrics())
+
+    def _log_finished(self, trainer: pl.Trainer) -> None:
+        """Log the line of an epoch if one has ended."""
+        if self._finished is not None:
+            self._log(trainer, *self._finished, self._in_epoch.select(trainer.callback_metrics))
+            self._finished = None
+
+    def _log(self, trainer: pl.Trainer, epoch: int, progress: str, values: Metrics) -> None:
         if trainer.is_global_zero:
             last = "?" if trainer.max_epochs in (None, -1) else trainer.max_epochs - 1
-            values = [f"{name} {value:.4g}" for name, value in logged_values(trainer).items()]
-            logger.log(self.level, "   ".join([f"epoch {trainer.current_epoch}/{last}", progress, *values]))
+            parts = [f"epoch {epoch}/{last}", progress, format_values(scalars(values))]
+            logger.log(self.level, "   ".join(part for part in parts if part))
+        self._since_line.reset(trainer.callback_metrics)
 
 
-def logged_values(trainer: pl.Trainer) -> dict[str, float]:
-    """Return the last logged scalars."""
-    return {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}
+class NewValues:
+    """Selection of the values that were logged since the last reset.
+
+    A value that is logged has memory of its own, and the old one is kept: equal addresses are of one value.
+    """
+
+    def __init__(self) -> None:
+        self._old: Metrics = {}
+
+    def reset(self, metrics: Metrics) -> None:
+        """Take all values for old."""
+        self._old = dict(metrics)
+
+    def add(self, names: Iterable[str]) -> None:
+        """Take values for new."""
+        self._old = {name: value for name, value in self._old.items() if name not in {*names}}
+
+    def select(self, metrics: Metrics) -> Metrics:
+        """Return the new values."""
+        return {
+            name: value
+            for name, value in metrics.items()
+            if name not in self._old or value.data_ptr() != self._old[name].data_ptr()
+        }
+
+
+def has_epoch_line(log: Path, start: int, epoch: int) -> bool:
+    """Return whether a log has the line of an epoch after the first `start` bytes."""
+    if not log.is_file():
+        return False
+    later = log.read_bytes()[start:].decode(errors="replace")
+    return re.search(rf" epoch {epoch}/\S+ +[\d.]+ s\b", later) is not None
+
+
+def scalars(metrics: Metrics) -> dict[str, float]:
+    """Return the scalars among logged values."""
+    return {name: float(value) for name, value in metrics.items() if value.numel() == 1}

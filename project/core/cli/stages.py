@@ -11,7 +11,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 
 from project.core.cli.arguments import Arguments
 from project.core.cli.building import BuildCLI
-from project.core.cli.progress import EpochLogger, is_terminal
+from project.core.cli.progress import EpochLogger, has_epoch_line, is_terminal
 from project.core.cli.trainer import build_trainer
 from project.core.config.configuration import Config
 from project.core.config.settings import Settings
@@ -27,7 +27,7 @@ from project.core.model.module import SupervisedModule
 from project.core.run.checkpoint_files import LoadedCheckpoint
 from project.core.run.monitor import resolve_monitor
 from project.core.run.run import Run
-from project.core.run.run_directory import RunDirectory
+from project.core.run.run_directory import LOG, RunDirectory
 from project.core.run.start import RunStart
 from project.core.training.lightning_internals import replace_evaluation_loops
 
@@ -102,8 +102,6 @@ class StageCLI(BuildCLI):
     def _prepare(self) -> None:
         config = self.config
         self.stack.enter_context(logging_to_console(config.log_level))
-        if not 0 <= config.seed < 2**32:
-            raise ConfigError(f"seed is {config.seed}; it must be >= 0 and < 2 ** 32")
         seed_run(config.seed)
         self.directory = RunDirectory(config.root, config.name)
         if self.is_fit:
@@ -120,11 +118,12 @@ class StageCLI(BuildCLI):
             arguments["use_distributed_sampler"] = False  # DataModule divides the samples itself
         if self.is_fit:
             self.training_run = Run(self.start, settings, self.config_yaml, self.interruption)
-            callbacks = self._fit_callbacks(self.training_run, settings, arguments)
+            first: list[Callback] = [EpochLogger("DEBUG" if is_terminal() else "INFO", self._logged_epoch())]
+            last = self._fit_callbacks(self.training_run, settings, arguments)
         else:
             assert self.results is not None
-            callbacks = [ResultsWriter(self.results, settings.visual, self.config_yaml)]
-        trainer = build_trainer(arguments, settings, self.directory.path, self.model, callbacks, self.is_fit)
+            first, last = [], [ResultsWriter(self.results, settings.visual, self.config_yaml)]
+        trainer = build_trainer(arguments, settings, self.directory.path, self.model, first, last, self.is_fit)
         if self.is_fit:
             self.training_run.attach(trainer)
         else:
@@ -141,7 +140,6 @@ class StageCLI(BuildCLI):
         directory, is_trial = self.directory.path, self.start.is_trial
         saves = trainer["enable_checkpointing"] is not False and not is_trial
         callbacks = [*run.callbacks(saves, self._monitor(settings) if saves else None)]
-        callbacks.append(EpochLogger("DEBUG" if is_terminal() else "INFO"))
         if trainer["logger"] is not False:
             callbacks.append(LearningRateMonitor(logging_interval="step"))
         if settings.visual is not None:
@@ -160,6 +158,14 @@ class StageCLI(BuildCLI):
                 )
             )
         return callbacks
+
+    def _logged_epoch(self) -> int | None:
+        """Return the epoch of the checkpoint if its line was logged after the checkpoint was saved."""
+        checkpoint = self.checkpoint
+        if checkpoint is None or not self.start.resumes_in_place:
+            return None
+        log = self.directory.path / LOG
+        return checkpoint.epoch if has_epoch_line(log, checkpoint.header.log_size, checkpoint.epoch) else None
 
     def _monitor(self, settings: Settings) -> str | None:
         val_names = self.datamodule.dataset_names("val") if isinstance(self.datamodule, DataModule) else None

@@ -18,6 +18,7 @@ from project.core.distributed.cluster import apply_cluster, check_sync_batchnorm
 from project.core.errors import ConfigError
 from project.core.tensorboard import DedupTensorBoardLogger
 from project.core.training.lightning_internals.access import set_timeout
+from project.core.training.lightning_internals.averaging import UnstartedAverages
 from project.core.training.lightning_internals.hooks import NoProfiler, PrepareHooks
 from project.core.training.lightning_internals.names import check_private_names
 from project.core.training.step_seeding import StepSeeds
@@ -28,7 +29,8 @@ def build_trainer(
     settings: Settings,
     directory: Path,
     module: pl.LightningModule,
-    callbacks: list[Callback],
+    first_callbacks: list[Callback],
+    last_callbacks: list[Callback],
     is_fit: bool,
 ) -> pl.Trainer:
     """Return a trainer.
@@ -38,7 +40,8 @@ def build_trainer(
         settings: settings of the run.
         directory: the run directory.
         module: the module that the trainer will run.
-        callbacks: callbacks of the stage; they are called after those of the yaml.
+        first_callbacks: callbacks of the stage that are called before those of the yaml.
+        last_callbacks: callbacks of the stage that are called after them.
         is_fit: whether the stage is fit.
 
     Raises:
@@ -50,7 +53,8 @@ def build_trainer(
     if arguments["enable_progress_bar"] is None:
         arguments["enable_progress_bar"] = own_bar or is_terminal()
     bar = [EngineProgressBar()] if arguments["enable_progress_bar"] and not own_bar else []
-    arguments["callbacks"] = [PrepareHooks(), StepSeeds(settings.seed), *given, *bar, *callbacks]
+    before = [PrepareHooks(), StepSeeds(settings.seed), *first_callbacks, UnstartedAverages()]
+    arguments["callbacks"] = [*before, *given, *bar, *last_callbacks]
     arguments["logger"] = _loggers(arguments["logger"], directory) if is_fit else False
     if arguments["default_root_dir"] is None:
         arguments["default_root_dir"] = str(directory)

@@ -2,9 +2,10 @@
 
 import atexit
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
+from annotated_types import Ge
 from loguru import logger
 from pytorch_lightning.accelerators import CUDAAccelerator
 from torch.utils.data import DataLoader
@@ -17,6 +18,7 @@ from project.core.data.streams import StreamLoader
 from project.core.data.tensors import Tensors
 from project.core.distributed.signals import ignore_signals, kill_workers
 from project.core.errors import ConfigError, add_location
+from project.core.file_names import check_file_name
 from project.registry import Dataset
 
 MakeDataset = Callable[[], Dataset]
@@ -48,26 +50,23 @@ class DataModule(pl.LightningDataModule):
         eval: NamedDatasets | None = None,
         predict: NamedDatasets | None = None,
         data_dir: str = DEFAULT_DATA_DIR,
-        batch_size: int = 1,
-        num_workers: int = 0,
+        batch_size: Annotated[int, Ge(1)] = 1,
+        num_workers: Annotated[int, Ge(0)] = 0,
         pin_memory: bool | None = None,
-        prefetch_factor: int | None = None,
+        prefetch_factor: Annotated[int, Ge(1)] | None = None,
         persistent_workers: bool = True,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise ConfigError(f"data.batch_size is {batch_size}; it must be >= 1")
-        if num_workers < 0:
-            raise ConfigError(f"data.num_workers is {num_workers}; it must be >= 0")
-        if prefetch_factor is not None and prefetch_factor < 1:
-            raise ConfigError(f"data.prefetch_factor is {prefetch_factor}; it must be >= 1")
         self.splits: dict[str, NamedDatasets] = {
             "train": {"": train} if train else {},
             "val": val or {},
             "eval": eval or {},
             "predict": predict or eval or {},
         }
+        for split, datasets in self.splits.items():
+            for name in filter(None, datasets):
+                check_file_name(name, f"data.{split}: the name")  # of a directory of results
         self.data_dir, self.batch_size, self.seed = data_dir, batch_size, seed
         self.num_workers, self.pin_memory = num_workers, pin_memory
         self.prefetch_factor, self.persistent_workers = prefetch_factor, persistent_workers
@@ -126,7 +125,13 @@ class DataModule(pl.LightningDataModule):
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         get_position = self._position if is_training else TrainingPosition
         common = (self.datasets[path], path, self.batch_size, self.seed, is_training)
-        return build_loader(*common, rank, world_size, get_position, max_samples, **workers)
+        return build_loader(*common, rank, world_size, get_position, max_samples, self._is_limited(split), **workers)
+
+    def _is_limited(self, split: str) -> bool:
+        """Return whether the trainer takes a fraction of a split's batches, for which their number must be known."""
+        setting = f"limit_{'test' if split == 'eval' else split}_batches"
+        limit = getattr(self.trainer, setting, 1.0)
+        return isinstance(limit, float) and limit < 1.0
 
     def _position(self) -> TrainingPosition:
         """Return the position in the training, which a checkpoint restores."""
@@ -191,8 +196,9 @@ def _config_path(split: str, name: str) -> str:
 def _build(make: MakeDataset, path: str) -> Dataset:
     try:
         return make()
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: {error}") from error
     except Exception as error:
+        # An OSError without a number was not raised by the system, but by a dataset that cannot use its files.
+        if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno is None):
+            raise ConfigError(f"{path}: {error}") from error
         add_location(error, f"{path}, while it was built")
         raise

@@ -125,6 +125,11 @@ class ResumableBatchSampler(SequentialSampler):
     def __len__(self) -> int:
         return self._num_batches(self.length)
 
+    @property
+    def has_exact_length(self) -> bool:
+        """Whether all epochs have the announced number of batches; the `order` of a dataset may have fewer in some."""
+        return self.order is None or not self.is_training
+
     def __iter__(self) -> Iterator[BatchRequest]:  # type: ignore[override]  # BatchDataset takes these, not indices
         position = self.get_position()
         values_at, length = self._epoch_order(position.epoch)

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from lightning_fabric.utilities.data import sized_len
+from loguru import logger
 from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 
-from project.core.data.sampling import GetPosition
+from project.core.data.rows import call_collate, identify_rows, index_to_tensor
+from project.core.data.sampling import GetPosition, TrainingPosition
 from project.core.data.seeding import STREAM, seed_all
-from project.core.errors import add_location, located
+from project.core.errors import ConfigError, add_location, located
 
 State = dict[str, Any]
 _NUM_READ, _DATASET = "taken", "dataset"  # stored in checkpoints: do not edit
@@ -21,12 +24,15 @@ class Stream(IterableDataset[Any]):
         path: its config path, for messages and seeds.
         seed: seed of the run.
         rank: rank of this process.
+        is_training: whether it is the training set.
     """
 
-    def __init__(self, dataset: Any, path: str, seed: int, rank: int) -> None:
-        self.dataset, self.path, self.seed, self.rank = dataset, path, seed, rank
+    def __init__(self, dataset: Any, path: str, seed: int, rank: int, is_training: bool) -> None:
+        self.dataset, self.path, self.seed, self.rank, self.is_training = dataset, path, seed, rank, is_training
+        self.location = f"{path} ({type(dataset).__name__})"
         self.collate: Callable[[Any], Any] = getattr(dataset, "collate", default_collate)
         self.is_stateful = hasattr(dataset, "state_dict") and hasattr(dataset, "load_state_dict")
+        self.location = f"{path} ({type(dataset).__name__})"
         self.epoch, self.num_read = 0, 0
         self._state: State | None = None
 
@@ -49,7 +55,7 @@ class Stream(IterableDataset[Any]):
             except StopIteration:
                 return
             except Exception as error:
-                add_location(error, f"{self.path} ({type(self.dataset).__name__}), sample {self.num_read}")
+                add_location(error, f"{self.location}, sample {self.num_read}")
                 raise
             self.num_read += 1
             yield sample
@@ -57,43 +63,76 @@ class Stream(IterableDataset[Any]):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def collate_with_state(self, samples: list[Any]) -> tuple[Any, State | None]:
-        """Return the batch, and the state after its last sample."""
+    def collate_with_state(self, samples: list[Any]) -> tuple[Any, State | None, int]:
+        """Return the batch, the state after its last sample, and the number of samples."""
         state = {_NUM_READ: self.num_read, _DATASET: self.dataset.state_dict()} if self.is_stateful else None
-        with located(f"{self.path} ({type(self.dataset).__name__}), while samples were collated"):
-            return self.collate(samples), state
+        with located(f"{self.location}, while samples were collated"):
+            batch = call_collate(self.collate, samples)
+        if self.collate is not default_collate and isinstance(batch, dict):
+            batch = identify_rows(batch, len(samples), None, self.is_training, self.location)
+        return batch, state, len(samples)
 
 
 class StreamLoader(DataLoader[Any]):
     """Loader of a stream that continues after the last batch trained on, not after the last batch prefetched.
 
-    It does so in a resumed run, and in the next epoch if an epoch ends before the stream.
+    It does so in a resumed run, and in the next epoch if an epoch ends before the stream. If nothing is left, the
+    stream starts again.
 
     Args:
         stream: the stream.
         get_position: returns the position in the training.
+        counts_samples: whether to read as many samples as the dataset announces, in any number of batches. The loader
+            then has no length: workers, each of which has an incomplete last batch, have more batches.
         arguments: arguments of torch's DataLoader. Workers are restarted in each epoch, since they get the state when
             they start.
+
+    Raises:
+        ConfigError: in an iteration, an evaluation has no samples.
     """
 
-    def __init__(self, stream: Stream, get_position: GetPosition, **arguments: Any) -> None:
+    def __init__(
+        self, stream: Stream, get_position: GetPosition, counts_samples: bool = False, **arguments: Any
+    ) -> None:
         if arguments.get("num_workers"):
             arguments["persistent_workers"] = False
         super().__init__(stream, collate_fn=stream.collate_with_state, **arguments)
-        self.stream, self.get_position = stream, get_position
+        self.stream, self.get_position, self.counts_samples = stream, get_position, counts_samples
         self._states: dict[int, State | None] = {}  # by the number of training batches done
         self._is_exhausted = False
 
+    def __len__(self) -> int:
+        if self.counts_samples:
+            raise TypeError("the number of batches is not known before the last one")
+        return super().__len__()
+
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # the items of DataLoader's own are unpacked
-        position = self.get_position()
+        position, number = self.get_position(), 0
         state = None if self._is_exhausted else self._states.get(position.total)
+        for number, batch in enumerate(self._read(position, state), start=1):  # noqa: B007
+            yield batch
+        if number == 0 and state is not None and position.batch == 0:
+            yield from self._read(position, None)
+        elif number == 0 and not self.drop_last:
+            raise ConfigError(f"{self.stream.location} has no samples")
+
+    def _read(self, position: TrainingPosition, state: State | None) -> Iterator[Any]:
+        """Yield the batches from a state on, and keep the states from which a resumed run could continue."""
         self.stream.start_at(position.epoch, state)
         self._is_exhausted = False
         self._states = {position.total: state}
-        for number, (batch, reached) in enumerate(super().__iter__(), start=position.total + 1):
+        batches, num_samples = super().__iter__(), 0
+        length = sized_len(self.stream) if self.counts_samples else None
+        for number, (batch, reached, count) in enumerate(batches, start=1):
             done = self.get_position().total
-            self._states = {old: kept for old, kept in self._states.items() if old >= done} | {number: reached}
-            yield batch
+            kept = {old: kept for old, kept in self._states.items() if old >= done}
+            self._states = kept | {position.total + number: reached}
+            yield index_to_tensor(batch)
+            num_samples += count
+            if length is not None and num_samples >= length:
+                if next(batches, None) is not None:
+                    logger.warning(f"{self.stream.location} has more than its {length} samples: the rest is not used")
+                return
         self._is_exhausted = True
 
     def state_dict(self) -> State:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from loguru import logger
 from pytorch_lightning.callbacks import Callback, WeightAveraging
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
@@ -15,7 +16,9 @@ from project.core.config.settings import EvaluationSettings
 from project.core.config.terms import VisualTerm
 from project.core.data.seeding import seed_step
 from project.core.evaluation.results import ResultsWriter
+from project.core.log import format_values
 from project.core.training.lightning_internals.access import logger_step
+from project.core.training.lightning_internals.averaging import copy_to_unstarted_averages
 
 _EVAL = "eval"  # stored: the random numbers of an evaluation depend on this text
 
@@ -49,8 +52,9 @@ class PeriodicEvaluation(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.settings.at_start:
             values = self._evaluate(trainer, pl_module, f"step_{trainer.global_step:06d}")
-            for logger in trainer.loggers:
-                logger.log_metrics(values, logger_step(trainer))
+            logger.info(f"evaluation at step {trainer.global_step}   {format_values(values)}")
+            for each in trainer.loggers:
+                each.log_metrics(values, logger_step(trainer))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.settings.is_due(trainer.current_epoch):
@@ -82,6 +86,7 @@ class PeriodicEvaluation(Callback):
 def _evaluated_weights(trainer: pl.Trainer, module: pl.LightningModule) -> Iterator[None]:
     """In the `with` block, use evaluation mode and the weights that `test` would load from a checkpoint saved now."""
     modes = {part: part.training for part in module.modules()}
+    copy_to_unstarted_averages(trainer, module)
     with ExitStack() as stack:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, WeightAveraging):

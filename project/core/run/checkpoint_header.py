@@ -8,11 +8,13 @@ from typing import Any
 import torch
 
 from project.core.errors import ConfigError
+from project.core.tensorboard import Points
 
 FORMAT = 1
 # Stored: keys of checkpoint files. `run_config` is public, and older than the header (format 0 has all at the top).
 _HEADER, CONFIG = "run_header", "run_config"
-_FORMAT, _RESUMABLE, _EVENT_SIZES, _ENVIRONMENT = "format", "resumable", "event_sizes", "rounding"
+_FORMAT, _RESUMABLE, _ENVIRONMENT = "format", "resumable", "rounding"
+_EVENT_SIZES, _POINTS, _LOG_SIZE = "event_sizes", "last_points", "log_size"
 
 
 class NewerFormatError(ConfigError):
@@ -28,6 +30,8 @@ class CheckpointHeader:
         is_resumable: whether it was saved after an optimizer step, with all that a resumed run needs.
         event_sizes: sizes of TensorBoard's files by name, in bytes.
         environment: what the rounding of sums depends on (`numeric_environment`).
+        points: points that TensorBoard got last (`DedupTensorBoardLogger.last_points`).
+        log_size: size of log.txt when the checkpoint was saved, in bytes; 0 in older checkpoints.
         format: version of the header; 0 for checkpoints that were saved before there was one.
     """
 
@@ -35,6 +39,8 @@ class CheckpointHeader:
     is_resumable: bool
     event_sizes: Mapping[str, int] = field(default_factory=dict)
     environment: Mapping[str, str | int] = field(default_factory=dict)
+    points: Points = field(default_factory=dict)
+    log_size: int = 0
     format: int = FORMAT
 
     def add_to(self, checkpoint: dict[str, Any]) -> None:
@@ -45,6 +51,8 @@ class CheckpointHeader:
             _RESUMABLE: self.is_resumable,
             _EVENT_SIZES: dict(self.event_sizes),
             _ENVIRONMENT: dict(self.environment),
+            _POINTS: dict(self.points),
+            _LOG_SIZE: self.log_size,
         }
 
 
@@ -69,6 +77,8 @@ def read_header(checkpoint: Mapping[str, Any], path: Path) -> CheckpointHeader:
         is_resumable=bool(header.get(_RESUMABLE)),
         event_sizes=header.get(_EVENT_SIZES, {}),
         environment=header.get(_ENVIRONMENT, {}),
+        points=header.get(_POINTS, {}),
+        log_size=header.get(_LOG_SIZE, 0),
         format=header[_FORMAT],
     )
 

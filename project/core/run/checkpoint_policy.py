@@ -46,6 +46,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         self._reducer = MaxReducer(timedelta(seconds=settings.timeout))
         self._step = self._saved_step = -1  # the last step done, and the last step that is in a resumable checkpoint
         self._is_wanted, self._saved_at = False, 0.0
+        self._is_current = False  # whether a resumable checkpoint was saved after the last batch
         self._is_logged_after_validation = False  # whether the monitored value is
         self._stop_state: Callable[[], dict[str, Any]] = dict
         self._restored: dict[str, Any] = {}
@@ -64,17 +65,21 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         self._stop_state = partial(_get_stop_state, trainer)
         self.interruption.install()
         disable_signal_handlers(trainer)
+        self._restore_values(trainer)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._step = self._saved_step = trainer.global_step
+        self._is_current = trainer.global_step > 0
         self._saved_at = time.monotonic()
         self._check_same_step(trainer)
         if self._restored:
-            if _VALUES in self._restored:  # missing if Lightning's BatchSizeFinder saved it before the training
-                _restore_stop_state(trainer, self._restored)
+            self._restore_values(trainer)  # some strategies load checkpoints after `on_fit_start`
+            trainer.should_stop = trainer.should_stop or self._restored.get(_STOPS, False)
             # Files are missing if the run had continued after this checkpoint, or if it was another run's checkpoint.
             scores: dict[str, float] = self._restored[_SCORES]
-            existing = {name: score for name, score in scores.items() if (self.directory / name).exists()}
+            # Names of a stranger's checkpoint may be paths.
+            own = {path.name for path in self.directory.glob("*.ckpt")}
+            existing = {name: score for name, score in scores.items() if name in own}
             self.scores = trainer.strategy.broadcast(existing)
         if self.scores:
             self._link(self.directory / next(iter(self.scores)), BEST)
@@ -92,7 +97,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         """
         if self.writer is not None:
             self.writer.raise_if_failed()
-        previous, self._step = self._step, trainer.global_step
+        previous, self._step, self._is_current = self._step, trainer.global_step, False
         # With several ranks the result is one batch old, so that no rank waits.
         signal, is_overdue = self._reducer.reduce_delayed(trainer, self.interruption.number, self._is_overdue())
         if trainer.world_size > 1 and self._saved_step == previous:
@@ -142,6 +147,11 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         if trainer.is_global_zero and (self.directory / LAST).exists() and not (self.directory / BEST).exists():
             link(self.directory / LAST, self.directory / BEST)
 
+    def _restore_values(self, trainer: pl.Trainer) -> None:
+        # None are saved by Lightning's BatchSizeFinder, before the training.
+        for name, value in self._restored.pop(_VALUES, {}).items():
+            trainer.callback_metrics[name] = value.to(trainer.strategy.root_device)
+
     def _check_same_step(self, trainer: pl.Trainer) -> None:
         latest, earliest = self._reducer.reduce(trainer, self._step, -self._step)
         if latest != -earliest:
@@ -163,10 +173,12 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         return 0 < self.settings.save_time <= time.monotonic() - self._saved_at
 
     def _file_name(self, trainer: pl.Trainer) -> str:
-        """Return the name of a checkpoint saved now; one that is not resumable has "between" in it."""
+        """Return the name of a checkpoint saved now; one that is not resumable has "between" in it, and its batch."""
         name = checkpoint_name(trainer.current_epoch, self._step)
-        is_resumable = self.is_saving_resumable or self._saved_step == self._step
-        return name if is_resumable else name.replace("step", _BETWEEN)
+        if self.is_saving_resumable or self._is_current:
+            return name
+        batches = trainer.fit_loop.epoch_loop.batch_idx + 1
+        return name.replace("step", _BETWEEN).replace(".ckpt", f"_batch_{batches:06d}.ckpt")
 
     def _save_resumable(self, trainer: pl.Trainer) -> None:
         """Save a resumable checkpoint, which is written while the training goes on."""
@@ -183,6 +195,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         finally:
             self.is_saving_resumable = False
         self._saved_step, self._is_wanted, self._saved_at = self._step, False, time.monotonic()
+        self._is_current = True
 
     def _save_now(self, trainer: pl.Trainer) -> None:
         """Save a checkpoint that is not resumable, and wait for it."""
@@ -213,6 +226,8 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         assert self.monitor is not None
         if self.monitor not in trainer.callback_metrics:
             raise self._unknown_monitor([*trainer.callback_metrics])
+        if self._step == 0:
+            return  # the first weights are no result, and a directory with only such a checkpoint cannot be resumed
         value = trainer.strategy.broadcast(float(trainer.callback_metrics[self.monitor]))
         sign = 1 if self.settings.mode == "min" else -1
         name = self._file_name(trainer)
@@ -220,7 +235,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         kept = sorted((name for name in ranks if not math.isnan(ranks[name])), key=ranks.__getitem__)
         kept = kept[: self.settings.best]
         if name in kept:
-            if self._saved_step != self._step:
+            if not self._is_current:
                 self._save_now(trainer)
             self._wait()
             self.scores = {name: sign * ranks[name] for name in kept}
@@ -264,9 +279,3 @@ def _get_stop_state(trainer: pl.Trainer) -> dict[str, Any]:
     """Return what decisions at the end of an epoch depend on: the last logged values, and whether the run stops."""
     values = {name: value.detach().cpu() for name, value in trainer.callback_metrics.items()}
     return {_VALUES: values, _STOPS: trainer.should_stop}
-
-
-def _restore_stop_state(trainer: pl.Trainer, state: dict[str, Any]) -> None:
-    device = trainer.strategy.root_device
-    trainer.callback_metrics.update({name: value.to(device) for name, value in state[_VALUES].items()})
-    trainer.should_stop = trainer.should_stop or state[_STOPS]

@@ -9,7 +9,8 @@ from pytorch_lightning.callbacks import Callback
 
 from project.core.config.yaml_files import Tree, parse_yaml
 from project.core.run.checkpoint_header import CheckpointHeader, numeric_environment
-from project.core.tensorboard import list_event_files, tensorboard_writers
+from project.core.run.run_directory import LOG
+from project.core.tensorboard import find_dedup_logger, list_event_files, tensorboard_writers
 
 
 class ConfigRecorder(Callback):
@@ -17,12 +18,12 @@ class ConfigRecorder(Callback):
 
     Args:
         config: the whole configuration as yaml.
-        events: directory of TensorBoard's files.
+        directory: the run directory.
         is_resumable: returns whether the checkpoint that is being saved is resumable.
     """
 
-    def __init__(self, config: str, events: Path, is_resumable: Callable[[], bool]) -> None:
-        self.config, self.events, self.is_resumable = config, events, is_resumable
+    def __init__(self, config: str, directory: Path, is_resumable: Callable[[], bool]) -> None:
+        self.config, self.directory, self.is_resumable = config, directory, is_resumable
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # With an interval longer than an epoch, the curves of a small dataset would stay empty.
@@ -39,8 +40,12 @@ class ConfigRecorder(Callback):
             checkpoint.pop(key, None)
         for writer in tensorboard_writers(trainer):
             writer.flush()
-        sizes = {file.name: file.stat().st_size for file in list_event_files(self.events)}
-        CheckpointHeader(self.config, self.is_resumable(), sizes, numeric_environment()).add_to(checkpoint)
+        sizes = {file.name: file.stat().st_size for file in list_event_files(self.directory / "event")}
+        logger, log = find_dedup_logger(trainer), self.directory / LOG
+        points = logger.last_points if logger else {}
+        log_size = log.stat().st_size if log.exists() else 0
+        header = CheckpointHeader(self.config, self.is_resumable(), sizes, numeric_environment(), points, log_size)
+        header.add_to(checkpoint)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         from torch.utils.tensorboard.summary import hparams  # slow to import, and not needed for `--help`

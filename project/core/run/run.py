@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from lightning_fabric.plugins import TorchCheckpointIO
 from loguru import logger
 from pytorch_lightning.callbacks import Callback, LambdaCallback
+from pytorch_lightning.plugins.precision import DoublePrecision
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from project.core.config.settings import Settings
@@ -17,7 +18,9 @@ from project.core.log import logging_to_file
 from project.core.run.checkpoint_policy import CheckpointPolicy
 from project.core.run.checkpoint_writer import CheckpointWriter
 from project.core.run.finetune import load_matching
+from project.core.run.optimizer_state import OptimizerState
 from project.core.run.recorder import ConfigRecorder
+from project.core.run.run_directory import LOG
 from project.core.run.start import RunStart
 from project.core.training.lightning_internals import replace_loops
 from project.core.training.lightning_internals.names import Feature, is_available
@@ -56,8 +59,9 @@ class Run:
             saves: whether checkpoints are saved.
             monitor: logged value that selects the best checkpoint.
         """
-        recorder = ConfigRecorder(self.config, self.directory.path / "event", self._is_saving_resumable)
-        callbacks = [LambdaCallback(on_train_start=lambda *_: self.start.prepare_directory(self.config)), recorder]
+        recorder = ConfigRecorder(self.config, self.directory.path, self._is_saving_resumable)
+        prepare = LambdaCallback(on_train_start=lambda trainer, _: self.start.prepare_directory(self.config, trainer))
+        callbacks = [prepare, recorder, OptimizerState(self.start.changed_settings(self.config))]
         if saves:
             checkpoints = self.directory.path / "checkpoints"
             self.policy = CheckpointPolicy(checkpoints, self.settings, monitor, self.interruption)
@@ -107,14 +111,14 @@ class Run:
             trainer.fit(model, datamodule)
             return
         checkpoint = self.start.checkpoint
-        if checkpoint is not None:
-            checkpoint.match_precision(model)
-            # Before anything is written, except for modules whose weights Lightning builds or loads in another way.
-            if model.strict_loading and not is_overridden("configure_model", model):
-                checkpoint.check_weights(model)
+        if isinstance(trainer.precision_plugin, DoublePrecision):
+            model.double()  # Lightning does so after callbacks have copied the module, and weights were loaded into it
+        # Before anything is written, except for modules whose weights Lightning builds or loads in another way.
+        if checkpoint is not None and model.strict_loading and not is_overridden("configure_model", model):
+            checkpoint.check_weights(model)
         self.start.acquire_directory(self.config)
         stack.callback(self.directory.release)
-        stack.enter_context(logging_to_file(self.directory.path / "log.txt"))
+        stack.enter_context(logging_to_file(self.directory.path / LOG))
         logger.info(f"the run directory is {self.directory.path}")
         with self._undoing_after_mistakes(trainer):
             self.start.log_resume(trainer, datamodule)

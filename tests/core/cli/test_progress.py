@@ -1,7 +1,9 @@
 """Progress is a bar on a terminal and a line per epoch elsewhere; values are read from the device seldom."""
 
+import json
 import os
 import pty
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +16,10 @@ from loguru import logger
 from torch import Tensor
 
 from project.core.cli.main import main
-from project.core.cli.progress import EpochLogger, ProgressBar, is_terminal, logged_values
-from tests.conftest import Cli
+from project.core.cli.progress import EpochLogger, ProgressBar, is_terminal, scalars
+from tests.conftest import TINY, Cli
+from tests.core.run.test_exact_resume import RANDOM
+from tests.exactness import curves
 
 
 def call_on_a_terminal(*argv: str) -> tuple[int, bytes]:
@@ -80,16 +84,15 @@ def test_bar_reads_values_once_per_logging_interval() -> None:
     assert len(reads) == 3
 
 
-def test_logged_values_are_the_scalars() -> None:
+def test_lines_have_the_scalars() -> None:
     metrics = {"val/sum": torch.tensor(0.5), "one": torch.tensor([2]), "many": torch.zeros(2)}
-    trainer: Any = SimpleNamespace(callback_metrics=metrics)
-    assert logged_values(trainer) == {"val/sum": 0.5, "one": 2.0}
+    assert scalars(metrics) == {"val/sum": 0.5, "one": 2.0}
 
 
 def test_long_epoch_gets_a_line_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    metrics = {"train/sum": torch.tensor(0.12345)}
+    metrics: dict[str, Tensor] = {}
     trainer: Any = SimpleNamespace(
         callback_metrics=metrics, is_global_zero=True, max_epochs=-1, current_epoch=3, num_training_batches=100
     )
@@ -98,20 +101,119 @@ def test_long_epoch_gets_a_line_every_half_minute(monkeypatch: pytest.MonkeyPatc
     try:
         epochs: Any = EpochLogger("INFO")
         epochs.on_train_start(trainer, None)
+        epochs.on_train_epoch_start(trainer, None)
         for batch in range(100):
             now = float(batch)
+            if batch < 50:
+                metrics["train/sum"] = torch.tensor(0.12345)  # logged again; the same value is new
             epochs.on_train_batch_end(trainer, None, None, None, batch)
         epochs.on_train_epoch_end(trainer, None)
+        trainer.current_epoch = 4
+        epochs.on_train_epoch_start(trainer, None)
+        epochs.on_train_epoch_end(trainer, None)
         trainer.is_global_zero, trainer.max_epochs = False, 8
-        epochs.on_train_epoch_end(trainer, None)
+        epochs.on_train_end(trainer, None)
         trainer.is_global_zero = True
+        metrics["train/sum"] = torch.tensor(2.0)
         epochs.on_train_epoch_end(trainer, None)
+        epochs.on_train_end(trainer, None)
+        epochs.on_train_end(trainer, None)
     finally:
         logger.remove(sink)
     assert lines == [
         "epoch 3/?   batch 32/100   train/sum 0.1235\n",
         "epoch 3/?   batch 63/100   train/sum 0.1235\n",
-        "epoch 3/?   batch 94/100   train/sum 0.1235\n",
+        "epoch 3/?   batch 94/100\n",
         "epoch 3/?   99.0 s   train/sum 0.1235\n",
-        "epoch 3/7   99.0 s   train/sum 0.1235\n",
+        "epoch 4/7   0.0 s   train/sum 2\n",
     ]
+
+
+Values = dict[str, float]
+LINE = re.compile(r" epoch (\d+)/\d+   [\d.]+ s(?: since the resume)?(.*)")
+
+
+def epoch_lines(run: Path) -> list[tuple[int, Values]]:
+    """Return the epoch and the values of each line of an epoch in log.txt."""
+    matches = [match for line in (run / "log.txt").read_text().splitlines() if (match := LINE.search(line))]
+    pairs = [(int(match[1]), [part.rpartition(" ") for part in match[2].split("   ")[1:]]) for match in matches]
+    return [(epoch, {name: float(value) for name, _, value in values}) for epoch, values in pairs]
+
+
+# Four epochs of five steps with an evaluation each and a validation in every other; values logged in several hooks.
+ALL_VALUES: dict[str, Any] = RANDOM | {
+    "model": TINY["model"] | RANDOM["model"] | {"type": "tests.core.random_components.Drawing"},
+    "evaluation": {"every_n_epochs": 1, "at_start": True},
+    "trainer": RANDOM["trainer"]
+    | {
+        "max_epochs": 4,
+        "check_val_every_n_epoch": 2,
+        "callbacks": [{"type": "tests.core.random_components.LogsAtStarts"}],
+    },
+}
+# Lightning forgets at a resume what is logged for the end of the epoch.
+RESUMED: dict[str, Any] = ALL_VALUES | {"trainer": ALL_VALUES["trainer"] | {"callbacks": None}}
+
+
+def test_line_has_all_values_of_its_epoch_and_no_others(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    ran = cli("fit", "--config", tiny(ALL_VALUES))
+    assert ran.code == 0, ran.err
+    run = tmp_path / "experiments/tiny"
+    lines, points = epoch_lines(run), curves(run)
+    assert [epoch for epoch, _ in lines] == [0, 1, 2, 3]
+    for epoch, values in lines:
+        validates = epoch % 2 == 1
+        assert {name for name in values if name.startswith("val/")} == (
+            {"val/sum", "val/cross_entropy", "val/accuracy"} if validates else set()
+        )
+        logged = {name: [value for step, value in found if step // 5 == epoch] for name, found in points.items()}
+        last = {name: found[-1] for name, found in logged.items() if found and name != "epoch"}
+        if epoch == 0:
+            assert values["eval/sum"] != pytest.approx(logged["eval/sum"][0], rel=1e-3)  # that of the start
+        assert values == {name: pytest.approx(value, rel=1e-3) for name, value in last.items()}
+        metrics = json.loads((run / f"eval/epoch_{epoch:04d}/metrics.json").read_text())
+        assert values["eval/sum"] == pytest.approx(metrics["sum"], rel=1e-3)
+    assert {"drawn/end", "drawn/start", "drawn/val"} <= lines[1][1].keys()
+    start = json.loads((run / "eval/step_000000/metrics.json").read_text())
+    line = f"INFO    evaluation at step 0   eval/cross_entropy {start['cross_entropy']:.4g}   eval/sum"
+    assert line in (run / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("hook", "count", "lines", "resumes_within"),
+    [
+        ("on_train_batch_start", 13, 2, True),  # within epoch 2
+        ("on_train_epoch_end", 4, 3, True),  # of epoch 3
+        ("on_train_epoch_start", 4, 3, False),  # after the line of epoch 2
+        ("on_train_end", 1, 4, False),  # after the line of epoch 3
+    ],
+)
+def test_stopped_and_resumed_run_has_the_lines_of_an_uninterrupted_one(
+    hook: str, count: int, lines: int, resumes_within: bool, cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    assert cli("fit", "--config", tiny(RESUMED)).code == 0
+    expected = epoch_lines(tmp_path / "experiments/tiny")
+    strike = {"type": "tests.core.random_components.Strike", "hook": hook, "count": count, "what": "exception"}
+    config = tiny(RESUMED | {"trainer": RESUMED["trainer"] | {"callbacks": [strike]}})
+    argv = ("fit", "--config", config, "--name", "struck", "--resume", "auto")
+    assert cli(*argv).code == 1
+    run = tmp_path / "experiments/struck"
+    assert epoch_lines(run) == expected[:lines]
+    ran = cli(*argv)
+    assert ran.code == 0, ran.err
+    assert epoch_lines(run) == expected
+    assert ran.err.count(" since the resume") == resumes_within
+
+
+def test_line_of_an_epoch_that_is_trained_again_is_logged_again(
+    cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    assert cli("fit", "--config", tiny(RESUMED)).code == 0
+    run = tmp_path / "experiments/tiny"
+    (_, one), (_, two), three, four = epoch_lines(run)
+    for step in ("epoch_0001_step_000007", "epoch_0001_step_000010"):
+        assert cli("fit", "--resume", str(run / f"checkpoints/{step}.ckpt")).code == 0
+    again = [(1, two), three, four]
+    assert epoch_lines(run) == [(0, one), *again, *again, *again[1:]]
+    assert cli("fit", "--resume", str(run / "checkpoints/epoch_0001_step_000010.ckpt"), "--name", "new").code == 0
+    assert epoch_lines(tmp_path / "experiments/new") == again

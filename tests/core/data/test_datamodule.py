@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 import pytorch_lightning as pl
@@ -59,15 +59,6 @@ def test_eval_dataloaders_can_be_limited_to_the_first_samples() -> None:
     indices = [[batch["index"].tolist() for batch in loader] for loader in data.eval_dataloaders(3)]
     assert indices == [[[0, 1], [2]], [[0, 1]]]
     assert [len(loader) for loader in data.eval_dataloaders(None)] == [3, 1]
-
-
-@pytest.mark.parametrize(
-    ("argument", "value", "minimum"), [("batch_size", -1, 1), ("num_workers", -1, 0), ("prefetch_factor", 0, 1)]
-)
-def test_numbers_out_of_range_are_errors(argument: str, value: int, minimum: int) -> None:
-    arguments: dict[str, Any] = {argument: value}
-    with pytest.raises(ConfigError, match=rf"^data\.{argument} is {value}; it must be >= {minimum}$"):
-        DataModule(**arguments)
 
 
 def test_batch_must_be_divisible_by_the_devices() -> None:

@@ -1,19 +1,23 @@
 """Streams are seeded sample by sample, and continue after the last batch trained on."""
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from loguru import logger
 from torch import Tensor
 
 from project.core.data.loading import build_loader
 from project.core.data.sampling import TrainingPosition
 from project.core.data.streams import Stream, StreamLoader
+from project.core.errors import ConfigError
 from tests.conftest import Cli
-from tests.core.components import IndexStream
+from tests.core.components import AnnouncedIndexStream, IndexStream
 from tests.core.random_components import NoisyStream
 
 
@@ -114,9 +118,69 @@ def test_random_numbers_depend_on_the_epoch(workers: int) -> None:
 
 def test_random_numbers_never_change() -> None:
     """A run resumed by a later version must continue with the numbers that it would have drawn."""
-    stream = Stream(RandomNumbers(3), "data.train", seed=0, rank=0)
+    stream = Stream(RandomNumbers(3), "data.train", seed=0, rank=0, is_training=True)
     stream.start_at(2, None)
     assert list(stream) == [0.9711277910390921, 0.07767884551660709, 0.39656007957736683]
+
+
+@pytest.fixture
+def messages() -> Iterator[list[str]]:
+    """Return the messages that are logged."""
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(message.record["message"]))
+    yield lines
+    logger.remove(sink)
+
+
+@pytest.mark.parametrize(("workers", "announced"), [(0, 999), (2, 40)])
+def test_evaluation_reads_all_samples(
+    announced: int | None, workers: int, cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    """Two workers, each of which reads the whole stream, have two incomplete batches."""
+    stream = {"type": "tests.core.components.AnnouncedIndexStream", "length": 20, "announced": announced}
+    data = {"val": stream, "eval": stream, "predict": stream, "batch_size": 8, "num_workers": workers}
+    ran = cli("fit", "--config", tiny({"data": data, "evaluation": {"every_n_epochs": 1}}))
+    assert ran.code == 0, ran.err
+    for stage in ("validate", "test", "predict"):
+        ran = cli(stage, "--ckpt_path", "experiments/tiny")
+        assert ran.code == 0, ran.err
+    results = tmp_path / "experiments/tiny/eval"
+    metrics = [json.loads((results / stage / "metrics.json").read_text()) for stage in ("validate", "test")]
+    assert metrics[0] == metrics[1] == json.loads((results / "epoch_0000/metrics.json").read_text())
+    for stage in ("epoch_0000", "validate", "test", "predict"):
+        assert len((results / stage / "samples.csv").read_text().splitlines()) == 1 + 20 * max(1, workers), stage
+
+
+def test_evaluation_of_an_endless_stream_ends_at_its_length(messages: list[str]) -> None:
+    loader = build_loader(AnnouncedIndexStream(10**9, 5), "data.eval", 2, 0, False)
+    assert [batch["label"].tolist() for batch in loader] == [[0, 1], [2, 3], [4, 5]]
+    assert messages == ["data.eval (AnnouncedIndexStream) has more than its 5 samples: the rest is not used"]
+    with pytest.raises(ConfigError, match=r"^evaluation.max_samples does not work with data.eval \(AnnouncedIndex"):
+        build_loader(AnnouncedIndexStream(10, 5), "data.eval", 2, 0, False, max_samples=3)
+
+
+def test_fraction_of_an_evaluation_needs_the_length(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    stream = {"type": "tests.core.components.AnnouncedIndexStream", "length": 20, "announced": 16}
+    assert cli("fit", "--config", tiny()).code == 0
+    argv = ("--config", tiny({"base": [], "data": {"eval": stream, "batch_size": 2}}, "over.yaml"))
+    ran = cli("test", "--ckpt_path", "experiments/tiny", *argv, "--trainer.limit_test_batches", "0.5")
+    assert ran.code == 0, ran.err
+    assert len((tmp_path / "experiments/tiny/eval/test/samples.csv").read_text().splitlines()) == 1 + 8
+
+
+def test_evaluation_without_samples_is_refused() -> None:
+    for announced in (None, 0, 8):
+        with pytest.raises(ConfigError, match=r"^data.eval \(AnnouncedIndexStream\) has no samples$"):
+            list(build_loader(AnnouncedIndexStream(0, announced), "data.eval", 2, 0, False))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_stream_of_which_nothing_is_left_starts_again(workers: int) -> None:
+    """Ten samples in batches of three: after three batches, one sample is left."""
+    training = Training()
+    loader = stream_loader(workers, training)
+    loader.load_state_dict({"taken": 9, "dataset": {"next": 9}})
+    assert [batch["label"].tolist() for batch in loader] == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
 
 
 def test_error_names_the_sample() -> None:

@@ -1,8 +1,9 @@
 """Private names of Lightning, torchmetrics and jsonargparse: all that the engine uses of them is in this package.
 
 `names.py` lists them by the feature that needs them; they are checked when a trainer is built. Where one is missing,
-the feature is lost with a warning, or the run is refused. `loops.py` makes a resumed run exact; `fast_steps.py` and
-`hooks.py` save time at each batch; `access.py` has the rest. Read `names.py` first.
+the feature is lost with a warning, or the run is refused. `loops.py` makes a resumed run exact, and an epoch end with
+its data (`fetching.py`); `fast_steps.py` and `hooks.py` save time at each batch; `averaging.py` corrects averages of
+the weights that have not started; `access.py` has the rest. Read `names.py` first.
 """
 
 from collections.abc import Callable

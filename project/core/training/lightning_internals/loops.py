@@ -1,12 +1,16 @@
 """Lightning's loops, changed so that a resumed run is exact."""
 
+import math
 from collections.abc import Callable
 
 import pytorch_lightning as pl
+from loguru import logger
 from pytorch_lightning.loops.fetchers import _DataFetcher
 from pytorch_lightning.loops.fit_loop import _FitLoop
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 
+from project.core.errors import ConfigError
+from project.core.training.lightning_internals.fetching import LookAheadFetcher, needs_look_ahead
 from project.core.training.lightning_internals.names import Feature, is_available
 
 AfterBatch = Callable[[pl.Trainer, bool], None]
@@ -24,6 +28,15 @@ class FitLoop(_FitLoop):
         old = trainer.fit_loop
         super().__init__(trainer, old.min_epochs, old.max_epochs)
         self.epoch_loop = EpochLoop(trainer, old.min_steps, old.max_steps, after_batch)
+
+    def setup_data(self) -> None:
+        before = self._data_fetcher
+        super().setup_data()
+        fetcher = self._data_fetcher
+        if self.max_batches == 0:
+            raise _no_batch(self.trainer.current_epoch)  # Lightning would end the run
+        if fetcher is not None and fetcher is not before and needs_look_ahead(fetcher):
+            self._data_fetcher = LookAheadFetcher(fetcher, self.epoch_loop)
 
     def run(self) -> None:
         if self.is_resuming and self._data_fetcher is not None:
@@ -50,6 +63,7 @@ class EpochLoop(_TrainingEpochLoop):
         self._after_batch = after_batch
         self._epoch_validates: bool | None = None  # None outside an epoch
         self._validates_now = False
+        self._has_warned = False
         self._step: Callable[[_DataFetcher], None] = super().advance
 
     @property
@@ -77,13 +91,44 @@ class EpochLoop(_TrainingEpochLoop):
         if self.restarting:  # the batch was trained on before the checkpoint was saved
             self.trainer.fit_loop._restarting = False
         else:
-            self._step(data_fetcher)
+            self._train_batch(data_fetcher)
 
     def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
         self._validates_now = super()._should_check_val_fx(data_fetcher)
+        progress = self.batch_progress
+        if progress.is_last_batch and progress.current.ready < self.trainer.num_training_batches:
+            self._warn_of_early_end()
+            self._validates_now |= self._validates_at_early_end()
         if not self.restarting:
             self._after_batch(self.trainer, self._validates_now and self._has_validation())
         super().on_advance_end(data_fetcher)
+
+    def _train_batch(self, data_fetcher: _DataFetcher) -> None:
+        try:
+            self._step(data_fetcher)
+        except StopIteration:
+            if self.batch_progress.current.ready == 0:
+                raise _no_batch(self.trainer.current_epoch) from None
+            raise
+
+    def _warn_of_early_end(self) -> None:
+        """Warn once if fewer batches came than were announced."""
+        announced = self.trainer.num_training_batches
+        if announced != math.inf and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                f"data.train ended after {self.batch_progress.current.ready} of {announced} batches, and with it the "
+                "epoch; schedules over the whole run were planned for more steps"
+            )
+
+    def _validates_at_early_end(self) -> bool:
+        """Return whether a validation would follow the last batch of the epoch if its number had been announced."""
+        interval, ready = self.trainer.val_check_interval, self.batch_progress.current.ready
+        by_batch = self.trainer.check_val_every_n_epoch is not None and isinstance(interval, int | float)
+        if not by_batch or not self._should_check_val_epoch():
+            return False
+        every = interval if isinstance(interval, int) else max(1, int(ready * interval))
+        return ready < every or ready % every == 0
 
     def _fast_step(self, data_fetcher: _DataFetcher) -> Callable[[_DataFetcher], None] | None:
         if not is_available(Feature.FAST_STEPS):
@@ -106,3 +151,11 @@ class EpochLoop(_TrainingEpochLoop):
 
     def _broadcast_sigterm_tensor(self) -> None:
         """Do nothing: Lightning waits here for rank 0 at each batch; `after_batch` handles signals."""
+
+
+def _no_batch(epoch: int) -> ConfigError:
+    return ConfigError(
+        f"data.train has no batch in epoch {epoch}\n"
+        "Lower data.batch_size or data.num_workers, since each worker drops an incomplete last batch; an iterable "
+        "dataset must start again in each epoch"
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from loguru import logger
+from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.strategies import DDPStrategy
 from torchmetrics import MeanMetric
 
@@ -18,13 +19,14 @@ from project.core.errors import ConfigError, join_names
 class Feature(Enum):
     """Feature that needs private names. The value says what happens without them."""
 
-    EXACT_LOOPS = "Lightning's own loops run, and a resumed run is not exact"
+    EXACT_LOOPS = "Lightning's own loops run: a resumed run is not exact, and epochs need data of the announced length"
     FAST_STEPS = "Lightning's own steps run, which take longer"
     STEP_SEEDS = "steps are seeded later: what is drawn while a batch is moved to the device is not resumed exactly"
     STEP_LOGGING = "values are logged with LightningModule.log, which takes longer"
     SIGNALS = "Lightning's signal handlers run: a signal may make a run of several processes hang"
     TIMEOUT = "`timeout` is ignored"
     METRIC_STATES = "metrics cannot be gathered from several processes"
+    AVERAGES = "before WeightAveraging starts to average, the initial weights are validated and saved"
     SIGNATURES = "the arguments of components are unknown"
 
 
@@ -38,13 +40,13 @@ _LOOPS = "pytorch_lightning.loops"
 # is missing here.
 PRIVATE_NAMES: Mapping[Feature, list[str]] = {
     Feature.EXACT_LOOPS: [
-        *_names(f"{_LOOPS}.fetchers:", "_DataFetcher"),
-        *_names(f"{_LOOPS}.fit_loop:_FitLoop", "run done is_resuming"),
+        *_names(f"{_LOOPS}.fetchers:", "_DataFetcher _PrefetchDataFetcher"),
+        *_names(f"{_LOOPS}.fit_loop:_FitLoop", "run done is_resuming setup_data"),
         *_names(f"{_LOOPS}.training_epoch_loop:_TrainingEpochLoop", "run done reset advance"),
         *_names(f"{_LOOPS}.training_epoch_loop:_TrainingEpochLoop", "on_run_start on_advance_end"),
         *_names("trainer.fit_loop", "_data_fetcher _combined_loader _restarting"),
         *_names("trainer.fit_loop.epoch_loop", "_should_check_val_epoch _should_check_val_fx"),
-        *_names("trainer.fit_loop.epoch_loop", "_broadcast_sigterm_tensor restarting"),
+        *_names("trainer.fit_loop.epoch_loop", "_broadcast_sigterm_tensor restarting _on_before_fetch _on_after_fetch"),
         *_names("trainer.fit_loop.epoch_loop.val_loop", "restarting setup_data skip"),
     ],
     Feature.FAST_STEPS: [
@@ -77,6 +79,7 @@ PRIVATE_NAMES: Mapping[Feature, list[str]] = {
     Feature.SIGNALS: _names("trainer", "_signal_connector.register_signal_handlers"),
     Feature.TIMEOUT: _names("ddp", "_timeout"),
     Feature.METRIC_STATES: _names("metric", "_defaults _reductions _sync_dist"),
+    Feature.AVERAGES: _names("averaging", "_average_model"),
     Feature.SIGNATURES: _names("jsonargparse._parameter_resolvers:", "get_signature_parameters"),
 }
 _unavailable: set[Feature] = set()
@@ -109,7 +112,8 @@ def check_private_names(trainer: pl.Trainer, module: pl.LightningModule) -> None
 def _owners(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
     """Return the objects whose attributes are checked: some are set by constructors, so classes lack them."""
     ddp = trainer.strategy if isinstance(trainer.strategy, DDPStrategy) else DDPStrategy()
-    return {"trainer": trainer, "module": module, "ddp": ddp, "metric": MeanMetric()}
+    averaging = WeightAveraging()
+    return {"trainer": trainer, "module": module, "ddp": ddp, "metric": MeanMetric(), "averaging": averaging}
 
 
 def _exists(name: str, owners: Mapping[str, Any]) -> bool:
