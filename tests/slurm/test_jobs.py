@@ -158,6 +158,6 @@ def test_a_preempted_array_task_resumes(slurm: Slurm) -> None:
 
 def test_a_single_task_of_a_larger_job_evaluates(slurm: Slurm, cli: Cli, tiny: Callable[..., str]) -> None:
     assert cli("fit", "--config", tiny()).code == 0
-    call = "--wrap=srun -N1 -n1 python cli.py test --ckpt_path experiments/tiny"
+    call = "--wrap=srun -N1 -n1 python cli.py test --ckpt_path experiments/tiny --trust"
     job = slurm.submit("--nodes=2", "--ntasks-per-node=2", call, script="")
     assert slurm.wait(job)["JobState"] == "COMPLETED", slurm.output(job)
