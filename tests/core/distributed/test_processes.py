@@ -110,7 +110,15 @@ def test_evaluation_does_not_depend_on_the_number_of_processes(
     assert cli("fit", "--config", config).code == 0
     stages = {"test": lengths, "validate": {"": 20}, "predict": lengths}
     for stage, devices in itertools.product(stages, (1, 2, 3)):
-        argv = ["--ckpt_path", "experiments/tiny", "--results_dir", f"{stage}{devices}", "--trainer.strategy", "ddp"]
+        argv = [
+            "--ckpt_path",
+            "experiments/tiny",
+            "--trust",
+            "--results_dir",
+            f"{stage}{devices}",
+            "--trainer.strategy",
+            "ddp",
+        ]
         shown = run(tmp_path, stage, *argv, "--trainer.devices", str(devices))
         assert shown.count("results are in") == 1
         assert shown.count("┏") == (stage != "predict")
@@ -147,7 +155,15 @@ def test_buffers_of_rank_0_are_saved_and_evaluated(tiny: Callable[..., str], tmp
     during_training = {name: points[-1][1] for name, points in curves(directory).items()}
     periodic = json.loads((directory / "eval/epoch_0001/metrics.json").read_text())
     for stage, split in (("validate", "val"), ("test", "eval")):
-        run(tmp_path / "two", stage, "--ckpt_path", str(directory / "checkpoints/last.ckpt"), "--results_dir", stage)
+        run(
+            tmp_path / "two",
+            stage,
+            "--trust",
+            "--ckpt_path",
+            str(directory / "checkpoints/last.ckpt"),
+            "--results_dir",
+            stage,
+        )
         alone = json.loads((tmp_path / "two" / stage / "metrics.json").read_text())
         assert alone.keys() == periodic.keys() == {"cross_entropy", "sum", "accuracy"}
         for name, value in alone.items():
@@ -265,7 +281,7 @@ def test_data_and_metric_that_several_processes_cannot_evaluate_are_refused(
 ) -> None:
     config = tiny(merge_all([RANDOM, {"trainer": {"max_epochs": 1}}, settings]))
     assert cli("fit", "--config", config).code == 0
-    argv = ["test", "--ckpt_path", "experiments/tiny", "--trainer.devices", "2"]
+    argv = ["test", "--trust", "--ckpt_path", "experiments/tiny", "--trainer.devices", "2"]
     command = [sys.executable, str(CONFIGS.parent / "cli.py"), *argv]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr.count("error: ")) == (2, 1), done.stderr
