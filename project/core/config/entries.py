@@ -92,7 +92,12 @@ class EntryConverter:
         for key, value in values.items():
             if value is None and not _accepts_null(parameters[key]):
                 raise ConfigError(f"{paths[key]} is null; it takes {describe_type(parameters[key].annotation)}")
-        self.default_paths |= {paths[key] for key in values if is_default(values[key], parameters[key].default)}
+        self.default_paths |= {
+            paths[key]
+            for key, value in values.items()
+            if not isinstance(value, dict | list)
+            and is_default(to_type(value, parameters[key].annotation), parameters[key].default)
+        }
         return {
             str(key): self.expand(
                 trust_default(value, parameters[key].default),

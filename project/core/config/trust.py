@@ -116,13 +116,17 @@ def _find_imported(name: str) -> Any:
     """Return what a dotted path means in this package or in an imported module of a library; None if nothing."""
     module, _, attribute = name.rpartition(".")
     top = module.partition(".")[0]
-    if module.startswith(_CALLERS):
-        return None
     if top in _PACKAGES:
         with suppress(ImportError):
             found = getattr(import_module(module), attribute, None)
-            return found if str(getattr(found, "__module__", "")).partition(".")[0] == top else None
-    return getattr(sys.modules.get(module), attribute, None) if top in _LIBRARIES else None
+            return found if _home(found).partition(".")[0] == top else None
+    found = getattr(sys.modules.get(module), attribute, None) if top in _LIBRARIES else None
+    return None if _home(found).startswith(_CALLERS) else found
+
+
+def _home(found: object) -> str:
+    """Return the module that defines a class or function; another one may have imported it."""
+    return str(getattr(found, "__module__", ""))
 
 
 def _fits(found: object, types: list[Any]) -> bool:

@@ -13,7 +13,7 @@ from project.core.config.annotations import union_members
 from project.core.config.bounds import is_within
 from project.core.config.yaml_files import PlainScalar, parse_yaml
 
-_TEXTS = {str, Path, type(None)}
+_TEXTS = (str, Path, type(None))  # no set: some annotations have no hash
 _NUMBERS = (int, float, complex)  # bool is an int
 _NOT_NUMBERS = (str, Path, Tensor, type(None))
 
@@ -24,7 +24,8 @@ def to_type(value: object, annotation: Any) -> Any:
     if isinstance(value, PlainScalar):
         literals = [item for member in members if get_origin(member) is Literal for item in get_args(member)]
         typed = parse_yaml(value, "")
-        return str(value) if set(members) <= _TEXTS or (value in literals and typed not in literals) else typed
+        is_text = all(member in _TEXTS for member in members) or (value in literals and typed not in literals)
+        return str(value) if is_text else typed
     if isinstance(value, str):
         return str(value)
     if isinstance(value, dict):

@@ -1,11 +1,13 @@
 """Plain values: one reading of scalars on every way in, bounds, and numbers that no setting takes."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+import yaml
 from annotated_types import Ge, Gt, Interval
 from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
@@ -14,6 +16,8 @@ from project.core.cli.arguments import parse_arguments
 from project.core.config.annotations import describe_type
 from project.core.config.values import is_accepted, is_default, to_type
 from project.core.config.yaml_files import PlainScalar, dump_yaml, parse_untyped, parse_yaml
+from tests.components import MLP
+from tests.conftest import Cli
 
 NUMBERS = "0 1 -1 +1 8 12 007 010 08 0o17 0x1F 0b101 1_000 1,000 12:30 12:30:00 1:2:3.4 1e3 1E3 1e-3 1.e3 .5 5. -.5 +.5"
 FLOATS = (
@@ -119,6 +123,7 @@ class Color(IntEnum):
         ("RED", Color | None, "<Color.RED: 1>"),
         ("1j", complex, "1j"),
         ("0.5", Decimal, "Decimal('0.5')"),
+        ("8", Callable[[int], int], "refused"),
         ("1", Literal[1.0, 0.5], "1"),
         ("'0.5'", Annotated[float, Ge(0)] | Tensor, "refused"),
     ],
@@ -142,6 +147,32 @@ def test_unusual_annotations(text: str, annotation: Any, value: str) -> None:
 def test_default_of_an_argument_needs_no_check(value: Any, default: Any, expected: bool) -> None:
     """config.yaml contains it; a sentinel outside the bounds is the author's choice."""
     assert is_default(value, default) is expected
+
+
+class Sentinels(MLP):
+    """Net with defaults that its own annotations do not accept."""
+
+    def __init__(
+        self, count: Annotated[int, Ge(1)] = 0, missing: float = float("nan"), color: Color = Color.RED
+    ) -> None:
+        super().__init__(64, 10)
+
+
+def test_run_with_such_defaults_is_repeated_tested_and_resumed(cli: Cli, tiny: Callable[..., str]) -> None:
+    config = tiny({"model": {"net": {"type": "tests.core.config.test_values.Sentinels"}}})
+    base = yaml.safe_load(Path(config).with_name("base.yaml").read_text())
+    base["model"]["net"] = {"type": "tests.core.config.test_values.Sentinels"}
+    Path(config).write_text(yaml.safe_dump(base))
+    assert cli("fit", "--config", config).code == 0
+    for argv in (
+        ["fit", "--config", "experiments/tiny/config.yaml", "--name", "again"],  # as job.sh does
+        ["test", "--ckpt_path", "experiments/tiny"],
+        ["fit", "--resume", "experiments/tiny", "--trainer.max_epochs", "2"],
+    ):
+        ran = cli(*argv)
+        assert ran.code == 0, ran.err
+    ran = cli("fit", "--config", config, "--name", "other", "--model.net.count", "-1")
+    assert (ran.code, ran.err) == (2, "error: model.net.count is -1; it takes int >= 1\n")
 
 
 FRACTION = Annotated[float, Interval(ge=0, lt=1)]
