@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,11 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_collection_finish() -> None:
     """Exclude imported objects from garbage collection, which speeds up the tests."""
     gc.freeze()
+
+
+def slow_except(values: Iterable[Any], *fast: Any) -> list[Any]:
+    """Return parameters of a test, of which the default run takes only some; it is short of time."""
+    return [value if value in fast else pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
 @dataclass

@@ -14,7 +14,7 @@ import yaml
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from project.registry import Registry
-from tests.conftest import CONFIGS, Cli
+from tests.conftest import CONFIGS, Cli, slow_except
 from tests.core.components import LogsVectors
 
 Case = dict[str, Any]
@@ -36,7 +36,7 @@ def test_mistake_gets_its_message_and_leaves_no_files(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("mistake", ["unknown option", "missing checkpoint"])
+@pytest.mark.parametrize("mistake", slow_except(["unknown option", "missing checkpoint"], "missing checkpoint"))
 def test_mistake_in_a_new_process_prints_nothing_else(mistake: str, tiny: Callable[..., str], tmp_path: Path) -> None:
     case = next(case for case in CASES if case["mistake"] == mistake)
     command = [sys.executable, str(CONFIGS.parent / "cli.py"), *arrange(case, tiny, tmp_path)]

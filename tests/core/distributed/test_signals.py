@@ -176,7 +176,7 @@ def test_wait_ends_with_a_signal() -> None:
     assert time.monotonic() - start < 30
 
 
-@pytest.mark.parametrize(("what", "code"), [("SIGTERM", 75), ("exception", 1)])
+@pytest.mark.parametrize(("what", "code"), [("SIGTERM", 75), pytest.param("exception", 1, marks=pytest.mark.slow)])
 def test_workers_of_a_validation_end_with_the_run(
     what: str, code: int, tiny: Callable[..., str], tmp_path: Path
 ) -> None:

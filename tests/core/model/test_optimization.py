@@ -9,7 +9,7 @@ from torch import nn
 
 from project.core.errors import ConfigError
 from project.core.model.optimization import Clip, ParameterGroup, freeze, parameter_groups
-from tests.conftest import Cli
+from tests.conftest import Cli, slow_except
 
 # Muon takes only matrices, and SparseAdam only sparse gradients.
 OPTIMIZERS = (
@@ -47,7 +47,7 @@ def test_yaml_decides_whether_the_optimizer_is_fused(cli: Cli, tiny: Callable[..
     assert load_checkpoint()["optimizer_states"][0]["param_groups"][0]["fused"] is None
 
 
-@pytest.mark.parametrize("interval", ["step", "epoch"])
+@pytest.mark.parametrize("interval", slow_except(["step", "epoch"], "step"))
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_any_scheduler_steps_by_step_and_by_epoch(name: str, interval: str, cli: Cli, tiny: Callable[..., str]) -> None:
     config = tiny(
@@ -74,7 +74,7 @@ def test_any_scheduler_steps_by_step_and_by_epoch(name: str, interval: str, cli:
         ({"max_steps": 20, "max_epochs": 9, "limit_train_batches": 1.0}, 2),  # 1269 samples, 19 batches of 64
     ],
 )
-@pytest.mark.parametrize("name", ["WarmupCosine", "Poly"])
+@pytest.mark.parametrize("name", slow_except(["WarmupCosine", "Poly"], "Poly"))
 def test_schedule_by_epoch_has_the_length_of_the_run(
     name: str, trainer: dict[str, Any], epochs: int, cli: Cli, tiny: Callable[..., str]
 ) -> None:

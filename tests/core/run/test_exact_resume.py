@@ -11,7 +11,7 @@ import torch
 from project.core.data import datamodule, loading
 from project.core.data.sampling import TrainingPosition
 from project.core.training import step_seeding
-from tests.conftest import TINY, Cli
+from tests.conftest import TINY, Cli, slow_except
 from tests.exactness import differing, outcome
 from tests.modules.test_gan import GAN
 from tests.modules.test_mean_teacher import TEACHER
@@ -71,7 +71,7 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted((run / "checkpoints").glob("epoch_*.ckpt"))
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("workers", slow_except(["0", "1"], "0"))
 def test_resume_from_every_step_is_exact(workers: str, train: Train, resume: Resume) -> None:
     uninterrupted = train({"data": {"num_workers": int(workers)}})
     assert len(checkpoints(uninterrupted)) == 10
@@ -205,12 +205,13 @@ SLOW = {
     *("ReduceLROnPlateau", "max_steps", "channels last", "mean teacher", "overfit_batches"),
     *("part of a stateful stream", "stateful stream", "stateful stream that ends before its length"),
     *("stateful stream with the right length", "stateful stream longer than its length"),
+    *("part of a stateful stream in a worker", "stateful stream that ends at the limit", "part of an epoch"),
+    *("validation between accumulated batches", "stop that waits for min_epochs", "schedule over the whole run"),
+    *("ReduceLROnPlateau with validations within an epoch", "early stopping"),
 }
 
 
-@pytest.mark.parametrize(
-    "variant", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in VARIANTS]
-)
+@pytest.mark.parametrize("variant", slow_except(VARIANTS, *(VARIANTS.keys() - SLOW)))
 def test_resume_within_an_epoch_and_at_its_end_is_exact(variant: str, train: Train, resume: Resume) -> None:
     uninterrupted = train(VARIANTS[variant])
     found = checkpoints(uninterrupted)
@@ -218,7 +219,7 @@ def test_resume_within_an_epoch_and_at_its_end_is_exact(variant: str, train: Tra
         assert resume(uninterrupted, checkpoint) == [], checkpoint.name
 
 
-@pytest.mark.parametrize("use_buffers", [True, False])
+@pytest.mark.parametrize("use_buffers", slow_except([True, False], True))
 def test_resume_before_at_and_after_the_start_of_averaging_is_exact(
     use_buffers: bool, train: Train, resume: Resume
 ) -> None:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 from project.core.data.loading import build_loader
 from project.core.training.lightning_internals import loops
 from project.core.training.lightning_internals.fetching import has_exact_length
-from tests.conftest import Cli
+from tests.conftest import Cli, slow_except
 from tests.core.components import CustomCollateAndOrder, IndexImages, IndexStream
 from tests.core.run.test_exact_resume import RANDOM, STREAM
 from tests.exactness import curves, differing, outcome
@@ -68,7 +68,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("setting", list(SETTINGS))
+@pytest.mark.parametrize(
+    "setting", slow_except(SETTINGS, "accumulated batches", "Lightning's step", "ReduceLROnPlateau", "two workers")
+)
 def test_wrong_length_changes_nothing(setting: str, fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     """Announced are 7 batches for 5, or 12 for the 10 of two workers, each of which reads the whole stream."""
     if "Lightning's step" in setting:

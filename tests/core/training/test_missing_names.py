@@ -25,7 +25,7 @@ from project.core.model.module import BaseModule
 from project.core.training import step_seeding
 from project.core.training.lightning_internals import names
 from project.core.training.lightning_internals.names import PRIVATE_NAMES, Feature, check_private_names
-from tests.conftest import CONFIGS, Cli
+from tests.conftest import CONFIGS, Cli, slow_except
 from tests.core.run.test_exact_resume import RANDOM
 
 ALL_NAMES = [(feature, name) for feature in Feature for name in PRIVATE_NAMES[feature]]
@@ -118,7 +118,11 @@ def assert_equal(one: dict[str, Tensor], two: dict[str, Tensor]) -> None:
     torch.testing.assert_close(one, two, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("feature", Feature, ids=[feature.name for feature in Feature])
+@pytest.mark.parametrize(
+    "feature",
+    slow_except(Feature, Feature.EXACT_LOOPS, Feature.FAST_STEPS, Feature.STEP_SEEDS),
+    ids=[feature.name for feature in Feature],
+)
 def test_run_without_a_feature_has_the_same_weights_and_can_be_resumed(
     feature: Feature, cli: Cli, tiny: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
