@@ -220,7 +220,8 @@ class Plain(torch.nn.Module):
         return scores
 
 
-def test_class_registered_outside_the_package_is_saved_by_its_path(
+@pytest.mark.slow
+def test_class_registered_outside_the_package_is_found_by_a_fresh_process(
     cli: Cli, tiny: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fresh process finds no short name of a class whose module it has not imported."""
@@ -240,3 +241,11 @@ def test_class_registered_outside_the_package_is_saved_by_its_path(
         [*command, *options], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_class_registered_outside_the_package_has_no_short_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fresh process would not find it."""
+    monkeypatch.setattr(MODEL_REGISTRY, "_entries", dict(MODEL_REGISTRY._entries))
+    path = "tests.components.MLP"
+    MODEL_REGISTRY._entries["own"] = ("own", MODEL_REGISTRY.resolve(path, ""))
+    assert MODEL_REGISTRY.short_name(path) == path

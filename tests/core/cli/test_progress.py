@@ -182,9 +182,9 @@ def test_line_has_all_values_of_its_epoch_and_no_others(cli: Cli, tiny: Callable
 @pytest.mark.parametrize(
     ("hook", "count", "lines", "resumes_within"),
     [
-        ("on_train_batch_start", 13, 2, True),  # within epoch 2
+        pytest.param("on_train_batch_start", 13, 2, True, marks=pytest.mark.slow),  # within epoch 2
         ("on_train_epoch_end", 4, 3, True),  # of epoch 3
-        ("on_train_epoch_start", 4, 3, False),  # after the line of epoch 2
+        pytest.param("on_train_epoch_start", 4, 3, False, marks=pytest.mark.slow),  # after the line of epoch 2
         ("on_train_end", 1, 4, False),  # after the line of epoch 3
     ],
 )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, lr_scheduler
 
 from tests.components import MLP
-from tests.conftest import Cli
+from tests.conftest import Cli, slow_except
 from tests.core.components import IndexImages
 from tests.exactness import differing, outcome
 from tests.modules.test_gan import GAN
@@ -98,7 +98,7 @@ def test_changed_learning_rate_trains_as_in_plain_torch(name: str, run: Path, cl
 
 
 @pytest.mark.parametrize("interval", ["step", "epoch"])
-@pytest.mark.parametrize("name", ["WarmupCosine", "Poly"])
+@pytest.mark.parametrize("name", slow_except(["WarmupCosine", "Poly"], "WarmupCosine"))
 def test_schedule_over_the_whole_run_is_extended_with_it(
     name: str, interval: str, cli: Cli, tiny: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -116,7 +116,14 @@ def test_schedule_over_the_whole_run_is_extended_with_it(
 
 @pytest.mark.parametrize(
     "options",
-    [["--data.batch_size", "2"], ["--trainer.accumulate_grad_batches", "2"], ["--trainer.limit_train_batches", "3"]],
+    slow_except(
+        [
+            ["--data.batch_size", "2"],
+            ["--trainer.accumulate_grad_batches", "2"],
+            ["--trainer.limit_train_batches", "3"],
+        ],
+        ["--data.batch_size", "2"],
+    ),
 )
 def test_length_in_steps_is_not_guessed_if_epochs_have_other_steps(
     options: list[str], cli: Cli, tiny: Callable[..., str], tmp_path: Path

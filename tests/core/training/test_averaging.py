@@ -46,7 +46,14 @@ def saved_weights(run: Path) -> dict[str, Any]:
     return flat({file.name: torch.load(file, weights_only=True)["state_dict"] for file in files})
 
 
-@pytest.mark.parametrize(("start", "use_buffers"), [("step", True), ("epoch", False), ("subclass", True)])
+@pytest.mark.parametrize(
+    ("start", "use_buffers"),
+    [
+        pytest.param("step", True, marks=pytest.mark.slow),
+        ("epoch", False),
+        pytest.param("subclass", True, marks=pytest.mark.slow),
+    ],
+)
 def test_average_that_never_starts_changes_nothing(start: str, use_buffers: bool, fit: Fit, cli: Cli) -> None:
     """The net has batch normalization: its statistics are those of the training as well."""
     plain, averaged = fit("plain"), fit("averaged", NEVER[start] | {"use_buffers": use_buffers})

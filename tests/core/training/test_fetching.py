@@ -99,13 +99,11 @@ def validations(run: Path) -> list[int]:
     [
         (42, {}, [4, 9, 14]),  # the right length
         (60, {}, [4, 9, 14]),
-        (None, {"limit_train_batches": 5}, [4, 9, 14]),
         (None, {"limit_train_batches": 9}, [4, 9, 14]),
         (60, {"limit_train_batches": 9}, [4, 9, 14]),
         (80, {"limit_train_batches": 0.7}, [4, 9, 14]),  # 7 of 10 batches are announced
         (60, {"val_check_interval": 3}, [2, 7, 12]),  # as with the right length, not at the end
         (60, {"val_check_interval": 0.5}, [2, 7, 12]),  # of 7 batches: every 3; of 5: every 2, and not at the end
-        (60, {"val_check_interval": 0.15}, [0, 1, 2, 3, 4]),  # of 7 batches and of 5: every batch
         (60, {"val_check_interval": 7}, [4, 9, 14]),  # would be refused with the right length
         (None, {"val_check_interval": 7}, [4, 9, 14]),
         (60, {"val_check_interval": 7, "check_val_every_n_epoch": None}, [6, 13]),  # across epochs
