@@ -1,7 +1,7 @@
 """Checks of plain values that jsonargparse does not make: bounds, and texts in place of numbers."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -74,6 +74,8 @@ def _is_accepted_by(value: Any, member: Any) -> bool:
         return is_accepted(value, arguments[0]) and (not is_number or is_within(value, arguments[1:]))
     if origin is Literal:
         return any(item == value and isinstance(item, bool) == isinstance(value, bool) for item in arguments)
+    if Callable in (origin, member):
+        return not isinstance(value, int | float | list | tuple)  # a text is an import path, a mapping an entry
     if not _is_container(origin) or not arguments:
         return _has_type(value, member)
     if isinstance(value, Mapping):

@@ -124,6 +124,8 @@ class Color(IntEnum):
         ("1j", complex, "1j"),
         ("0.5", Decimal, "Decimal('0.5')"),
         ("8", Callable[[int], int], "refused"),
+        ("8", Callable, "refused"),
+        ("[1]", Callable | None, "refused"),
         ("1", Literal[1.0, 0.5], "1"),
         ("'0.5'", Annotated[float, Ge(0)] | Tensor, "refused"),
     ],
