@@ -2,8 +2,10 @@
 
 import gc
 import os
+import sysconfig
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +67,10 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Exclude imported objects from garbage collection, which speeds up the tests."""
+    """Speed up the tests: exclude imported objects from garbage collection, and compute the paths of Python once."""
     gc.freeze()
+    # loguru asks 36 times per sink, which is a tenth of the time of a tiny run.
+    sysconfig.get_path = cache(sysconfig.get_path)  # type: ignore[assignment]
 
 
 def slow_except(values: Iterable[Any], *fast: Any) -> list[Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from sysconfig import get_paths
 from traceback import FrameSummary, extract_tb
@@ -119,6 +120,7 @@ def raised_by_user_code(error: BaseException) -> bool:
     return _is_user_code(extract_tb(error.__traceback__)[-1])
 
 
+@cache
 def is_library(file: Path) -> bool:
     """Return whether a source file belongs to the engine or to a library."""
     return _CORE in file.parents or any(library in file.parents for library in _LIBRARIES)
