@@ -25,6 +25,7 @@ _REFUSALS = (
     "You provided only a single `",
     "You provided multiple `",
     "`max_depth` can be",
+    "`DeviceStatsMonitor` cannot log CPU stats as `psutil` is not installed",
 )
 ErrorType = TypeVar("ErrorType", bound=BaseException)
 

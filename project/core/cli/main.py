@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import torch
+from lightning_fabric.utilities.spike import TrainingSpikeException
 from loguru import logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
@@ -85,7 +86,7 @@ def report_error(error: BaseException) -> int:
     if interrupted := find_cause(error, Interrupted):
         logger.warning(interrupted)
         return interrupted.code
-    if stopped := find_cause(error, RunStopped) or _full_disk(error) or _lost_process(error):
+    if stopped := find_cause(error, RunStopped) or _full_disk(error) or _lost_process(error) or _loss_spike(error):
         logger.error(stopped)
     else:
         logger.opt(exception=error).error(error_location(error))
@@ -158,6 +159,12 @@ def _full_disk(error: Exception) -> RunStopped | None:
     if full is None or full.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
     return RunStopped(f"the disk is full; the checkpoints are intact: {full}")
+
+
+def _loss_spike(error: Exception) -> RunStopped | None:
+    """Return what to report if Lightning's SpikeDetection ended the run."""
+    spike = find_cause(error, TrainingSpikeException)
+    return RunStopped(f"SpikeDetection: {spike}; skip_batches.json lists it and the one before") if spike else None
 
 
 def _lost_process(error: Exception) -> RunStopped | None:

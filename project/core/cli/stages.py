@@ -13,6 +13,7 @@ from project.core.cli.arguments import Arguments
 from project.core.cli.building import BuildCLI
 from project.core.cli.progress import EpochLogger, has_epoch_line, is_terminal
 from project.core.cli.trainer import build_trainer
+from project.core.cli.unsupported import check_arguments
 from project.core.config.configuration import Config
 from project.core.config.settings import Settings
 from project.core.data.datamodule import DataModule
@@ -62,6 +63,7 @@ class StageCLI(BuildCLI):
     ) -> None:
         self.arguments, self.checkpoint, self.results = arguments, checkpoint, results
         self.interruption, self.stack = interruption, stack
+        check_arguments(config.values.get("trainer", {}))
         super().__init__(config)
 
     @property

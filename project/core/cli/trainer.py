@@ -7,12 +7,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import Callback, ProgressBar
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar, SpikeDetection
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.profilers import Profiler
 
 from project.core.cli.progress import ProgressBar as EngineProgressBar
 from project.core.cli.progress import is_terminal
+from project.core.cli.unsupported import check_callbacks, check_trainer
 from project.core.config.settings import Settings
 from project.core.distributed.cluster import apply_cluster, check_sync_batchnorm
 from project.core.errors import ConfigError
@@ -49,6 +50,9 @@ def build_trainer(
     """
     arguments = dict(arguments)
     given = _as_list(arguments["callbacks"])
+    check_callbacks(given, directory / "checkpoints")
+    for callback in given:
+        _prepare_callback(callback, directory)
     own_bar = any(isinstance(callback, ProgressBar) for callback in given)
     if arguments["enable_progress_bar"] is None:
         arguments["enable_progress_bar"] = own_bar or is_terminal()
@@ -64,12 +68,22 @@ def build_trainer(
     apply_cluster(arguments, os.environ, is_fit)
     try:
         trainer = pl.Trainer(**arguments)
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         raise ConfigError(f"trainer: {error}") from error
     check_sync_batchnorm(trainer, arguments["sync_batchnorm"])
     check_private_names(trainer, module)
+    check_trainer(trainer)
     set_timeout(trainer, timedelta(seconds=settings.timeout))
     return trainer
+
+
+def _prepare_callback(callback: Callback, directory: Path) -> None:
+    if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+        # Lightning's default depends on the loggers; without one, it is the directory of the run's own checkpoints.
+        callback.dirpath = str(directory / "event" / "checkpoints")
+    if isinstance(callback, SpikeDetection) and not hasattr(callback, "running"):
+        # `SpikeDetection.load_state_dict` looks for it under this name, and would fail at a resume.
+        callback.running = callback.running_mean  # type: ignore[attr-defined]
 
 
 def _loggers(given: object, directory: Path) -> list[Logger] | bool:

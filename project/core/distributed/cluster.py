@@ -7,12 +7,10 @@ import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-from pytorch_lightning.strategies import Strategy
 
 from project.core.errors import ConfigError
 
 _INTERACTIVE = ("bash", "interactive")  # job names by which Lightning recognizes a shell
-_UNSUPPORTED = ("fsdp", "deepspeed", "modelparallel")
 
 
 def apply_cluster(trainer: dict[str, Any], environment: Mapping[str, str], is_fit: bool) -> None:
@@ -26,10 +24,6 @@ def apply_cluster(trainer: dict[str, Any], environment: Mapping[str, str], is_fi
     Raises:
         ConfigError: the processes contradict the yaml, or were started in a way that a run does not support.
     """
-    strategy = trainer["strategy"]
-    name = type(strategy).__name__ if isinstance(strategy, Strategy) else str(strategy)
-    if name.lower().replace("_", "").startswith(_UNSUPPORTED):
-        raise ConfigError(f"trainer.strategy is {name}; models split over devices are not supported, use ddp")
     if "TORCHELASTIC_RUN_ID" in environment:
         local, nodes = environment["LOCAL_WORLD_SIZE"], environment.get("GROUP_WORLD_SIZE", "1")
         names = ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "torchrun --nproc-per-node")

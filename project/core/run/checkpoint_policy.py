@@ -148,7 +148,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
             link(self.directory / LAST, self.directory / BEST)
 
     def _restore_values(self, trainer: pl.Trainer) -> None:
-        # None are saved by Lightning's BatchSizeFinder, before the training.
+        # None in a new run, or in a checkpoint that was saved before the training.
         for name, value in self._restored.pop(_VALUES, {}).items():
             trainer.callback_metrics[name] = value.to(trainer.strategy.root_device)
 

@@ -82,8 +82,7 @@ class Run:
 
     def after_batch(self, trainer: pl.Trainer, validates: bool) -> None:
         """Save a checkpoint if one is due; stop the run if a signal asked for it."""
-        # Not in trials of Lightning's BatchSizeFinder and LearningRateFinder, which remove all callbacks.
-        if self.policy is not None and self.policy in trainer.callbacks:  # type: ignore[attr-defined]
+        if self.policy is not None:
             self.policy.after_batch(trainer, validates)
 
     def before_evaluation_batch(self, trainer: pl.Trainer) -> None:

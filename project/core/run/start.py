@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from loguru import logger
-from pytorch_lightning.callbacks import BaseFinetuning, GradientAccumulationScheduler, StochasticWeightAveraging
+from pytorch_lightning.callbacks import BaseFinetuning, GradientAccumulationScheduler
 
 from project.core.config.yaml_files import parse_yaml
 from project.core.data.datamodule import DataModule
@@ -17,7 +17,7 @@ from project.core.run.run_directory import RunDirectory
 from project.core.tensorboard import find_dedup_logger
 
 # `on_train_epoch_start` changes their state, and is not called when a run resumes within an epoch.
-_NOT_RESUMABLE = (BaseFinetuning, GradientAccumulationScheduler, StochasticWeightAveraging)
+_NOT_RESUMABLE = (BaseFinetuning, GradientAccumulationScheduler)
 
 
 @dataclass

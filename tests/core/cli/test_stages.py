@@ -121,20 +121,6 @@ def test_trial_saves_nothing_and_cannot_be_resumed(cli: Cli, tiny: Callable[...,
     assert (ran.code, ran.err.splitlines()[-1]) == (2, f"error: {error}")
 
 
-def test_trials_of_the_batch_size_finder_save_no_checkpoints(
-    cli: Cli, tiny: Callable[..., str], tmp_path: Path
-) -> None:
-    """It trains without callbacks, before the run itself."""
-    finder = {"type": "BatchSizeFinder", "max_trials": 2, "steps_per_trial": 1, "init_val": 16}
-    over = {"trainer": {"callbacks": [finder]}, "checkpoint": {"every_n_steps": 1, "keep": -1}}
-    ran = cli("fit", "--config", tiny(over))
-    assert ran.code == 0, ran.err
-    assert "Finished batch size finder" in ran.err
-    checkpoints = sorted(path.name for path in (tmp_path / "experiments/tiny/checkpoints").iterdir())
-    names = ["best.ckpt", "epoch_0000_step_000001.ckpt", "epoch_0000_step_000002.ckpt", "last.ckpt"]
-    assert checkpoints == names
-
-
 @pytest.mark.slow
 def test_two_processes_write_one_run(tiny: Callable[..., str], tmp_path: Path) -> None:
     configs = ["--config", tiny({"visual": "tests.components.Row"}), "--config", str(CONFIGS / "presets/ddp.yaml")]

@@ -122,8 +122,6 @@ def test_torchrun_sets_devices_and_nodes_also_in_a_slurm_job() -> None:
         ),
         ({}, without("SLURM_STEP_ID"), r"SLURM_NTASKS is 8, but python was not started by srun"),
         ({}, without("SLURM_NTASKS_PER_NODE"), r"SLURM_NTASKS is 8, but SLURM_NTASKS_PER_NODE is not set"),
-        ({"strategy": "fsdp"}, {}, r"trainer.strategy is fsdp; models split over devices are not supported, use ddp"),
-        ({"strategy": "deepspeed_stage_2"}, {}, r"trainer.strategy is deepspeed_stage_2"),
     ],
 )
 def test_processes_that_contradict_the_yaml_are_refused(

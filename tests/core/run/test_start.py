@@ -28,7 +28,7 @@ def run(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> Path:
         {
             "model": {"type": f"{HERE}.BuiltLate"},
             "data": {"type": "tests.core.components.TwoLoaders", "sizes": [4, 4]},
-            "trainer": {"callbacks": [{"type": "StochasticWeightAveraging", "swa_lrs": 0.1, "swa_epoch_start": 1}]},
+            "trainer": {"callbacks": [{"type": "GradientAccumulationScheduler", "scheduling": {0: 1}}]},
         }
     )
     ran = cli("fit", "--config", config)
@@ -87,7 +87,7 @@ def test_resume_warns_of_what_is_not_exact(run: Path, cli: Cli) -> None:
     assert ran.code == 0, ran.err
     assert f"resuming from {run}/checkpoints/last.ckpt (step 2, epoch 0)" in ran.err
     assert "data (TwoLoaders) is read from its start: resuming within an epoch is not exact" in ran.err
-    assert "StochasticWeightAveraging does not support exact resume; the result will differ" in ran.err
+    assert "GradientAccumulationScheduler does not support exact resume; the result will differ" in ran.err
     assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
 
 

@@ -286,7 +286,7 @@ def test_whether_an_epoch_validates_is_known_at_its_start(tmp_path: Path) -> Non
 
 
 def test_epoch_without_optimizer_steps_changes_no_weights(tmp_path: Path) -> None:
-    """StochasticWeightAveraging adds such an epoch to collect the batch statistics of the averaged net."""
+    """A callback may add such an epoch to collect the batch statistics of an averaged net."""
     module = Line()
     calls, _, trainer = train(tmp_path, module, max_epochs=1)
     weights = {name: value.clone() for name, value in module.state_dict().items()}

@@ -76,6 +76,15 @@ def set_timeout(trainer: pl.Trainer, timeout: timedelta) -> None:
         trainer.strategy._timeout = timeout
 
 
+def copies_process(trainer: pl.Trainer) -> bool:
+    """Return whether the strategy starts processes by a fork or spawn of this one."""
+    if not is_available(Feature.LAUNCHERS):
+        return False
+    from pytorch_lightning.strategies.launchers.multiprocessing import _MultiProcessingLauncher
+
+    return isinstance(trainer.strategy.launcher, _MultiProcessingLauncher)
+
+
 def uneven_list_states(metric: Metric) -> list[str]:
     """Return a metric's list states that torchmetrics would gather element by element.
 

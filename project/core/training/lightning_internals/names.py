@@ -27,6 +27,7 @@ class Feature(Enum):
     TIMEOUT = "`timeout` is ignored"
     METRIC_STATES = "metrics cannot be gathered from several processes"
     AVERAGES = "before WeightAveraging starts to average, the initial weights are validated and saved"
+    LAUNCHERS = "strategies that fork or spawn processes are not refused, and fail at the end of the training"
     SIGNATURES = "the arguments of components are unknown"
 
 
@@ -35,6 +36,7 @@ def _names(owner: str, names: str) -> list[str]:
 
 
 _LOOPS = "pytorch_lightning.loops"
+_LAUNCHERS = "pytorch_lightning.strategies.launchers.multiprocessing"
 # Each is an attribute of an object of `_owners`, or MODULE:NAME. Methods that the loops here override count as well:
 # if Lightning renames one, the override is never called. tests/core/training/test_private_names.py asserts that no name
 # is missing here.
@@ -80,6 +82,7 @@ PRIVATE_NAMES: Mapping[Feature, list[str]] = {
     Feature.TIMEOUT: _names("ddp", "_timeout"),
     Feature.METRIC_STATES: _names("metric", "_defaults _reductions _sync_dist"),
     Feature.AVERAGES: _names("averaging", "_average_model"),
+    Feature.LAUNCHERS: _names(f"{_LAUNCHERS}:", "_MultiProcessingLauncher"),
     Feature.SIGNATURES: _names("jsonargparse._parameter_resolvers:", "get_signature_parameters"),
 }
 _unavailable: set[Feature] = set()

@@ -1,0 +1,131 @@
+"""What of Lightning a run refuses, and why. docs/lightning.md lists it for users, and what works."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import (
+    BackboneFinetuning,
+    BaseFinetuning,
+    BasePredictionWriter,
+    BatchSizeFinder,
+    Callback,
+    Checkpoint,
+    LearningRateFinder,
+    ModelCheckpoint,
+    ModelPruning,
+    OnExceptionCheckpoint,
+    ProgressBar,
+    StochasticWeightAveraging,
+)
+from pytorch_lightning.plugins import AsyncCheckpointIO
+from pytorch_lightning.strategies import StrategyRegistry
+
+from project.core.config.entries import join_path
+from project.core.errors import ConfigError, did_you_mean, join_names, normalize
+from project.core.training.lightning_internals.access import copies_process
+from project.registry import CALLBACK_REGISTRY
+
+_BASES = (BaseFinetuning, BasePredictionWriter, Callback, Checkpoint, ProgressBar)
+# By class, which includes its subclasses.
+_CALLBACKS: Mapping[type[Callback], str] = {
+    BackboneFinetuning: "a resumed run would not train the backbone; use model.groups with `freeze`",
+    BatchSizeFinder: "config.yaml would not contain the size that it finds; set data.batch_size",
+    LearningRateFinder: "config.yaml would not contain the rate that it finds; set model.optimizer.lr",
+    ModelPruning: "checkpoints contain neither its masks nor its last pruning; "
+    "prune the net of a finished run with torch.nn.utils.prune",
+    OnExceptionCheckpoint: "a new run would start from the file of an earlier one; lower checkpoint.save_time",
+    StochasticWeightAveraging: "no checkpoint would contain the averaged weights; "
+    "use WeightAveraging or EMAWeightAveraging",
+}
+_SPLIT, _TPU = "models split over devices are not supported, use ddp", "TPUs are not supported"
+# By the start of a name of a strategy, plugin, profiler or accelerator, without case and underscores.
+_FAMILIES = {
+    **dict.fromkeys(("fsdp", "deepspeed", "modelparallel"), _SPLIT),
+    **dict.fromkeys(("xla", "singledevicexla", "singlexla", "singletpu", "tpu"), _TPU),
+}
+
+
+def check_arguments(trainer: Mapping[str, Any]) -> None:
+    """Check the arguments of the trainer before any of them is built.
+
+    Args:
+        trainer: the arguments, with entries as `{class_path: ..., init_args: ...}`.
+
+    Raises:
+        ConfigError: one of them is not supported.
+    """
+    for key in ("accelerator", "strategy", "profiler", "plugins"):
+        for path, name in _names(trainer.get(key), f"trainer.{key}"):
+            reason = next((why for start, why in _FAMILIES.items() if normalize(name).startswith(start)), None)
+            if reason is not None:
+                raise ConfigError(f"{path} is {name}; {reason}")
+    strategy = trainer.get("strategy")
+    if isinstance(strategy, str):
+        _check_strategy_name(strategy)
+    for path, class_path in _class_paths(trainer.get("callbacks"), "trainer.callbacks"):
+        _check_callback_class(CALLBACK_REGISTRY.resolve(class_path, path), path)
+
+
+def check_trainer(trainer: pl.Trainer) -> None:
+    """Raise ConfigError if a trainer starts processes or writes files in a way that is not supported."""
+    # These processes have neither the run's log nor its signal handlers, and return the weights in a file of their own.
+    if copies_process(trainer):
+        raise ConfigError(
+            "trainer.strategy starts processes by fork or spawn, which is not supported; "
+            "use ddp, which repeats the command for each process"
+        )
+    # `last.ckpt` and `best.ckpt` become links to a file as soon as it is saved; this plugin would write it later.
+    if isinstance(trainer.strategy.checkpoint_io, AsyncCheckpointIO):
+        raise ConfigError("trainer.plugins has an AsyncCheckpointIO; leave it out: a run's own writer is asynchronous")
+
+
+def check_callbacks(callbacks: list[Callback], checkpoints: Path) -> None:
+    """Raise ConfigError if a callback of the yaml would write files into the directory of the run's checkpoints."""
+    for number, callback in enumerate(callbacks):
+        if isinstance(callback, ModelCheckpoint) and callback.dirpath and Path(callback.dirpath) == checkpoints:
+            raise ConfigError(
+                f"trainer.callbacks.{number} ({type(callback).__name__}) has the dirpath of the run's own checkpoints; "
+                "leave it out, or use another"
+            )
+
+
+def _check_strategy_name(name: str) -> None:
+    if name.lower() in ("auto", *StrategyRegistry):
+        return
+    known = [
+        each
+        for each, strategy in StrategyRegistry.items()
+        if not normalize(each).startswith(tuple(_FAMILIES))
+        and strategy["init_params"].get("start_method", "popen") == "popen"
+    ]
+    raise ConfigError(
+        f"trainer.strategy: no strategy is called '{name}'{did_you_mean(name, known)}\n"
+        f"known: auto, {join_names(known)}, or a class with its arguments: {{type: DDPStrategy}}"
+    )
+
+
+def _check_callback_class(cls: type, path: str) -> None:
+    if cls in _BASES:
+        raise ConfigError(f"{path} is {cls.__name__}, a base class that does nothing by itself; name a subclass of it")
+    reason = next((why for refused, why in _CALLBACKS.items() if issubclass(cls, refused)), None)
+    if reason is not None:
+        raise ConfigError(f"{path} is {cls.__name__}; {reason}")
+
+
+def _names(value: object, path: str) -> Iterator[tuple[str, str]]:
+    """Yield the config path and name of each text or entry in an argument; that of a class is without its module."""
+    if isinstance(value, str):
+        yield path, value.rpartition(".")[2]
+    for inner, class_path in _class_paths(value, path):
+        yield inner, class_path.rpartition(".")[2]
+
+
+def _class_paths(value: object, path: str) -> Iterator[tuple[str, str]]:
+    """Yield the config path and class path of an entry, or of each entry in a list."""
+    if isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _class_paths(item, join_path(path, number))
+    elif isinstance(value, Mapping) and isinstance(value.get("class_path"), str):
+        yield path, value["class_path"]

@@ -1,0 +1,88 @@
+"""Each callback, logger, profiler, strategy and plugin of Lightning works, or is refused before the training."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.conftest import Cli
+from tests.core.cli.lightning_classes import CALLBACKS, KINDS, MISSING, REFUSED, WORKING, entry
+from tests.exactness import differing, flat
+
+# Change the training, or have other weights: compared with no run without them.
+CHANGING = {
+    *("EMAWeightAveraging", "WeightAveraging", "DoublePrecision", "HalfPrecision", "MixedPrecision"),
+}
+ALONE = {"EMAWeightAveraging", "ModelSummary", "TQDMProgressBar"}  # callbacks of a kind that another one is also of
+
+
+@pytest.fixture(autouse=True)
+def end_process_group() -> Iterator[None]:
+    """End the process group that a strategy has started; otherwise, later tests would find it."""
+    yield
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_everything_that_lightning_exports_is_classified(kind: str) -> None:
+    """Whoever installs a newer Lightning sees here what it adds."""
+    assert KINDS[kind].exported == KINDS[kind].table.keys()
+
+
+@pytest.mark.parametrize(("kind", "name"), REFUSED, ids=[f"{kind} {name}" for kind, name in REFUSED])
+def test_refused_before_the_training(kind: str, name: str, cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    ran = cli("fit", "--config", tiny(KINDS[kind].over(name)))
+    lines = ran.err[ran.err.index("error: ") :].splitlines()
+    assert (ran.code, "Traceback" in ran.err, (tmp_path / "experiments").exists()) == (2, False, False), ran.err
+    assert len(lines) <= 3
+    message = KINDS[kind].table[name]
+    assert message in lines[0] if message == MISSING else lines[0].startswith(f"error: {message}")
+
+
+def test_callbacks_that_fit_together_train_and_resume(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    package = KINDS["callback"].package
+    callbacks = [entry(package, name, given) for name, given in CALLBACKS.items() if _fits(name)]
+    assert len(callbacks) == 12
+    loggers = [entry(KINDS["logger"].package, name, {}) for name in ("CSVLogger", "TensorBoardLogger")]
+    ran = cli("fit", "--config", tiny({"trainer": {"callbacks": callbacks, "logger": loggers}}))
+    assert ran.code == 0, ran.err
+    run = tmp_path / "experiments/tiny"
+    assert (run / "note.txt").read_text() == "2"
+    assert sorted(path.name for path in (run / "event/checkpoints").iterdir()) == ["epoch=0-step=2.ckpt", "last.ckpt"]
+    ran = cli("fit", "--resume", "experiments/tiny", "--trust", "--trainer.max_epochs", "2")
+    assert ran.code == 0, ran.err
+    assert (run / "note.txt").read_text() == "4"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "name"), WORKING, ids=[f"{kind} {name}" for kind, name in WORKING])
+def test_works_in_each_stage_and_resumes(
+    kind: str, name: str, cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    """What does not change the training ends with the weights of a run without it."""
+    config = tiny(KINDS[kind].over(name))
+    for run, epochs in (("straight", "3"), ("tiny", "2")):
+        ran = cli("fit", "--config", config, "--name", run, "--trainer.max_epochs", epochs)
+        assert ran.code == 0, ran.err
+    for stage in ("validate", "test", "predict"):
+        ran = cli(stage, "--ckpt_path", "experiments/tiny", "--trust")  # functions of the yaml
+        assert ran.code == 0, ran.err
+    ran = cli("fit", "--resume", "experiments/tiny", "--trust", "--trainer.max_epochs", "3")
+    assert ran.code == 0, ran.err
+    straight = weights(tmp_path / "experiments/straight")
+    assert differing(straight, weights(tmp_path / "experiments/tiny")) == []
+    if name not in CHANGING and kind != "precision":
+        assert cli("fit", "--config", tiny({}), "--name", "plain", "--trainer.max_epochs", "3").code == 0
+        assert differing(straight, weights(tmp_path / "experiments/plain")) == []
+
+
+def _fits(name: str) -> bool:
+    return (("callback", name) in WORKING) and name not in ALONE
+
+
+def weights(run: Path) -> dict[str, Any]:
+    """Return the weights of a run's last checkpoint."""
+    return flat(torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"])
