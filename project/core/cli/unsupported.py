@@ -1,6 +1,7 @@
 """What of Lightning a run refuses, and why. docs/lightning.md lists it for users, and what works."""
 
 from collections.abc import Iterator, Mapping
+from inspect import isabstract
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,17 @@ from pytorch_lightning.callbacks import (
     ProgressBar,
     StochasticWeightAveraging,
 )
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins import AsyncCheckpointIO
-from pytorch_lightning.strategies import StrategyRegistry
+from pytorch_lightning.profilers import Profiler
+from pytorch_lightning.strategies import Strategy, StrategyRegistry
 
 from project.core.config.entries import join_path
 from project.core.errors import ConfigError, did_you_mean, join_names, normalize
 from project.core.training.lightning_internals.access import copies_process
-from project.registry import CALLBACK_REGISTRY
+from project.registry import Registry
 
+_ENTRIES: Mapping[str, type] = {"callbacks": Callback, "logger": Logger, "profiler": Profiler, "strategy": Strategy}
 _BASES = (BaseFinetuning, BasePredictionWriter, Callback, Checkpoint, ProgressBar)
 # By class, which includes its subclasses.
 _CALLBACKS: Mapping[type[Callback], str] = {
@@ -64,8 +68,9 @@ def check_arguments(trainer: Mapping[str, Any]) -> None:
     strategy = trainer.get("strategy")
     if isinstance(strategy, str):
         _check_strategy_name(strategy)
-    for path, class_path in _class_paths(trainer.get("callbacks"), "trainer.callbacks"):
-        _check_callback_class(CALLBACK_REGISTRY.resolve(class_path, path), path)
+    for key, base in _ENTRIES.items():
+        for path, class_path in _class_paths(trainer.get(key), f"trainer.{key}"):
+            _check_class(Registry.by_base[base].resolve(class_path, path), path)
 
 
 def check_trainer(trainer: pl.Trainer) -> None:
@@ -106,8 +111,8 @@ def _check_strategy_name(name: str) -> None:
     )
 
 
-def _check_callback_class(cls: type, path: str) -> None:
-    if cls in _BASES:
+def _check_class(cls: type, path: str) -> None:
+    if cls in _BASES or isabstract(cls):
         raise ConfigError(f"{path} is {cls.__name__}, a base class that does nothing by itself; name a subclass of it")
     reason = next((why for refused, why in _CALLBACKS.items() if issubclass(cls, refused)), None)
     if reason is not None:

@@ -157,8 +157,6 @@ class EntryConverter:
             raise ConfigError(f"{path}.type is {name!r}; it must be a name\n{registry.describe_known()}")
         check_component(name, registry, path)
         cls = registry.resolve(str(name), path)
-        if inspect.isabstract(cls):
-            raise ConfigError(f"{path} is {cls.__name__}, an abstract class; name a subclass of it")
         parameters = parameters_of(cls, registry.num_engine_args)
         values = {key: item for key, item in value.items() if key != "type"}
         taken = [key for key in reserved if key in parameters and parameters[key].required]

@@ -21,8 +21,7 @@ from project.registry import Registry
 
 HERE = __name__
 Table = dict[str, dict[str, Any] | str]  # arguments, or what the message begins with
-BASE = "trainer.callbacks.0 is {}, a base class that does nothing by itself; name a subclass of it"
-ABSTRACT = "{} is {}, an abstract class; name a subclass of it"
+BASE = "{} is {}, a base class that does nothing by itself; name a subclass of it"
 SPLIT, TPU = "models split over devices are not supported, use ddp", "TPUs are not supported"
 FORKS = "trainer.strategy starts processes by fork or spawn, which is not supported; use ddp"
 MISSING = "pip install"  # anywhere in the message
@@ -50,7 +49,7 @@ CALLBACKS: Table = {
     "OnExceptionCheckpoint": "trainer.callbacks.0 is OnExceptionCheckpoint; a new run would start from the file of an",
     "StochasticWeightAveraging": "trainer.callbacks.0 is StochasticWeightAveraging; no checkpoint would contain the av",
     **{
-        name: BASE.format(name)
+        name: BASE.format("trainer.callbacks.0", name)
         for name in ("BaseFinetuning", "BasePredictionWriter", "Callback", "Checkpoint", "ProgressBar")
     },
 }
@@ -73,7 +72,7 @@ LOGGERS: Table = {
     "LitLogger": "trainer.logger.0: ",  # it does not derive from Logger
     "MLFlowLogger": MISSING,
     "WandbLogger": MISSING,
-    "Logger": ABSTRACT.format("trainer.logger.0", "Logger"),
+    "Logger": BASE.format("trainer.logger.0", "Logger"),
 }
 PROFILERS: Table = {
     "AdvancedProfiler": {},
@@ -81,7 +80,7 @@ PROFILERS: Table = {
     "PyTorchProfiler": {},
     "SimpleProfiler": {"filename": "times"},
     "XLAProfiler": f"trainer.profiler is XLAProfiler; {TPU}",
-    "Profiler": ABSTRACT.format("trainer.profiler", "Profiler"),
+    "Profiler": BASE.format("trainer.profiler", "Profiler"),
 }
 STRATEGIES: Table = {
     "DDPStrategy": {"find_unused_parameters": True},
@@ -89,7 +88,7 @@ STRATEGIES: Table = {
     **{name: f"trainer.strategy is {name}; {SPLIT}" for name in ("DeepSpeedStrategy", "FSDPStrategy")},
     "ModelParallelStrategy": f"trainer.strategy is ModelParallelStrategy; {SPLIT}",
     **{name: f"trainer.strategy is {name}; {TPU}" for name in ("SingleDeviceXLAStrategy", "XLAStrategy")},
-    **{name: ABSTRACT.format("trainer.strategy", name) for name in ("ParallelStrategy", "Strategy")},
+    **{name: BASE.format("trainer.strategy", name) for name in ("ParallelStrategy", "Strategy")},
 }
 PLUGINS: Table = {
     "AsyncCheckpointIO": "trainer.plugins has an AsyncCheckpointIO; leave it out: a run's own writer is asynchronous",
