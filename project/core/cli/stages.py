@@ -63,7 +63,7 @@ class StageCLI(BuildCLI):
     ) -> None:
         self.arguments, self.checkpoint, self.results = arguments, checkpoint, results
         self.interruption, self.stack = interruption, stack
-        check_arguments(config.values.get("trainer", {}))
+        check_arguments(config.values.get("trainer", {}), self.is_fit)
         super().__init__(config)
 
     @property

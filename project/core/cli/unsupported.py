@@ -51,11 +51,12 @@ _FAMILIES = {
 }
 
 
-def check_arguments(trainer: Mapping[str, Any]) -> None:
+def check_arguments(trainer: Mapping[str, Any], is_fit: bool) -> None:
     """Check the arguments of the trainer before any of them is built.
 
     Args:
         trainer: the arguments, with entries as `{class_path: ..., init_args: ...}`.
+        is_fit: whether the stage is fit; a checkpoint of an older version may be evaluated whatever trained it.
 
     Raises:
         ConfigError: one of them is not supported.
@@ -70,7 +71,7 @@ def check_arguments(trainer: Mapping[str, Any]) -> None:
         _check_strategy_name(strategy)
     for key, base in _ENTRIES.items():
         for path, class_path in _class_paths(trainer.get(key), f"trainer.{key}"):
-            _check_class(Registry.by_base[base].resolve(class_path, path), path)
+            _check_class(Registry.by_base[base].resolve(class_path, path), path, is_fit)
 
 
 def check_trainer(trainer: pl.Trainer) -> None:
@@ -111,11 +112,11 @@ def _check_strategy_name(name: str) -> None:
     )
 
 
-def _check_class(cls: type, path: str) -> None:
+def _check_class(cls: type, path: str, is_fit: bool) -> None:
     if cls in _BASES or isabstract(cls):
         raise ConfigError(f"{path} is {cls.__name__}, a base class that does nothing by itself; name a subclass of it")
     reason = next((why for refused, why in _CALLBACKS.items() if issubclass(cls, refused)), None)
-    if reason is not None:
+    if reason is not None and is_fit:
         raise ConfigError(f"{path} is {cls.__name__}; {reason}")
 
 

@@ -108,8 +108,8 @@ ENVIRONMENTS: Table = {
     "LightningEnvironment": {},
     "SLURMEnvironment": {},
     "TorchElasticEnvironment": {},
-    "LSFEnvironment": "trainer.plugins",
-    "MPIEnvironment": "trainer.plugins",
+    "LSFEnvironment": "LSFEnvironment: Did not find the environment variable",
+    "MPIEnvironment": MISSING,
     "XLAEnvironment": f"trainer.plugins.0 is XLAEnvironment; {TPU}",
     "ClusterEnvironment": "trainer.plugins is [{'class_path': ",
 }
