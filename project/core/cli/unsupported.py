@@ -19,11 +19,13 @@ from pytorch_lightning.callbacks import (
     OnExceptionCheckpoint,
     ProgressBar,
     StochasticWeightAveraging,
+    WeightAveraging,
 )
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins import AsyncCheckpointIO
 from pytorch_lightning.profilers import Profiler
-from pytorch_lightning.strategies import Strategy, StrategyRegistry
+from pytorch_lightning.strategies import DDPStrategy, Strategy, StrategyRegistry
+from torch.distributed import is_backend_available
 
 from project.core.config.entries import join_path
 from project.core.errors import ConfigError, did_you_mean, join_names, normalize
@@ -82,13 +84,30 @@ def check_trainer(trainer: pl.Trainer) -> None:
             "trainer.strategy starts processes by fork or spawn, which is not supported; "
             "use ddp, which repeats the command for each process"
         )
+    backend = trainer.strategy.process_group_backend if isinstance(trainer.strategy, DDPStrategy) else None
+    is_on_cpu = trainer.strategy.root_device.type == "cpu"
+    if backend is not None and (not is_backend_available(backend) or (backend == "nccl" and is_on_cpu)):
+        raise ConfigError(
+            f"trainer.strategy.process_group_backend is {backend!r}, which is not available; leave it out"
+        )
     # `last.ckpt` and `best.ckpt` become links to a file as soon as it is saved; this plugin would write it later.
     if isinstance(trainer.strategy.checkpoint_io, AsyncCheckpointIO):
         raise ConfigError("trainer.plugins has an AsyncCheckpointIO; leave it out: a run's own writer is asynchronous")
 
 
 def check_callbacks(callbacks: list[Callback], checkpoints: Path) -> None:
-    """Raise ConfigError if a callback of the yaml would write files into the directory of the run's checkpoints."""
+    """Check that callbacks of the yaml do not disturb each other and the run.
+
+    Args:
+        callbacks: the callbacks.
+        checkpoints: directory of the run's own checkpoints.
+
+    Raises:
+        ConfigError: two callbacks exchange the weights for averages, or one would write into `checkpoints`.
+    """
+    averaging = [type(callback).__name__ for callback in callbacks if isinstance(callback, WeightAveraging)]
+    if len(averaging) > 1:
+        raise ConfigError(f"trainer.callbacks has {join_names(averaging)}; only one can replace the weights: keep one")
     for number, callback in enumerate(callbacks):
         if isinstance(callback, ModelCheckpoint) and callback.dirpath and Path(callback.dirpath) == checkpoints:
             raise ConfigError(

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import pytorch_lightning as pl
 from annotated_types import Ge, Gt, Interval, Le, Lt
-from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
+from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ThroughputMonitor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -43,6 +43,7 @@ _OF_LIBRARIES: Mapping[type, Mapping[str, Bound]] = {
     | _bound(_FRACTION, "pct_start"),
     EarlyStopping: _bound(_NOT_NEGATIVE, "patience"),
     EMAWeightAveraging: _bound(_FRACTION, "decay") | _bound(_NOT_NEGATIVE, "update_every_n_steps"),
+    ThroughputMonitor: _bound(Ge(2), "window_size"),
 }
 
 

@@ -1,5 +1,6 @@
 """Each callback, logger, profiler, strategy and plugin of Lightning works, or is refused before the training."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import Cli
+from tests.conftest import Cli, slow_except
 from tests.core.cli.lightning_classes import CALLBACKS, KINDS, MISSING, REFUSED, WORKING, entry
 from tests.exactness import differing, flat
 
@@ -16,6 +17,10 @@ CHANGING = {
     *("EMAWeightAveraging", "WeightAveraging", "DoublePrecision", "HalfPrecision", "MixedPrecision"),
 }
 ALONE = {"EMAWeightAveraging", "ModelSummary", "TQDMProgressBar"}  # callbacks of a kind that another one is also of
+
+# The other names of strategies are refused for the same reasons.
+NAMES = {"ddp_spawn", "ddp_notebook", "deepspeed_stage_2", "fsdp", "single_xla"}
+DEFAULT = [(kind, name) for kind, name in REFUSED if kind != "strategy name" or name in NAMES]
 
 
 @pytest.fixture(autouse=True)
@@ -32,14 +37,24 @@ def test_everything_that_lightning_exports_is_classified(kind: str) -> None:
     assert KINDS[kind].exported == KINDS[kind].table.keys()
 
 
-@pytest.mark.parametrize(("kind", "name"), REFUSED, ids=[f"{kind} {name}" for kind, name in REFUSED])
-def test_refused_before_the_training(kind: str, name: str, cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("case", slow_except(REFUSED, *DEFAULT), ids=" ".join)
+def test_refused_before_the_training(case: tuple[str, str], cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    kind, name = case
     ran = cli("fit", "--config", tiny(KINDS[kind].over(name)))
     lines = ran.err[ran.err.index("error: ") :].splitlines()
     assert (ran.code, "Traceback" in ran.err, (tmp_path / "experiments").exists()) == (2, False, False), ran.err
     assert len(lines) <= 3
     message = KINDS[kind].table[name]
     assert message in lines[0] if message == MISSING else lines[0].startswith(f"error: {message}")
+
+
+def test_page_lists_what_works_and_what_is_refused() -> None:
+    text = (Path(__file__).parents[3] / "docs/lightning.md").read_text(encoding="utf-8")
+    works, refused, _ = re.split(r"^\| \| work \|$|^\| refused .*$|^- ", text, maxsplit=3, flags=re.M)[1:]
+    kinds = ("callback", "strategy", "profiler", "plugin")
+    assert {name for kind, name in WORKING if kind in kinds} <= set(re.findall(r"`(\w+)`", works))
+    named = {name for kind, name in REFUSED if kind == "callback"}
+    assert named <= set(re.findall(r"`(\w+)`", refused))
 
 
 def test_callbacks_that_fit_together_train_and_resume(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
@@ -58,11 +73,12 @@ def test_callbacks_that_fit_together_train_and_resume(cli: Cli, tiny: Callable[.
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "name"), WORKING, ids=[f"{kind} {name}" for kind, name in WORKING])
+@pytest.mark.parametrize("case", WORKING, ids=" ".join)
 def test_works_in_each_stage_and_resumes(
-    kind: str, name: str, cli: Cli, tiny: Callable[..., str], tmp_path: Path
+    case: tuple[str, str], cli: Cli, tiny: Callable[..., str], tmp_path: Path
 ) -> None:
     """What does not change the training ends with the weights of a run without it."""
+    kind, name = case
     config = tiny(KINDS[kind].over(name))
     for run, epochs in (("straight", "3"), ("tiny", "2")):
         ran = cli("fit", "--config", config, "--name", run, "--trainer.max_epochs", epochs)

@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
+from pytorch_lightning.strategies import DDPStrategy
 
+from project.core.training.lightning_internals.access import set_timeout
 from tests.conftest import Cli
 
 
@@ -23,6 +27,22 @@ def test_each_start_method_that_copies_the_process_is_refused(
         "use ddp, which repeats the command for each process",
     )
     assert not (tmp_path / "experiments").exists()
+
+
+@pytest.mark.parametrize("backend", ["nccl", "unknown"])
+def test_backend_that_is_not_available_is_refused(backend: str, cli: Cli, tiny: Callable[..., str]) -> None:
+    strategy = {"type": "DDPStrategy", "process_group_backend": backend}
+    ran = cli("fit", "--config", tiny({"trainer": {"strategy": strategy}}))
+    message = f"trainer.strategy.process_group_backend is '{backend}', which is not available; leave it out"
+    assert (ran.code, ran.err.splitlines()[-1]) == (2, f"error: {message}")
+
+
+@pytest.mark.parametrize(("arguments", "seconds"), [({}, 7), ({"timeout": timedelta(seconds=5)}, 5)])
+def test_timeout_of_a_strategy_has_precedence(arguments: dict[str, Any], seconds: int) -> None:
+    trainer = pl.Trainer(accelerator="cpu", strategy=DDPStrategy(**arguments), logger=False, enable_checkpointing=False)
+    set_timeout(trainer, timedelta(seconds=7))
+    strategy: Any = trainer.strategy
+    assert strategy._timeout == timedelta(seconds=seconds)
 
 
 def test_checkpoint_is_evaluated_whatever_callback_trained_it(cli: Cli, tiny: Callable[..., str]) -> None:

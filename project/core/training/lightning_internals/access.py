@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
+from torch.distributed.constants import default_pg_timeout
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
@@ -71,9 +72,10 @@ def disable_signal_handlers(trainer: pl.Trainer) -> None:
 
 
 def set_timeout(trainer: pl.Trainer, timeout: timedelta) -> None:
-    """Set how long processes wait for each other."""
-    if isinstance(trainer.strategy, DDPStrategy) and is_available(Feature.TIMEOUT):
-        trainer.strategy._timeout = timeout
+    """Set how long processes wait for each other, unless the yaml gives the strategy a timeout of its own."""
+    strategy = trainer.strategy
+    if isinstance(strategy, DDPStrategy) and is_available(Feature.TIMEOUT) and strategy._timeout == default_pg_timeout:
+        strategy._timeout = timeout
 
 
 def copies_process(trainer: pl.Trainer) -> bool:
