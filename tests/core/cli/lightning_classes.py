@@ -17,7 +17,6 @@ from pytorch_lightning.strategies import StrategyRegistry
 from torch import Tensor
 
 from project.core.config.annotations import parameters_of, union_members
-from project.registry import Registry
 
 HERE = __name__
 Table = dict[str, dict[str, Any] | str]  # arguments, or what the message begins with
@@ -172,8 +171,12 @@ class Kind:
 
 def exported_classes(base: type, package: ModuleType) -> Set[str]:
     """Return the classes of a kind that a package of Lightning exports, with those that its `__all__` leaves out."""
-    external = Registry.by_base[base]._external_classes() if base in Registry.by_base else ()
-    return {*getattr(package, "__all__", ()), *(name for name, _ in external)}
+    own = {
+        name
+        for name, value in vars(package).items()
+        if isinstance(value, type) and issubclass(value, base) and value.__module__.startswith(package.__name__)
+    }
+    return {*package.__all__} | {name for name in own if not name.startswith("_")}
 
 
 PRECISION_NAMES = {
