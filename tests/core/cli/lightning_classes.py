@@ -6,12 +6,14 @@ version adds must be classified here.
 
 from collections.abc import Set
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
 import lightning_fabric.plugins.environments as environments
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.strategies import StrategyRegistry
 from torch import Tensor
@@ -24,6 +26,16 @@ BASE = "{} is {}, a base class that does nothing by itself; name a subclass of i
 SPLIT, TPU = "models split over devices are not supported, use ddp", "TPUs are not supported"
 FORKS = "trainer.strategy starts processes by fork or spawn, which is not supported; use ddp"
 MISSING = "pip install"  # anywhere in the message
+# By the start of a name: the package that it needs.
+PACKAGES = {
+    "Bitsandbytes": "bitsandbytes",
+    "Comet": "comet_ml",
+    "MLFlow": "mlflow",
+    "MPI": "mpi4py",
+    "Transformer": "transformer_engine",
+    "Wandb": "wandb",
+    "transformer": "transformer_engine",
+}
 
 CALLBACKS: Table = {
     "DeviceStatsMonitor": {"cpu_stats": False},
@@ -128,7 +140,7 @@ STRATEGY_NAMES: Table = {
 PROFILER_NAMES: Table = {"advanced": {}, "pytorch": {}, "simple": {}, "xla": f"trainer.profiler is xla; {TPU}"}
 ACCELERATORS: Table = {
     **{name: {} for name in ("auto", "cpu")},
-    **dict.fromkeys(("cuda", "gpu", "mps"), "trainer: "),  # where there is none
+    **dict.fromkeys(("cuda", "gpu", "mps"), "trainer: "),  # on a machine without one
     "tpu": f"trainer.accelerator is tpu; {TPU}",
 }
 PRECISIONS: Table = {
@@ -205,6 +217,14 @@ KINDS = {
 CASES = [(kind, name) for kind, each in KINDS.items() for name in each.table]
 WORKING = [(kind, name) for kind, name in CASES if not isinstance(KINDS[kind].table[name], str)]
 REFUSED = [case for case in CASES if case not in WORKING]
+
+
+def is_installed(kind: str, name: str) -> bool:
+    """Return whether this machine has what a class or name is refused without."""
+    if kind == "accelerator" and name != "tpu":
+        return torch.accelerator.is_available()
+    package = next((package for start, package in PACKAGES.items() if name.startswith(start)), None)
+    return package is not None and find_spec(package) is not None
 
 
 def note(trainer: pl.Trainer, module: pl.LightningModule) -> None:
