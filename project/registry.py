@@ -242,6 +242,7 @@ DATAMODULE_REGISTRY.add("DataModule", f"{__package__}.core.data.datamodule.DataM
 SCHEDULER_REGISTRY.add("WarmupCosine", f"{__package__}.core.model.schedulers.WarmupCosine")
 SCHEDULER_REGISTRY.add("Poly", f"{__package__}.core.model.schedulers.Poly")
 SCHEDULER_REGISTRY.add("ReduceLROnPlateau", "pytorch_lightning.cli.ReduceLROnPlateau")
+Registry.by_base[pytorch_lightning.loggers.Logger].add("CSVLogger", f"{__package__}.core.csv_logger.CSVLogger")
 CALLBACK_REGISTRY.add("GradientMonitor", f"{__package__}.core.training.debugging.GradientMonitor")
 CALLBACK_REGISTRY.add("NonFiniteStop", f"{__package__}.core.training.debugging.NonFiniteStop")
 # Annotations of external constructors: a net's `backbone: nn.Module`, a wrapper's `base_metric: Metric`.

@@ -17,11 +17,19 @@ Points = dict[str, tuple[int | None, Any]]
 class DedupTensorBoardLogger(TensorBoardLogger):
     """TensorBoard logger that writes a point once; Lightning's repeats points while gradients are accumulated.
 
-    `last_points` are the step and value that were logged last, by name; a checkpoint contains them.
+    By default it writes to RUN/event, whose files a resumed run continues. `last_points` are the step and value that
+    were logged last, by name; a checkpoint contains them.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        save_dir: str | Path,
+        name: str | None = "",
+        version: int | str | None = "event",
+        default_hp_metric: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(save_dir, name, version, default_hp_metric=default_hp_metric, **kwargs)
         self.last_points: Points = {}
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from loguru import logger
-from pytorch_lightning.callbacks import Callback, LearningRateMonitor
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser
 
 from project.core.cli.arguments import Arguments
@@ -26,11 +26,13 @@ from project.core.evaluation.results import ResultsWriter
 from project.core.log import logging_to_console
 from project.core.model.module import SupervisedModule
 from project.core.run.checkpoint_files import LoadedCheckpoint
+from project.core.run.loggers import set_run_ids
 from project.core.run.monitor import resolve_monitor
 from project.core.run.run import Run
 from project.core.run.run_directory import LOG, RunDirectory
 from project.core.run.start import RunStart
 from project.core.training.lightning_internals import replace_evaluation_loops
+from project.core.training.lightning_internals.step_log import LearningRates
 
 _SPLITS = {"fit": "train", "validate": "val", "test": "eval", "predict": "predict"}
 
@@ -112,6 +114,8 @@ class StageCLI(BuildCLI):
             is_trial = bool(config.trainer.fast_dev_run)
             self.start = RunStart(self.directory, replace, self.checkpoint, finetune, is_trial)
             self.start.check()
+            if self.checkpoint is not None and self.start.resumes_in_place:
+                set_run_ids(config.trainer.logger, self.checkpoint.header.loggers)
 
     def instantiate_trainer(self, **_: object) -> pl.Trainer:
         arguments: dict[str, Any] = dict(self.config_init.trainer)
@@ -143,7 +147,7 @@ class StageCLI(BuildCLI):
         saves = trainer["enable_checkpointing"] is not False and not is_trial
         callbacks = [*run.callbacks(saves, self._monitor(settings) if saves else None)]
         if trainer["logger"] is not False:
-            callbacks.append(LearningRateMonitor(logging_interval="step"))
+            callbacks.append(LearningRates())
         if settings.visual is not None:
             files = directory / "progress" if settings.progress.local and not is_trial else None
             callbacks.append(ProgressPictures(settings.visual, settings.progress, files))

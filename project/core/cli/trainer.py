@@ -92,7 +92,7 @@ def _loggers(given: object, directory: Path) -> list[Logger] | bool:
         return False
     loggers = [] if given is True else _as_list(given)
     if not any(isinstance(logger, TensorBoardLogger) for logger in loggers):
-        loggers.append(DedupTensorBoardLogger(directory, name="", version="event", default_hp_metric=False))
+        loggers.append(DedupTensorBoardLogger(directory))
     return loggers
 
 

@@ -17,7 +17,6 @@ from project.core.config.terms import VisualTerm
 from project.core.data.seeding import seed_step
 from project.core.evaluation.results import ResultsWriter
 from project.core.log import format_values
-from project.core.training.lightning_internals.access import logger_step
 from project.core.training.lightning_internals.averaging import copy_to_unstarted_averages
 
 _EVAL = "eval"  # stored: the random numbers of an evaluation depend on this text
@@ -54,7 +53,7 @@ class PeriodicEvaluation(Callback):
             values = self._evaluate(trainer, pl_module, f"step_{trainer.global_step:06d}")
             logger.info(f"evaluation at step {trainer.global_step}   {format_values(values)}")
             for each in trainer.loggers:
-                each.log_metrics(values, logger_step(trainer))
+                each.log_metrics(values, trainer.global_step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.settings.is_due(trainer.current_epoch):

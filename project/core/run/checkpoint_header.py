@@ -14,7 +14,7 @@ FORMAT = 1
 # Stored: keys of checkpoint files. `run_config` is public, and older than the header (format 0 has all at the top).
 _HEADER, CONFIG = "run_header", "run_config"
 _FORMAT, _RESUMABLE, _ENVIRONMENT = "format", "resumable", "rounding"
-_EVENT_SIZES, _POINTS, _LOG_SIZE = "event_sizes", "last_points", "log_size"
+_EVENT_SIZES, _POINTS, _LOG_SIZE, _LOGGERS = "event_sizes", "last_points", "log_size", "loggers"
 
 
 class NewerFormatError(ConfigError):
@@ -32,6 +32,7 @@ class CheckpointHeader:
         environment: what the rounding of sums depends on (`numeric_environment`).
         points: points that TensorBoard got last (`DedupTensorBoardLogger.last_points`).
         log_size: size of log.txt when the checkpoint was saved, in bytes; 0 in older checkpoints.
+        loggers: states of the loggers (`logger_states`); empty in older checkpoints.
         format: version of the header; 0 for checkpoints that were saved before there was one.
     """
 
@@ -41,6 +42,7 @@ class CheckpointHeader:
     environment: Mapping[str, str | int] = field(default_factory=dict)
     points: Points = field(default_factory=dict)
     log_size: int = 0
+    loggers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     format: int = FORMAT
 
     def add_to(self, checkpoint: dict[str, Any]) -> None:
@@ -53,6 +55,7 @@ class CheckpointHeader:
             _ENVIRONMENT: dict(self.environment),
             _POINTS: dict(self.points),
             _LOG_SIZE: self.log_size,
+            _LOGGERS: {name: dict(state) for name, state in self.loggers.items()},
         }
 
 
@@ -79,6 +82,7 @@ def read_header(checkpoint: Mapping[str, Any], path: Path) -> CheckpointHeader:
         environment=header.get(_ENVIRONMENT, {}),
         points=header.get(_POINTS, {}),
         log_size=header.get(_LOG_SIZE, 0),
+        loggers=header.get(_LOGGERS, {}),
         format=header[_FORMAT],
     )
 

@@ -9,6 +9,7 @@ from pytorch_lightning.callbacks import Callback
 
 from project.core.config.yaml_files import Tree, parse_yaml
 from project.core.run.checkpoint_header import CheckpointHeader, numeric_environment
+from project.core.run.loggers import logger_states
 from project.core.run.run_directory import LOG
 from project.core.tensorboard import find_dedup_logger, list_event_files, tensorboard_writers
 
@@ -44,7 +45,10 @@ class ConfigRecorder(Callback):
         logger, log = find_dedup_logger(trainer), self.directory / LOG
         points = logger.last_points if logger else {}
         log_size = log.stat().st_size if log.exists() else 0
-        header = CheckpointHeader(self.config, self.is_resumable(), sizes, numeric_environment(), points, log_size)
+        states = logger_states(trainer, self.directory)
+        header = CheckpointHeader(
+            self.config, self.is_resumable(), sizes, numeric_environment(), points, log_size, states
+        )
         header.add_to(checkpoint)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

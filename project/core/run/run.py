@@ -18,6 +18,7 @@ from project.core.log import logging_to_file
 from project.core.run.checkpoint_policy import CheckpointPolicy
 from project.core.run.checkpoint_writer import CheckpointWriter
 from project.core.run.finetune import load_matching
+from project.core.run.loggers import check_loggers
 from project.core.run.optimizer_state import OptimizerState
 from project.core.run.recorder import ConfigRecorder
 from project.core.run.run_directory import LOG
@@ -71,11 +72,17 @@ class Run:
         return callbacks
 
     def attach(self, trainer: pl.Trainer) -> None:
-        """Have a trainer write checkpoints with the run's writer, and call `after_batch`."""
+        """Have a trainer write checkpoints with the run's writer, and call `after_batch`.
+
+        Raises:
+            ConfigError: a logger would continue the file of another run.
+        """
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = self.writer
             if self.policy is not None:
                 self.policy.writer = self.writer
+        if not self.start.resumes_in_place:
+            check_loggers(trainer, self.directory.path)
         replace_loops(trainer, self.after_batch)
         if self.policy is not None and not is_available(Feature.EXACT_LOOPS):
             self.policy.save_in_hook()

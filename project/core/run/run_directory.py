@@ -135,7 +135,9 @@ class RunDirectory:
             link(checkpoint, self.path / "checkpoints" / target)
 
     @rank_zero_only
-    def rewind(self, config: str, checkpoint: Path, name: str, step: int, event_sizes: Mapping[str, int]) -> None:
+    def rewind(
+        self, config: str, checkpoint: Path, name: str, step: int, event_sizes: Mapping[str, int]
+    ) -> Path | None:
         """Return a locked directory to the state in which one of its checkpoints was saved.
 
         Checkpoints of later steps, including damaged ones, are moved to RUN/.old/ with a copy of TensorBoard's files.
@@ -147,6 +149,9 @@ class RunDirectory:
             name: file name for a checkpoint of this step.
             step: step of the checkpoint.
             event_sizes: sizes of TensorBoard's files when the checkpoint was saved.
+
+        Returns:
+            The directory in RUN/.old/, None if there are no later checkpoints.
         """
         earlier = [*self.path.glob("config.resume*.yaml"), *(self.path / ".old").glob("resume*")]
         number = 1 + max((int(path.stem.rpartition("resume")[2]) for path in earlier), default=0)
@@ -158,8 +163,8 @@ class RunDirectory:
         for target in (name, LAST):
             link(checkpoint, directory / target)
         later = [path for path, saved in list_by_step(directory).items() if saved > step]
+        archive = self.path / ".old" / f"resume{number}"
         if later:
-            archive = self.path / ".old" / f"resume{number}"
             (archive / "event").mkdir(parents=True)
             for file in self._events:
                 shutil.copy(file, archive / "event")
@@ -167,6 +172,7 @@ class RunDirectory:
                 if path.exists() and not path.samefile(checkpoint):
                     path.rename(archive / path.name)
         truncate_event_files(self._events, event_sizes)
+        return archive if later else None
 
     @rank_zero_only
     def undo_create(self) -> None:

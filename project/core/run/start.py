@@ -12,6 +12,7 @@ from project.core.data.datamodule import DataModule
 from project.core.errors import ConfigError
 from project.core.run.checkpoint_files import LoadedCheckpoint, checkpoint_name
 from project.core.run.checkpoint_header import numeric_environment
+from project.core.run.loggers import restore_loggers
 from project.core.run.recorder import flatten
 from project.core.run.run_directory import RunDirectory
 from project.core.tensorboard import find_dedup_logger
@@ -89,10 +90,11 @@ class RunStart:
             return
         name = checkpoint_name(checkpoint.epoch, checkpoint.step)
         if self.resumes_in_place:
-            sizes = checkpoint.header.event_sizes
-            self.directory.rewind(config, checkpoint.path, name, checkpoint.step, sizes)
+            header = checkpoint.header
+            archive = self.directory.rewind(config, checkpoint.path, name, checkpoint.step, header.event_sizes)
+            restore_loggers(trainer, self.directory.path, header.loggers, checkpoint.step, archive)
             if (events := find_dedup_logger(trainer)) is not None:
-                events.last_points = dict(checkpoint.header.points)
+                events.last_points = dict(header.points)
         else:
             self.directory.start_from(checkpoint.path, name)
 

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 
 from project.core.errors import RunStopped, is_library
+from project.core.training.lightning_internals.access import should_log
 
 
 class GradientMonitor(Callback):
@@ -25,14 +26,22 @@ class GradientMonitor(Callback):
         trainer: {callbacks: [{type: GradientMonitor}]}
     """
 
+    def __init__(self) -> None:
+        self.norms: dict[str, float] = {}
+
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
-        if (trainer.global_step + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            gradients = {name: p.grad for name, p in pl_module.named_parameters() if p.grad is not None}
-            norms = {f"gradient/{name}": gradient.norm().item() for name, gradient in gradients.items()}
-            for logger in trainer.loggers:  # not by `log_dict`: too many values for the line of an epoch
-                logger.log_metrics(norms, trainer.global_step)
+        if should_log(trainer):
+            own = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+            gradients = {name: p.grad for name, p in pl_module.named_parameters() if p in own and p.grad is not None}
+            self.norms |= {f"gradient/{name}": gradient.norm().item() for name, gradient in gradients.items()}
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        # Only now all optimizers have stepped. Not by `log_dict`: too many values for the line of an epoch.
+        for logger in trainer.loggers if self.norms else ():
+            logger.log_metrics(self.norms, trainer.global_step)
+        self.norms = {}
 
 
 class NonFiniteStop(Callback):
@@ -103,7 +112,7 @@ class NonFiniteStop(Callback):
             path = self.run_directory / "non_finite.ckpt"  # not in checkpoints/: no run is resumed from it
             trainer.save_checkpoint(path, weights_only=False)
             saved = f"; the weights before this step are in {path}"
-        raise RunStopped(f"step {trainer.global_step}: {reason}{self.source}{saved}")
+        raise RunStopped(f"step {trainer.global_step + 1}: {reason}{self.source}{saved}")
 
 
 def _is_finite(tensors: object) -> bool:

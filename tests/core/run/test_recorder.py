@@ -45,8 +45,8 @@ def test_tensorboard_has_curves_config_and_pictures(events: Any, tmp_path: Path)
         assert {f"{split}/{name}" for name in ("cross_entropy", "aux", "sum", "accuracy")} <= scalars.keys()
     assert {"lr-AdamW/rest", "lr-AdamW/net.head.*"} <= scalars.keys()
     assert scalars["lr-AdamW/net.head.*"][0].value == 0.5
-    assert [event.step for event in scalars["train/sum"]] == [1, 3, 5, 7, 9, 11]
-    assert [event.step for event in scalars["val/sum"]] == [5, 11]
+    assert [event.step for event in scalars["train/sum"]] == [2, 4, 6, 8, 10, 12]
+    assert [event.step for event in scalars["val/sum"]] == [6, 12]
     for split in ("train", "val"):
         total, one, aux = (scalars[f"{split}/{name}"][0].value for name in ("sum", "cross_entropy", "aux"))
         assert total == pytest.approx(one + 0.5 * aux, rel=1e-5)
@@ -75,12 +75,12 @@ def test_hyper_parameters_are_recorded_with_final_metrics(events: Any) -> None:
 
 @pytest.mark.usefixtures("events")
 def test_other_loggers_write_into_the_run_directory(tmp_path: Path) -> None:
-    assert list((tmp_path / "experiments/tiny").glob("lightning_logs/version_0/metrics.csv"))
+    assert (tmp_path / "experiments/tiny/metrics.csv").is_file()
 
 
 def test_logging_interval_is_at_most_the_number_of_batches(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     assert cli("fit", "--config", tiny()).code == 0  # 2 batches; log_every_n_steps is 50
-    assert [step for step, _ in curves(tmp_path / "experiments/tiny")["train/sum"]] == [1]
+    assert [step for step, _ in curves(tmp_path / "experiments/tiny")["train/sum"]] == [2]
 
 
 def test_accumulated_batches_are_logged(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:

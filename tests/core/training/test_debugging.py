@@ -58,12 +58,12 @@ class NaNWeight(Model):
     [
         (
             "InfiniteGradient",
-            "step 1: the gradient of net.scale is not finite; it began in SqrtBackward0, called in File",
+            "step 2: the gradient of net.scale is not finite; it began in SqrtBackward0, called in File",
         ),
-        ("NegativeLogarithm", "step 0: the loss is nan; it began in net (NegativeLogarithm)"),
+        ("NegativeLogarithm", "step 1: the loss is nan; it began in net (NegativeLogarithm)"),
         (
             "NaNWeight",
-            "step 0: the loss is nan; it began in net.body (Linear), whose parameter net.body.bias is not finite",
+            "step 1: the loss is nan; it began in net.body (Linear), whose parameter net.body.bias is not finite",
         ),
     ],
 )
@@ -78,7 +78,7 @@ def test_first_non_finite_value_stops_the_run(
     assert message in (tmp_path / "experiments/debug/tiny/log.txt").read_text()
     saved = tmp_path / "experiments/debug/tiny/non_finite.ckpt"
     assert f"; the weights before this step are in {saved}" in ran.err
-    assert torch.load(saved, weights_only=True)["global_step"] == int(message[5])
+    assert torch.load(saved, weights_only=True)["global_step"] == int(message[5]) - 1
 
 
 def test_trial_saves_nothing(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
@@ -142,4 +142,4 @@ def test_module_with_manual_optimization_is_checked(cli: Cli, tiny: Callable[...
     config = tiny({"model": GAN | {"generator_optimizer": {"type": "SGD", "lr": 1e38}}, "data": {"val": None}})
     ran = cli("fit", "--config", config, "--config", DEBUG)
     assert ran.code == 1
-    assert "step 2: the loss is nan; it began in generator" in ran.err
+    assert "step 3: the loss is nan; it began in generator" in ran.err

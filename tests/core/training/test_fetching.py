@@ -90,25 +90,25 @@ def test_wrong_length_changes_nothing(setting: str, fit: Fit, monkeypatch: pytes
 
 
 def validations(run: Path) -> list[int]:
-    """Return the steps of the validations: the first batch has step 0."""
+    """Return the steps of the validations: the number of batches before each."""
     return [step for step, _ in curves(run)["val/sum"]]
 
 
 @pytest.mark.parametrize(
     ("announced", "trainer", "expected"),
     [
-        (42, {}, [4, 9, 14]),  # the right length
-        (60, {}, [4, 9, 14]),
-        (None, {"limit_train_batches": 9}, [4, 9, 14]),
-        (60, {"limit_train_batches": 9}, [4, 9, 14]),
-        (80, {"limit_train_batches": 0.7}, [4, 9, 14]),  # 7 of 10 batches are announced
-        (60, {"val_check_interval": 3}, [2, 7, 12]),  # as with the right length, not at the end
-        (60, {"val_check_interval": 0.5}, [2, 7, 12]),  # of 7 batches: every 3; of 5: every 2, and not at the end
-        (60, {"val_check_interval": 7}, [4, 9, 14]),  # would be refused with the right length
-        (None, {"val_check_interval": 7}, [4, 9, 14]),
-        (60, {"val_check_interval": 7, "check_val_every_n_epoch": None}, [6, 13]),  # across epochs
-        (60, {"check_val_every_n_epoch": 3}, [14]),
-        (24, {}, [2, 4, 7]),  # the second epoch continues, and ends after 2 of 3 batches
+        (42, {}, [5, 10, 15]),  # the right length
+        (60, {}, [5, 10, 15]),
+        (None, {"limit_train_batches": 9}, [5, 10, 15]),
+        (60, {"limit_train_batches": 9}, [5, 10, 15]),
+        (80, {"limit_train_batches": 0.7}, [5, 10, 15]),  # 7 of 10 batches are announced
+        (60, {"val_check_interval": 3}, [3, 8, 13]),  # as with the right length, not at the end
+        (60, {"val_check_interval": 0.5}, [3, 8, 13]),  # of 7 batches: every 3; of 5: every 2, and not at the end
+        (60, {"val_check_interval": 7}, [5, 10, 15]),  # would be refused with the right length
+        (None, {"val_check_interval": 7}, [5, 10, 15]),
+        (60, {"val_check_interval": 7, "check_val_every_n_epoch": None}, [7, 14]),  # across epochs
+        (60, {"check_val_every_n_epoch": 3}, [15]),
+        (24, {}, [3, 5, 8]),  # the second epoch continues, and ends after 2 of 3 batches
     ],
 )
 def test_validations(announced: int | None, trainer: dict[str, Any], expected: list[int], fit: Fit) -> None:
@@ -163,7 +163,7 @@ def own_data(tiny: Callable[..., str], samples: int) -> str:
 def test_sampler_of_the_user_may_announce_too_much(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     ran = cli("fit", "--config", own_data(tiny, 10))
     assert ran.code == 0, ran.err
-    assert validations(tmp_path / "experiments/tiny") == [1, 3]
+    assert validations(tmp_path / "experiments/tiny") == [2, 4]
     assert "epoch_0000_step_000002.ckpt" in names_of(tmp_path / "experiments/tiny")
 
 
@@ -172,7 +172,7 @@ def test_order_of_a_dataset_may_be_shorter_in_some_epochs(cli: Cli, tiny: Callab
     train = {"type": "tests.core.components.CustomCollateAndOrder", "length": 48}
     ran = cli("fit", "--config", tiny(NO_LENGTH | {"data": RANDOM["data"] | {"train": train}}))
     assert ran.code == 0, ran.err
-    assert validations(tmp_path / "experiments/tiny") == [5, 8, 14]
+    assert validations(tmp_path / "experiments/tiny") == [6, 9, 15]
     assert ran.err.count("data.train ended after 3 of 6 batches") == 1
 
 

@@ -44,7 +44,7 @@ class ReadRecorder(TorchDispatchMode):
 
 
 class RecordReads(pl.Callback):
-    """Callback that records what is read from the end of a step to the end of the next, by step."""
+    """Callback that records what is read from the start of a step to the start of the next, by step."""
 
     callers: ClassVar[dict[int, list[str]]] = {}
 
@@ -53,7 +53,7 @@ class RecordReads(pl.Callback):
         self.recorder.__enter__()  # type: ignore[no-untyped-call]
         RecordReads.callers.clear()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         RecordReads.callers[trainer.global_step], self.recorder.callers = self.recorder.callers, []
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -75,7 +75,7 @@ def test_values_are_read_only_at_logged_steps(cli: Cli, tiny: Callable[..., str]
     callback = "[{type: tests.core.training.test_host_syncs.RecordReads}]"
     ran = cli("fit", "--config", tiny(SETTINGS), "--trainer.callbacks", callback)
     assert ran.code == 0, ran.err
-    assert list(RecordReads.callers) == list(range(1, 12))
+    assert list(RecordReads.callers) == list(range(11))
     readers = {step: callers for step, callers in RecordReads.callers.items() if callers}
     assert {4, 8} <= set(readers)
     # The first step checks the names of all tensors.

@@ -3,7 +3,8 @@
 `names.py` lists them by the feature that needs them; they are checked when a trainer is built. Where one is missing,
 the feature is lost with a warning, or the run is refused. `loops.py` makes a resumed run exact, and an epoch end with
 its data (`fetching.py`); `fast_steps.py` and `hooks.py` save time at each batch; `averaging.py` corrects averages of
-the weights that have not started; `access.py` has the rest. Read `names.py` first.
+the weights that have not started; `step_log.py` gives logged values their steps; `access.py` has the rest. Read
+`names.py` first.
 """
 
 from collections.abc import Callable
@@ -14,17 +15,20 @@ from project.core.training.lightning_internals.names import Feature, is_availabl
 
 
 def replace_loops(trainer: pl.Trainer, after_batch: Callable[[pl.Trainer, bool], None]) -> None:
-    """Replace Lightning's loops where the private names exist that the new ones need.
+    """Replace Lightning's loops where the private names exist that the new ones need; log at optimizer steps.
 
     Args:
         trainer: its loops are replaced.
         after_batch: called after each training batch, with the trainer and whether a validation follows; not called
             by Lightning's own loop.
     """
+    from project.core.training.lightning_internals.step_log import StepLog
+
+    step_log = StepLog(trainer)
     if is_available(Feature.EXACT_LOOPS):
         from project.core.training.lightning_internals.loops import FitLoop
 
-        trainer.fit_loop = FitLoop(trainer, after_batch)
+        trainer.fit_loop = FitLoop(trainer, after_batch, step_log)
     replace_evaluation_loops(trainer)
 
 

@@ -39,19 +39,12 @@ def should_log(trainer: pl.Trainer) -> bool:
 
 
 def log_immediately(module: pl.LightningModule, values: dict[str, Tensor]) -> None:
-    """Log values of the current training batch; `log_dict` takes a millisecond for each."""
-    if not is_available(Feature.STEP_LOGGING):
+    """Log values of the current training batch (see `StepLog`); `log_dict` takes a millisecond for each."""
+    if not (is_available(Feature.STEP_LOGGING) and is_available(Feature.EXACT_LOOPS)):
         module.log_dict(values)
         return
     module.trainer.callback_metrics.update(values)
     module.trainer._logger_connector.log_metrics(values)
-
-
-def logger_step(trainer: pl.Trainer) -> int:
-    """Return the step that loggers show for what is logged now."""
-    if not is_available(Feature.STEP_LOGGING):
-        return trainer.global_step
-    return trainer.fit_loop.epoch_loop._batches_that_stepped
 
 
 def call_after_fetch(loop: Any, function: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from project.core.errors import ConfigError
 from project.core.training.lightning_internals.fetching import LookAheadFetcher, needs_look_ahead
 from project.core.training.lightning_internals.names import Feature, is_available
+from project.core.training.lightning_internals.step_log import StepLog
 
 AfterBatch = Callable[[pl.Trainer, bool], None]
 
@@ -22,12 +23,13 @@ class FitLoop(_FitLoop):
     Args:
         trainer: its `fit_loop` is replaced by this one.
         after_batch: called after each training batch, with whether a validation follows.
+        step_log: logs what is logged within a batch.
     """
 
-    def __init__(self, trainer: pl.Trainer, after_batch: AfterBatch) -> None:
+    def __init__(self, trainer: pl.Trainer, after_batch: AfterBatch, step_log: StepLog) -> None:
         old = trainer.fit_loop
         super().__init__(trainer, old.min_epochs, old.max_epochs)
-        self.epoch_loop = EpochLoop(trainer, old.min_steps, old.max_steps, after_batch)
+        self.epoch_loop = EpochLoop(trainer, old.min_steps, old.max_steps, after_batch, step_log)
 
     def setup_data(self) -> None:
         before = self._data_fetcher
@@ -58,9 +60,16 @@ class EpochLoop(_TrainingEpochLoop):
     logged, and nothing that follows has begun. A resumed run continues at that point.
     """
 
-    def __init__(self, trainer: pl.Trainer, min_steps: int | None, max_steps: int, after_batch: AfterBatch) -> None:
+    def __init__(
+        self,
+        trainer: pl.Trainer,
+        min_steps: int | None,
+        max_steps: int,
+        after_batch: AfterBatch,
+        step_log: StepLog,
+    ) -> None:
         super().__init__(trainer, min_steps, max_steps)
-        self._after_batch = after_batch
+        self._after_batch, self._step_log = after_batch, step_log
         self._epoch_validates: bool | None = None  # None outside an epoch
         self._validates_now = False
         self._has_warned = False
@@ -105,7 +114,8 @@ class EpochLoop(_TrainingEpochLoop):
 
     def _train_batch(self, data_fetcher: _DataFetcher) -> None:
         try:
-            self._step(data_fetcher)
+            with self._step_log.training_batch():
+                self._step(data_fetcher)
         except StopIteration:
             if self.batch_progress.current.ready == 0:
                 raise _no_batch(self.trainer.current_epoch) from None

@@ -22,7 +22,7 @@ class Feature(Enum):
     EXACT_LOOPS = "Lightning's own loops run: a resumed run is not exact, and epochs need data of the announced length"
     FAST_STEPS = "Lightning's own steps run, which take longer"
     STEP_SEEDS = "steps are seeded later: what is drawn while a batch is moved to the device is not resumed exactly"
-    STEP_LOGGING = "values are logged with LightningModule.log, which takes longer"
+    STEP_LOGGING = "values are logged with LightningModule.log, which takes longer, at the step before theirs"
     SIGNALS = "Lightning's signal handlers run: a signal may make a run of several processes hang"
     TIMEOUT = "`timeout` is ignored"
     METRIC_STATES = "metrics cannot be gathered from several processes"
@@ -76,7 +76,8 @@ PRIVATE_NAMES: Mapping[Feature, list[str]] = {
     ],
     Feature.STEP_LOGGING: [
         *_names("trainer._logger_connector", "should_update_logs log_metrics"),
-        *_names("trainer.fit_loop", "_should_accumulate epoch_loop._batches_that_stepped"),
+        *_names("trainer.fit_loop", "_should_accumulate"),
+        *_names("pytorch_lightning.callbacks:LearningRateMonitor", "_extract_stats"),
     ],
     Feature.SIGNALS: _names("trainer", "_signal_connector.register_signal_handlers"),
     Feature.TIMEOUT: _names("ddp", "_timeout"),
