@@ -230,8 +230,8 @@ SCHEDULER_REGISTRY = Registry(
     external_modules=("torch.optim.lr_scheduler",),
     num_engine_args=1,
 )
+LOGGER_REGISTRY = Registry("logger", pytorch_lightning.loggers.Logger, None, ("pytorch_lightning.loggers",))
 for _kind, _base in (
-    ("logger", pytorch_lightning.loggers.Logger),
     ("profiler", pytorch_lightning.profilers.Profiler),
     ("strategy", pytorch_lightning.strategies.Strategy),
 ):
@@ -242,7 +242,8 @@ DATAMODULE_REGISTRY.add("DataModule", f"{__package__}.core.data.datamodule.DataM
 SCHEDULER_REGISTRY.add("WarmupCosine", f"{__package__}.core.model.schedulers.WarmupCosine")
 SCHEDULER_REGISTRY.add("Poly", f"{__package__}.core.model.schedulers.Poly")
 SCHEDULER_REGISTRY.add("ReduceLROnPlateau", "pytorch_lightning.cli.ReduceLROnPlateau")
-Registry.by_base[pytorch_lightning.loggers.Logger].add("CSVLogger", f"{__package__}.core.csv_logger.CSVLogger")
+LOGGER_REGISTRY.add("CSVLogger", f"{__package__}.core.csv_logger.CSVLogger")
+LOGGER_REGISTRY.add("TensorBoardLogger", f"{__package__}.core.tensorboard.DedupTensorBoardLogger")
 CALLBACK_REGISTRY.add("GradientMonitor", f"{__package__}.core.training.debugging.GradientMonitor")
 CALLBACK_REGISTRY.add("NonFiniteStop", f"{__package__}.core.training.debugging.NonFiniteStop")
 # Annotations of external constructors: a net's `backbone: nn.Module`, a wrapper's `base_metric: Metric`.

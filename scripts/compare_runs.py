@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from project.core.config.yaml_files import parse_yaml
+from project.core.config.yaml_files import flatten, parse_yaml
 from project.core.errors import ConfigError
 from project.core.run.checkpoint_files import LAST, load_checkpoint
-from project.core.run.recorder import flatten
 
 
 def compare(paths: list[str]) -> int:

@@ -15,6 +15,7 @@ from project.core.cli.progress import EpochLogger, has_epoch_line, is_terminal
 from project.core.cli.trainer import build_trainer
 from project.core.cli.unsupported import check_arguments
 from project.core.config.configuration import Config
+from project.core.config.hyper_parameters import hyper_parameters
 from project.core.config.settings import Settings
 from project.core.data.datamodule import DataModule
 from project.core.data.seeding import seed_run
@@ -123,7 +124,8 @@ class StageCLI(BuildCLI):
         if isinstance(self.datamodule, DataModule):
             arguments["use_distributed_sampler"] = False  # DataModule divides the samples itself
         if self.is_fit:
-            self.training_run = Run(self.start, settings, self.config_yaml, self.interruption)
+            values = hyper_parameters(self.checked_config)
+            self.training_run = Run(self.start, settings, self.config_yaml, values, self.interruption)
             first: list[Callback] = [EpochLogger("DEBUG" if is_terminal() else "INFO", self._logged_epoch())]
             last = self._fit_callbacks(self.training_run, settings, arguments)
         else:

@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar, SpikeDetection
+from pytorch_lightning.loggers import CSVLogger as LightningCSVLogger
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.profilers import Profiler
 
@@ -87,10 +88,20 @@ def _prepare_callback(callback: Callback, directory: Path) -> None:
 
 
 def _loggers(given: object, directory: Path) -> list[Logger] | bool:
-    """Return the loggers of the yaml and TensorBoard; none for `trainer.logger: false`."""
+    """Return the loggers of the yaml and TensorBoard; none for `trainer.logger: false`.
+
+    Raises:
+        ConfigError: a logger would delete its file when the run is resumed.
+    """
     if given is False:
         return False
     loggers = [] if given is True else _as_list(given)
+    for logger in loggers:
+        if getattr(type(logger), "experiment", None) is LightningCSVLogger.experiment:
+            raise ConfigError(
+                f"trainer.logger: {type(logger).__name__} deletes its file when a run is resumed\n"
+                "Use `type: CSVLogger`, or derive from project.core.csv_logger.CSVLogger"
+            )
     if not any(isinstance(logger, TensorBoardLogger) for logger in loggers):
         loggers.append(DedupTensorBoardLogger(directory))
     return loggers

@@ -4,10 +4,10 @@ from typing import Any
 
 from project.core.config.configuration import Config
 from project.core.config.entries import join_path
+from project.core.config.hyper_parameters import NOT_COMPARED
 from project.core.config.yaml_files import Tree
 from project.core.errors import normalize
 
-_NOT_COMPARED = ("name", "root", "replace", "log_level", "timeout")
 _NOT_SET = "not set"
 
 
@@ -76,7 +76,7 @@ def _same_type(before: str, after: str, class_name: str) -> bool:
 
 def _change(path: str, value: object, before: dict[str, Any]) -> str:
     """Return how a setting changed, in words; empty if it did not."""
-    if path in _NOT_COMPARED or (path in before and before[path] == value):
+    if path in NOT_COMPARED or (path in before and before[path] == value):
         return ""
     was = _NOT_SET
     if path in before and not _children(before[path]):

@@ -38,12 +38,14 @@ class Config:
         model_class: class of `model.type`.
         data_class: class of `data.type`.
         plain_values: values that are not entries, by config path.
+        defaults: defaults of the arguments that the yaml gives, by config path.
     """
 
     values: Tree
     model_class: type[pl.LightningModule]
     data_class: type[pl.LightningDataModule]
     plain_values: dict[str, PlainValue]
+    defaults: dict[str, Any]
 
     def parse(self, parser: ArgumentParser, values: Tree) -> Namespace:
         """Return values with the types that a parser's arguments ask for.
@@ -101,7 +103,7 @@ def build_config(tree: Tree) -> Config:
     for value in plain_values.values():
         if value.path not in converter.default_paths and not is_accepted(value.value, value.annotation):
             raise wrong_value(value)
-    return Config(values, classes["model"], classes["data"], plain_values)
+    return Config(values, classes["model"], classes["data"], plain_values, converter.defaults)
 
 
 def root_parameters() -> Parameters:

@@ -47,11 +47,15 @@ class EntryConverter:
         engine_arguments: by base class of components, arguments that the engine gives if the yaml does not.
         plain_values: values found by `expand`, in order.
         default_paths: config paths whose values are the defaults of their arguments, which need no check.
+        defaults: defaults of the arguments that `expand` found, by config path.
     """
 
     engine_arguments: Mapping[type, Mapping[str, Any]] = field(default_factory=dict)
     plain_values: list[PlainValue] = field(default_factory=list)
     default_paths: set[str] = field(default_factory=set)
+    defaults: dict[str, Any] = field(
+        default_factory=lambda: {f"{key}.type": name for key, name in DEFAULT_TYPES.items()}
+    )
 
     def expand(self, value: Any, annotation: object, path: str, implied: str | None = None) -> Any:
         """Return a value of the tree as jsonargparse takes it.
@@ -92,6 +96,7 @@ class EntryConverter:
         for key, value in values.items():
             if value is None and not _accepts_null(parameters[key]):
                 raise ConfigError(f"{paths[key]} is null; it takes {describe_type(parameters[key].annotation)}")
+        self.defaults |= {paths[key]: parameters[key].default for key in values if not parameters[key].required}
         self.default_paths |= {
             paths[key]
             for key, value in values.items()

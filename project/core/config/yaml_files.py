@@ -186,3 +186,14 @@ def _display(path: Path) -> str:
     """Return a path relative to the working directory, if it is inside."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def flatten(tree: Tree, prefix: str = "") -> dict[str, bool | int | float | str]:
+    """Return the values of a tree by config path; `{a: {b: [1, 2]}}` becomes `{"a.b": "[1, 2]"}`."""
+    flat: dict[str, bool | int | float | str] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value if isinstance(value, bool | int | float | str) else str(value)
+    return flat

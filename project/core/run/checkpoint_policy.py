@@ -55,6 +55,11 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
     def state_key(self) -> str:
         return _STATE_KEY
 
+    @property
+    def best_value(self) -> dict[str, float]:
+        """The monitored value of the best checkpoint by its name; empty if there is none."""
+        return {str(self.monitor): next(iter(self.scores.values()))} if self.scores else {}
+
     def state_dict(self) -> dict[str, Any]:
         return {_SCORES: dict(self.scores)} | self._stop_state()
 

@@ -1,13 +1,13 @@
 """Recording of a run's configuration in checkpoints and TensorBoard, and of its last values in TensorBoard."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from project.core.config.yaml_files import Tree, parse_yaml
 from project.core.run.checkpoint_header import CheckpointHeader, numeric_environment
 from project.core.run.loggers import logger_states
 from project.core.run.run_directory import LOG
@@ -19,12 +19,22 @@ class ConfigRecorder(Callback):
 
     Args:
         config: the whole configuration as yaml.
+        hyper_parameters: the settings that TensorBoard shows as hyper-parameters.
         directory: the run directory.
         is_resumable: returns whether the checkpoint that is being saved is resumable.
+        best_value: returns the monitored value of the best checkpoint by its name, if there is one.
     """
 
-    def __init__(self, config: str, directory: Path, is_resumable: Callable[[], bool]) -> None:
-        self.config, self.directory, self.is_resumable = config, directory, is_resumable
+    def __init__(
+        self,
+        config: str,
+        hyper_parameters: Mapping[str, Any],
+        directory: Path,
+        is_resumable: Callable[[], bool],
+        best_value: Callable[[], Mapping[str, float]],
+    ) -> None:
+        self.config, self.hyper_parameters, self.directory = config, hyper_parameters, directory
+        self.is_resumable, self.best_value = is_resumable, best_value
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # With an interval longer than an epoch, the curves of a small dataset would stay empty.
@@ -32,6 +42,7 @@ class ConfigRecorder(Callback):
         trainer.log_every_n_steps = int(min(trainer.log_every_n_steps, steps))  # type: ignore[attr-defined]
         for writer in tensorboard_writers(trainer) if trainer.global_step == 0 else ():
             writer.add_text("config", f"```yaml\n{self.config}```")
+        self._write_hyper_parameters(trainer)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -52,22 +63,31 @@ class ConfigRecorder(Callback):
         header.add_to(checkpoint)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        from torch.utils.tensorboard.summary import hparams  # slow to import, and not needed for `--help`
-
         values = {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}
-        hyper_parameters = flatten(parse_yaml(self.config, "the config"))
-        # Not with the logger's own method, which would add a point to each curve.
-        for writer in tensorboard_writers(trainer):
-            for summary in hparams(hyper_parameters, values):
-                writer.file_writer.add_summary(summary)  # type: ignore[attr-defined]
+        evaluated = {name: value for name, value in values.items() if name.startswith(("val/", "eval/"))}
+        trained = {name: value for name, value in values.items() if not name.startswith("lr-")}
+        final = {f"final/{name}": value for name, value in (evaluated or trained).items()}
+        best = {f"best/{name}": value for name, value in self.best_value().items()}
+        self._write_hyper_parameters(trainer, final | best)
 
+    def _write_hyper_parameters(self, trainer: pl.Trainer, metrics: dict[str, float] | None = None) -> None:
+        """Write hyper-parameters and, at the end, metrics as a TensorBoard run of their own, instead of an earlier one.
 
-def flatten(tree: Tree, prefix: str = "") -> dict[str, bool | int | float | str]:
-    """Return a tree as TensorBoard takes hyper-parameters: `{a: {b: [1, 2]}}` becomes `{"a.b": "[1, 2]"}`."""
-    flat: dict[str, bool | int | float | str] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value if isinstance(value, bool | int | float | str) else str(value)
-    return flat
+        TensorBoard's table has a column for each scalar of such a run. That of several runs has the columns of all.
+        """
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, and not needed for `--help`
+        from torch.utils.tensorboard.summary import hparams
+
+        if not tensorboard_writers(trainer):
+            return
+        shutil.rmtree(self.directory / "event/hparams", ignore_errors=True)
+        # As text, because torch writes true as 1.
+        texts = {name: str(value).lower() for name, value in self.hyper_parameters.items() if isinstance(value, bool)}
+        # Not the first summary: TensorBoard would show the columns of one run for all.
+        _, start, end = hparams({**self.hyper_parameters, **texts}, {})
+        with SummaryWriter(str(self.directory / "event/hparams")) as writer:
+            writer.file_writer.add_summary(start)
+            if metrics is not None:
+                for name, value in metrics.items():
+                    writer.add_scalar(name, value, trainer.global_step)
+                writer.file_writer.add_summary(end)

@@ -1,8 +1,9 @@
 """A training run: what its parts share, and the training itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.plugins import TorchCheckpointIO
@@ -36,19 +37,28 @@ class Run:
         start: how the run starts, and its directory.
         settings: settings of the run.
         config: the whole configuration as yaml.
+        hyper_parameters: the settings that TensorBoard shows as hyper-parameters.
         interruption: receives the signals that ask the run to stop.
 
     Example::
 
-        run = Run(start, settings, config, Interruption())
+        run = Run(start, settings, config, hyper_parameters, Interruption())
         trainer = pl.Trainer(callbacks=run.callbacks(saves=True, monitor="val/sum"))
         run.attach(trainer)
         with ExitStack() as stack:
             run.train(trainer, model, datamodule, stack)
     """
 
-    def __init__(self, start: RunStart, settings: Settings, config: str, interruption: Interruption) -> None:
+    def __init__(
+        self,
+        start: RunStart,
+        settings: Settings,
+        config: str,
+        hyper_parameters: Mapping[str, Any],
+        interruption: Interruption,
+    ) -> None:
         self.start, self.settings, self.config, self.interruption = start, settings, config, interruption
+        self.hyper_parameters = hyper_parameters
         self.directory = start.directory
         self.writer = CheckpointWriter(start.checkpoint)
         self.policy: CheckpointPolicy | None = None  # None if no checkpoints are saved
@@ -60,7 +70,9 @@ class Run:
             saves: whether checkpoints are saved.
             monitor: logged value that selects the best checkpoint.
         """
-        recorder = ConfigRecorder(self.config, self.directory.path, self._is_saving_resumable)
+        recorder = ConfigRecorder(
+            self.config, self.hyper_parameters, self.directory.path, self._is_saving_resumable, self._best_value
+        )
         prepare = LambdaCallback(on_train_start=lambda trainer, _: self.start.prepare_directory(self.config, trainer))
         callbacks = [prepare, recorder, OptimizerState(self.start.changed_settings(self.config))]
         if saves:
@@ -152,6 +164,9 @@ class Run:
             if is_user_error(error) and trainer.global_step in (0, self.start.first_step):
                 self.directory.undo_create()
             raise
+
+    def _best_value(self) -> dict[str, float]:
+        return self.policy.best_value if self.policy is not None else {}
 
     def _is_saving_resumable(self) -> bool:
         return self.policy is not None and self.policy.is_saving_resumable

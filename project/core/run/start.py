@@ -7,13 +7,12 @@ import pytorch_lightning as pl
 from loguru import logger
 from pytorch_lightning.callbacks import BaseFinetuning, GradientAccumulationScheduler
 
-from project.core.config.yaml_files import parse_yaml
+from project.core.config.yaml_files import flatten, parse_yaml
 from project.core.data.datamodule import DataModule
 from project.core.errors import ConfigError
 from project.core.run.checkpoint_files import LoadedCheckpoint, checkpoint_name
 from project.core.run.checkpoint_header import numeric_environment
 from project.core.run.loggers import restore_loggers
-from project.core.run.recorder import flatten
 from project.core.run.run_directory import RunDirectory
 from project.core.tensorboard import find_dedup_logger
 

@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from project.core.config.yaml_files import PlainScalar, Tree, dump_yaml, merge_all, nest, parse_yaml, read_config
+from project.core.config.yaml_files import (
+    PlainScalar,
+    Tree,
+    dump_yaml,
+    flatten,
+    merge_all,
+    nest,
+    parse_yaml,
+    read_config,
+)
 from project.core.errors import ConfigError
 
 
@@ -136,3 +145,7 @@ def test_command_line_text_is_merged_as_a_scalar() -> None:
     merged = merge_all([{"clip": {"value": 1}}, nest("clip.value", PlainScalar("2"))])
     assert merged == {"clip": {"value": "2"}}
     assert isinstance(merged["clip"]["value"], PlainScalar)
+
+
+def test_tree_is_flattened_to_scalars_and_texts() -> None:
+    assert flatten({"a": {"b": [1, 2], "c": None}, "d": True}) == {"a.b": "[1, 2]", "a.c": "None", "d": True}

@@ -18,7 +18,8 @@ POINTS: dict[str, tuple[int | None, Any]] = {"train/sum": (3, 0.5)}
 
 @pytest.mark.parametrize("is_resumable", [True, False])
 def test_header_is_read_as_it_was_added(is_resumable: bool) -> None:
-    environment, loggers = {"torch": "2.13", "CPU threads": 2}, {"metrics.csv": {"rows": 3}}
+    environment: dict[str, str | int] = {"torch": "2.13", "CPU threads": 2}
+    loggers = {"metrics.csv": {"rows": 3}}
     header = CheckpointHeader("name: x\n", is_resumable, {"events.1": 88}, environment, POINTS, 12, loggers)
     content: dict[str, Any] = {"epoch": 3}
     header.add_to(content)

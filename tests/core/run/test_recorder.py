@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 import yaml
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # type: ignore[import-untyped]
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider  # type: ignore[import-untyped]
+from tensorboard.backend.event_processing.plugin_event_multiplexer import (  # type: ignore[import-untyped]
+    EventMultiplexer,
+)
+from tensorboard.context import RequestContext  # type: ignore[import-untyped]
+from tensorboard.plugins.base_plugin import TBContext  # type: ignore[import-untyped]
+from tensorboard.plugins.hparams.api_pb2 import ListSessionGroupsRequest, Status  # type: ignore[import-untyped]
+from tensorboard.plugins.hparams.backend_context import Context  # type: ignore[import-untyped]
+from tensorboard.plugins.hparams.list_session_groups import Handler  # type: ignore[import-untyped]
 
-from project.core.run.recorder import flatten
 from project.core.tensorboard import DedupTensorBoardLogger, list_event_files, truncate_event_files
 from tests.conftest import Cli
 from tests.exactness import curves, read_events
@@ -59,18 +66,66 @@ def test_tensorboard_has_curves_config_and_pictures(events: Any, tmp_path: Path)
         assert files == ["epoch_0000_step_000006.png", "epoch_0001_step_000012.png"]
 
 
-def test_hyper_parameters_are_recorded_with_final_metrics(events: Any) -> None:
-    start = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
-    values = HParamsPluginData.FromString(start).session_start_info.hparams
-    assert values["model.net.hidden"].number_value == 8
-    assert values["trainer.max_time"].string_value == "12:00:00:00"
-    assert values["model.optimizer.type"].string_value == "AdamW"
-    assert values["model.optimizer.betas"].string_value == "[0.9, 0.999]"
-    content = events.summary_metadata["_hparams_/experiment"].plugin_data.content
-    metrics = {info.name.tag for info in HParamsPluginData.FromString(content).experiment.metric_infos}
-    assert {"val/accuracy", "val/sum", "train/sum"} <= metrics
-    assert metrics <= {*events.Tags()["scalars"]}  # TensorBoard shows the last point of these curves
-    assert "hp_metric" not in events.Tags()["scalars"]
+def hparams_table(root: Path) -> dict[str, tuple[dict[str, Any], dict[str, float], int]]:
+    """Return the hyper-parameters, metrics and status of each run, as TensorBoard's table of all runs shows them."""
+    multiplexer = EventMultiplexer().AddRunsFromDirectory(str(root)).Reload()
+    data: Any = MultiplexerDataProvider(multiplexer, str(root))
+    context = Context(TBContext(data_provider=data))
+    metadata = context.hparams_metadata(RequestContext(), "")
+    listed = context.hparams_from_data_provider(RequestContext(), "", None)
+    experiment = context.experiment_from_metadata(RequestContext(), "", True, metadata, listed)
+    request = ListSessionGroupsRequest(
+        col_params=[{"hparam": info.name} for info in experiment.hparam_infos],
+        allowed_statuses=[0, 1, 2, 3],
+        slice_size=99,
+    )
+    found = Handler(RequestContext(), context, "", request).run().session_groups
+    return {
+        group.sessions[0].name.removesuffix("/event/hparams"): (
+            {name: getattr(value, value.WhichOneof("kind")) for name, value in group.hparams.items()},
+            {value.name.tag: value.value for value in group.sessions[0].metric_values},
+            group.sessions[0].status,
+        )
+        for group in found
+    }
+
+
+def test_table_of_hyper_parameters_has_what_differs_and_the_final_metrics(
+    cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    """A run that was resumed has one row, as if it had not stopped; one that failed has no metrics."""
+    trainer = {"max_time": "12:00:00:00", "max_epochs": 2, "logger": [{"type": "CSVLogger"}]}
+    config = tiny({"checkpoint": {"monitor": "val/accuracy", "mode": "max", "best": 2}, "trainer": trainer})
+    more = ("--trainer.max_epochs", "3")
+    assert cli("fit", "--config", config, "--name", "whole", *more).code == 0
+    assert cli("fit", "--config", config, "--name", "resumed").code == 0
+    assert cli("fit", "--resume", "experiments/resumed", *more).code == 0
+    failing = ("--model.net", "tests.core.components.BrokenNet", "--model.compile", "false", "--seed", "3")
+    assert cli("fit", "--config", config, "--name", "failed", *failing).code == 1
+
+    table = hparams_table(tmp_path / "experiments")
+    assert table.keys() == {"whole", "resumed", "failed"}
+    expected = {
+        **{"net": "tests.components.MLP", "net.in_features": 64, "net.num_classes": 10, "net.hidden": 8},
+        **{"loss.cross_entropy": "tests.components.CrossEntropy", "metric.accuracy": "tests.components.Accuracy"},
+        **{"metric.accuracy.num_classes": 10, "optimizer": "AdamW", "optimizer.lr": 0.01, "batch_size": 64},
+        **dict.fromkeys(("train", "val", "eval"), "tests.components.Glyphs"),
+        **{"train.split": "train", "val.split": "val", "eval.split": "test"},
+        **{"checkpoint.monitor": "val/accuracy", "checkpoint.mode": "max", "checkpoint.best": 2},
+        **{"max_epochs": 3, "limit_train_batches": 2, "num_sanity_val_steps": 0, "accelerator": "cpu"},
+        **{"max_time": "12:00:00:00", "enable_model_summary": "false", "logger.0": "CSVLogger"},
+    }
+    for name in ("whole", "resumed"):
+        values, metrics, status = table[name]
+        assert values == expected
+        points = {tag: [value for _, value in found] for tag, found in curves(tmp_path / "experiments" / name).items()}
+        best = {"best/val/accuracy": pytest.approx(max(points["val/accuracy"]))}
+        final = {f"final/val/{tag}": points[f"val/{tag}"][-1] for tag in ("accuracy", "cross_entropy", "sum")}
+        assert metrics == final | best
+        assert status == Status.Value("STATUS_SUCCESS")
+    values, metrics, status = table["failed"]
+    assert (values["net"], values["seed"], values["max_epochs"]) == ("tests.core.components.BrokenNet", 3, 2)
+    assert (metrics, status) == ({}, Status.Value("STATUS_UNKNOWN"))
 
 
 @pytest.mark.usefixtures("events")
@@ -93,10 +148,6 @@ def test_run_without_logger_writes_no_events(cli: Cli, tiny: Callable[..., str],
     ran = cli("fit", "--config", tiny({"visual": "tests.components.Row"}), "--trainer.logger", "false")
     assert ran.code == 0, ran.err
     assert not (tmp_path / "experiments/tiny/event").exists()
-
-
-def test_hyper_parameters_are_flattened_to_scalars_and_texts() -> None:
-    assert flatten({"a": {"b": [1, 2], "c": None}, "d": True}) == {"a.b": "[1, 2]", "a.c": "None", "d": True}
 
 
 def test_logger_writes_a_repeated_point_once(tmp_path: Path) -> None:
