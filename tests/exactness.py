@@ -15,10 +15,11 @@ Leaves = dict[str, Any]  # by dotted path
 
 
 def outcome(run: Path) -> Leaves:
-    """Return weights, optimizers, schedulers, callbacks, loops and curves of a run."""
+    """Return weights, optimizers, schedulers, callbacks, loops, curves and metrics.csv of a run."""
     checkpoint = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     saved = {key: checkpoint[key] for key in SAVED if key in checkpoint}
-    return flat(saved | {"curves": curves(run)})
+    rows = [file.read_text() for file in run.glob("metrics.csv")]
+    return flat(saved | {"curves": curves(run), "rows": rows})
 
 
 def read_events(source: Path) -> Any:

@@ -31,7 +31,12 @@ RANDOM: dict[str, Any] = {
         "eval": {"type": "tests.core.random_components.Noisy", "length": 11},
     },
     "checkpoint": {"every_n_steps": 1, "keep": -1},
-    "trainer": {"max_epochs": 2, "limit_train_batches": 1.0, "log_every_n_steps": 1},
+    "trainer": {
+        "max_epochs": 2,
+        "limit_train_batches": 1.0,
+        "log_every_n_steps": 1,
+        "logger": [{"type": "CSVLogger"}],
+    },
 }
 Train = Callable[..., Path]
 Resume = Callable[..., list[str]]

@@ -25,7 +25,7 @@ USUAL: dict[str, Any] = {
     "data": {"train": {"augmentation": {"shift": {"type": "tests.components.RandomShift"}}}},
     "visual": "tests.components.Row",
     "checkpoint": {"monitor": "val/accuracy", "mode": "max", "save_time": 0.2},
-    "trainer": {"limit_train_batches": 1.0},
+    "trainer": {"limit_train_batches": 1.0, "logger": [{"type": "CSVLogger"}]},
 }
 
 
