@@ -96,6 +96,7 @@ def test_run_of_a_new_name_and_tests_leave_the_file_of_the_old_run(
     assert (new / "metrics.csv").read_text().splitlines()[1:] == rows[-4:]
 
 
+@pytest.mark.slow
 def test_resume_of_an_older_checkpoint_keeps_the_rows_before_its_step(
     cli: Cli, tiny: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -159,6 +160,7 @@ def test_trackers_continue_with_their_run_ids_and_a_new_name_gets_new_ones(
     }
 
 
+@pytest.mark.slow
 def test_run_id_that_the_user_gives_has_precedence(
     cli: Cli, tiny: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
