@@ -25,7 +25,6 @@ from project.core.errors import ConfigError, did_you_mean
 from project.registry import Dataset
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # fast; dumped text needs no check for duplicate keys
-_UNSERIALIZABLE = "Unable to serialize instance"  # matched: jsonargparse writes it for some defaults
 ROOT_TYPES: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
 
 
@@ -54,7 +53,11 @@ class Config:
             ConfigError: a value has a wrong type.
         """
         try:
-            namespace: Namespace = parser.parse_object(values)
+            defaults = parser.get_defaults()
+            for key in ROOT_TYPES:
+                defaults.pop(key, None)
+            # Without the defaults of constructors, which have them already: see defaults.py.
+            namespace: Namespace = parser.parse_object(values, defaults, defaults=False)
             return namespace
         except (ArgumentError, TypeError, ValueError) as error:
             raise self._explain(error) from error
@@ -62,7 +65,7 @@ class Config:
     def to_yaml(self, parser: ArgumentParser, namespace: Namespace) -> str:
         """Return the whole configuration, including defaults, as yaml that gives the same run."""
         dumped = parser.dump(namespace, skip_unset=False, format="yaml", skip_validation=True)
-        tree = _drop_unserializable(yaml.load(dumped, _LOADER))
+        tree = yaml.load(dumped, _LOADER)
         converter = EntryConverter(_engine_arguments(tree))
         for key, cls in (("model", self.model_class), ("data", self.data_class)):
             tree[key] = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": tree.get(key) or {}}
@@ -101,7 +104,7 @@ def build_config(tree: Tree) -> Config:
         values[key] = values[key]["init_args"]
     plain_values = {value.path: value for value in converter.plain_values}
     for value in plain_values.values():
-        if value.path not in converter.default_paths and not is_accepted(value.value, value.annotation):
+        if not value.is_default and not is_accepted(value.value, value.annotation):
             raise wrong_value(value)
     return Config(values, classes["model"], classes["data"], plain_values, converter.defaults)
 
@@ -110,15 +113,6 @@ def root_parameters() -> Parameters:
     """Return the keys at the top of a yaml."""
     built = {key: Parameter(annotation, required=True) for key, annotation in ROOT_TYPES.items()}
     return parameters_of(Settings) | built | {"trainer": Parameter(pl.Trainer, required=False)}
-
-
-def _drop_unserializable(value: object) -> Any:
-    """Remove defaults that jsonargparse cannot write, such as a torch.device."""
-    if isinstance(value, list):
-        return [_drop_unserializable(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {key: _drop_unserializable(item) for key, item in value.items() if not str(item).startswith(_UNSERIALIZABLE)}
 
 
 def _engine_arguments(tree: Tree) -> Mapping[type, Mapping[str, Any]]:
@@ -144,7 +138,7 @@ def _check_trainer(trainer: Tree) -> None:
 def _first_of_wrong_type(values: Iterable[PlainValue]) -> PlainValue | None:
     parser = ArgumentParser(exit_on_error=False)
     for number, value in enumerate(values):
-        if value.annotation is inspect.Parameter.empty:
+        if value.annotation is inspect.Parameter.empty or value.is_default:
             continue  # any value is right
         try:
             parser.add_argument(f"--value{number}", type=value.annotation)

@@ -5,8 +5,8 @@ The annotations of constructors tell where entries are expected, so entries nest
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
 from loguru import logger
@@ -21,8 +21,9 @@ from project.core.config.annotations import (
     resolve_annotation,
     union_members,
 )
-from project.core.config.trust import check_component, check_plain, trust_default
-from project.core.config.values import is_default, to_type
+from project.core.config.defaults import OMITTED, check_default, plain_default, repeats_default
+from project.core.config.trust import check_component, check_plain
+from project.core.config.values import to_type
 from project.core.config.yaml_files import DEFAULT_TYPES, PlainScalar, Tree
 from project.core.errors import ConfigError, did_you_mean, join_names, normalize
 from project.registry import Registry
@@ -37,6 +38,7 @@ class PlainValue:
     path: str
     value: Any
     annotation: Any
+    is_default: bool = False  # the constructor has it, so it needs no check
 
 
 @dataclass
@@ -46,13 +48,11 @@ class EntryConverter:
     Args:
         engine_arguments: by base class of components, arguments that the engine gives if the yaml does not.
         plain_values: values found by `expand`, in order.
-        default_paths: config paths whose values are the defaults of their arguments, which need no check.
         defaults: defaults of the arguments that `expand` found, by config path.
     """
 
     engine_arguments: Mapping[type, Mapping[str, Any]] = field(default_factory=dict)
     plain_values: list[PlainValue] = field(default_factory=list)
-    default_paths: set[str] = field(default_factory=set)
     defaults: dict[str, Any] = field(
         default_factory=lambda: {f"{key}.type": name for key, name in DEFAULT_TYPES.items()}
     )
@@ -90,31 +90,33 @@ class EntryConverter:
             case _:
                 return self._expand_group(value, target, path, implied)
 
-    def expand_arguments(self, values: Mapping[str, Any], parameters: Parameters, path: str) -> dict[str, Any]:
-        """Return the arguments of a class as jsonargparse takes them; their names were checked."""
-        paths = {key: join_path(path, key) for key in values}
-        for key, value in values.items():
+    def expand_arguments(
+        self, values: Mapping[str, Any], parameters: Parameters, path: str, given: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """Return the arguments of a class as jsonargparse takes them, without those that repeat their defaults.
+
+        Args:
+            values: the arguments; their names were checked.
+            parameters: arguments of the class.
+            path: config path of the class.
+            given: arguments that the engine would give, so that their defaults do not apply.
+        """
+        expanded = {}
+        for key, value in _fill_groups(values, parameters).items():
+            inner, annotation = join_path(path, key), parameters[key].annotation
             if value is None and not _accepts_null(parameters[key]):
-                raise ConfigError(f"{paths[key]} is null; it takes {describe_type(parameters[key].annotation)}")
-        self.defaults |= {paths[key]: parameters[key].default for key in values if not parameters[key].required}
-        self.default_paths |= {
-            paths[key]
-            for key, value in values.items()
-            if not isinstance(value, dict | list)
-            and is_default(to_type(value, parameters[key].annotation), parameters[key].default)
-        }
-        return {
-            str(key): self.expand(
-                trust_default(value, parameters[key].default),
-                parameters[key].annotation,
-                paths[key],
-                DEFAULT_TYPES.get(paths[key]),
-            )
-            for key, value in values.items()
-        }
+                raise ConfigError(f"{inner} is null; it takes {describe_type(annotation)}")
+            if not parameters[key].required:
+                self.defaults[inner] = parameters[key].default
+            typed = to_type(value, annotation)
+            if key not in given and not _is_nested(value, annotation) and repeats_default(typed, parameters[key]):
+                self.plain_values.append(PlainValue(inner, typed, annotation, is_default=True))
+            else:
+                expanded[str(key)] = self.expand(value, annotation, inner, DEFAULT_TYPES.get(inner))
+        return expanded
 
     def collapse(self, value: Any, annotation: Any, implied: str | None = None) -> Any:
-        """Return the short form of what `expand` returned, with the defaults that jsonargparse added."""
+        """Return the short form of what `expand` returned, with the defaults of all arguments."""
         target = resolve_annotation(annotation, value)
         if value is None or target is None:
             return value
@@ -130,8 +132,8 @@ class EntryConverter:
             case _:
                 fields, component = parameters_of(target), component_field(target)
                 inner = self.collapse(value[component], fields[component].annotation, implied) if component else {}
-                rest = {key: self.collapse(value[key], fields[key].annotation) for key in value if key != component}
-                return inner | rest
+                rest = {key: field for key, field in fields.items() if key != component}
+                return inner | self._collapse_arguments(value, rest)
 
     def _expand_mapping(self, value: Any, target: ContainerOf, path: str) -> dict[str, Any]:
         value = _as_entry(value, path)
@@ -170,10 +172,13 @@ class EntryConverter:
         given = self.engine_arguments.get(registry.base, {})
         given = {key: item for key, item in given.items() if key in parameters}
         check_names(given | values, parameters, path, cls.__name__, reserved)
+        for key, parameter in parameters.items():
+            check_default(key, parameter, f"{path} ({cls.__name__})")
         class_path = f"{cls.__module__}.{cls.__qualname__}"
         self.plain_values.append(PlainValue(join_path(path, "type"), registry.short_name(class_path), str))
         init_args = {key: to_type(item, parameters[key].annotation) for key, item in given.items()}
-        return {"class_path": class_path, "init_args": init_args | self.expand_arguments(values, parameters, path)}
+        init_args |= self.expand_arguments(values, parameters, path, given)
+        return {"class_path": class_path, "init_args": init_args}
 
     def _expand_group(self, value: Any, cls: type, path: str, implied: str | None) -> Tree:
         fields, component = parameters_of(cls), component_field(cls)
@@ -194,10 +199,17 @@ class EntryConverter:
         parameters = parameters_of(cls, registry.num_engine_args)
         given = self.engine_arguments.get(registry.base, {})
         result = {} if implied is not None and normalize(name) == normalize(implied) else {"type": name}
-        for key, item in (value.get("init_args") or {}).items():
-            if not (key in given and given[key] == item):
-                result[key] = self.collapse(item, parameters[key].annotation)
-        return result
+        init_args = value.get("init_args") or {}
+        own = {key: item for key, item in parameters.items() if key not in given or init_args.get(key) != given[key]}
+        return result | self._collapse_arguments(init_args, own)
+
+    def _collapse_arguments(self, values: Mapping[str, Any], parameters: Parameters) -> Tree:
+        """Return the arguments of a class, with their defaults."""
+        arguments = {
+            key: self.collapse(values[key], parameter.annotation) if key in values else plain_default(parameter)
+            for key, parameter in parameters.items()
+        }
+        return {key: value for key, value in arguments.items() if value is not OMITTED}
 
 
 def join_path(path: str, key: object) -> str:
@@ -242,6 +254,21 @@ def _check_one_or_several(value: Mapping[str, Any], registry: Registry, path: st
 def _check_mapping(value: object, path: str) -> None:
     if not isinstance(value, dict):
         raise ConfigError(f"{path} is {to_type(value, Any)!r}; it takes a mapping of settings")
+
+
+def _fill_groups(values: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
+    """Return arguments in which a group of settings has the values of the argument's default, such as `Clip(1.0)`."""
+    filled = dict(values)
+    for key, parameter in parameters.items():
+        if isinstance(plain := plain_default(parameter), dict) and is_dataclass(parameter.default):
+            value = filled.get(key, {})
+            filled[key] = plain | value if isinstance(value, dict) else value
+    return filled
+
+
+def _is_nested(value: object, annotation: Any) -> bool:
+    """Return whether a value consists of arguments with defaults of their own."""
+    return isinstance(value, dict | list) and resolve_annotation(annotation, value) is not None
 
 
 def _accepts_null(parameter: Parameter) -> bool:

@@ -40,16 +40,6 @@ def to_type(value: object, annotation: Any) -> Any:
     return value
 
 
-def is_default(value: object, default: object) -> bool:
-    """Return whether a value is the default of an argument, as config.yaml contains it."""
-    if isinstance(default, Enum):
-        return value == default.name
-    is_nan = isinstance(value, float) and isinstance(default, float) and math.isnan(value) and math.isnan(default)
-    return is_nan or (
-        isinstance(value, bool | int | float | str) and type(default) in (bool, int, float, str) and value == default
-    )
-
-
 def is_accepted(value: object, annotation: Any) -> bool:
     """Return whether an annotation accepts the numbers and texts in a value; other types are not checked here.
 

@@ -56,7 +56,7 @@ EVALUATED = dict[str, Callable[[], Dataset]] | Callable[[], Dataset] | None  # a
             [{"type": "Timer", "duration": None}],
             list[pl.Callback] | pl.Callback | None,
             None,
-            [{"class_path": "pytorch_lightning.callbacks.timer.Timer", "init_args": {"duration": None}}],
+            [{"class_path": "pytorch_lightning.callbacks.timer.Timer", "init_args": {}}],
         ),
         # One dataset has an empty name.
         (
@@ -85,22 +85,41 @@ def test_expand(value: Any, annotation: Any, implied: str | None, expanded: Any)
 
 
 @pytest.mark.parametrize(
-    ("value", "annotation", "implied"),
+    ("value", "annotation", "implied", "defaults"),
     [
-        ({"type": "MLP", "in_features": 1, "num_classes": 2}, Model, None),
-        ({"label_smoothing": 0.1, "weight": 2.0}, LossTerm, "cross_entropy"),
-        ({"type": "L1Loss", "weight": 2.0}, LossTerm, "own"),
-        ({"random_shift": {"pixels": 2}, "second": {"type": "RandomShift", "pixels": 3}}, dict[str, Transform], None),
-        ([{"type": "Timer", "duration": None}], list[pl.Callback] | pl.Callback | None, None),
-        ({"type": "Glyphs", "split": "val"}, EVALUATED, None),
-        ({"one": {"type": "Glyphs", "split": "val"}}, EVALUATED, None),
-        (None, EVALUATED, None),
-        ({"train": 3}, ProgressSettings, None),
+        (
+            {"type": "MLP", "in_features": 1, "num_classes": 2},
+            Model,
+            None,
+            {"hidden": 64, "dropout": 0.0},
+        ),
+        ({"label_smoothing": 0.1, "weight": 2.0}, LossTerm, "cross_entropy", {"inputs": None}),
+        (
+            {"type": "L1Loss", "weight": 2.0},
+            LossTerm,
+            "own",
+            {"size_average": None, "reduce": None, "reduction": "mean", "inputs": None},
+        ),
+        (
+            {"random_shift": {"pixels": 2, "keys": ["image"]}},
+            dict[str, Transform],
+            None,
+            {},
+        ),
+        ({"type": "Glyphs", "split": "val"}, EVALUATED, None, {"augmentation": None}),
+        ({"one": {"type": "Glyphs", "split": "val", "augmentation": None}}, EVALUATED, None, {}),
+        (None, EVALUATED, None, None),
+        ({"train": 3}, ProgressSettings, None, {"val": 8, "local": True}),
     ],
 )
-def test_collapse_is_the_inverse_of_expand(value: Any, annotation: Any, implied: str | None) -> None:
+def test_collapse_is_the_inverse_of_expand_with_defaults(
+    value: Any, annotation: Any, implied: str | None, defaults: dict[str, Any] | None
+) -> None:
     converter = EntryConverter()
-    assert converter.collapse(converter.expand(value, annotation, "path", implied), annotation, implied) == value
+    expanded = converter.expand(value, annotation, "path", implied)
+    collapsed = converter.collapse(expanded, annotation, implied)
+    assert collapsed == (value if defaults is None else value | defaults)
+    assert converter.expand(collapsed, annotation, "path", implied) == expanded
 
 
 def test_plain_values_have_their_config_paths_and_annotations() -> None:
@@ -137,9 +156,9 @@ def test_engine_arguments_are_given_where_the_class_has_them_and_not_written() -
     converter = EntryConverter({Dataset: {"split": "val", "unknown": 1}})
     expanded = converter.expand("Glyphs", Dataset, "data.val")
     assert expanded == {"class_path": "tests.components.Glyphs", "init_args": {"split": "val"}}
-    assert converter.collapse(expanded, Dataset) == {"type": "Glyphs"}
+    assert converter.collapse(expanded, Dataset) == {"type": "Glyphs", "augmentation": None}
     own = converter.expand({"type": "Glyphs", "split": "test"}, Dataset, "data.val")
-    assert converter.collapse(own, Dataset) == {"type": "Glyphs", "split": "test"}
+    assert converter.collapse(own, Dataset) == {"type": "Glyphs", "split": "test", "augmentation": None}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from project.core.cli.arguments import parse_arguments
 from project.core.config.annotations import describe_type
-from project.core.config.values import is_accepted, is_default, to_type
+from project.core.config.values import is_accepted, to_type
 from project.core.config.yaml_files import PlainScalar, dump_yaml, parse_untyped, parse_yaml
 from tests.components import MLP
 from tests.conftest import Cli
@@ -132,23 +132,6 @@ class Color(IntEnum):
 )
 def test_unusual_annotations(text: str, annotation: Any, value: str) -> None:
     assert read(parse_untyped(text, "here"), annotation) == value
-
-
-@pytest.mark.parametrize(
-    ("value", "default", "expected"),
-    [
-        (float("nan"), float("nan"), True),
-        (0, 0, True),
-        ("RED", Color.RED, True),
-        (float("inf"), float("inf"), True),
-        (0, 1, False),
-        ("x", None, False),
-        ([0], [0], False),
-    ],
-)
-def test_default_of_an_argument_needs_no_check(value: Any, default: Any, expected: bool) -> None:
-    """config.yaml contains it; a sentinel outside the bounds is the author's choice."""
-    assert is_default(value, default) is expected
 
 
 class Sentinels(MLP):
