@@ -1,17 +1,20 @@
 """Registries: which class a name in the yaml means."""
 
 import importlib
+import importlib.util
 import pkgutil
+import re
 import traceback
 from collections.abc import Callable, Iterator
-from typing import ClassVar, TypeVar
+from pathlib import Path
+from typing import ClassVar, NoReturn, TypeVar
 
 import pytorch_lightning
 import torch
 import torchmetrics
 from loguru import logger
 
-from project.core.errors import ConfigError, did_you_mean, join_names, normalize
+from project.core.errors import ConfigError, did_you_mean, join_names, missing_package, normalize
 from project.datasets.base import Dataset
 from project.losses.base import Loss
 from project.metrics.base import Metric
@@ -113,7 +116,8 @@ class Registry:
                 for module, why in self.import_errors.items():
                     logger.warning(f"{where} is {cls.__module__}.{candidate}; {module} was not imported: {why}")
                 return self._check_class(cls, candidate)
-        raise ConfigError(self._describe_unknown(name, where, external))
+        unexported = self._find_unexported(name)
+        return unexported or self._raise_unknown(name, where, external)
 
     def short_name(self, class_path: str) -> str:
         """Return the shortest name that means the class at `class_path` in every process."""
@@ -136,12 +140,26 @@ class Registry:
         also = f" (and the classes of {join_names(packages)})" if packages else ""
         return f"known: {join_names(self.names())}{also}"
 
-    def _describe_unknown(self, name: str, where: str, external: dict[str, type]) -> str:
+    def _find_unexported(self, name: str) -> type | None:
+        """Return the external class of a name that its package does not export because another package is missing."""
+        for external in self.external_modules:
+            package = importlib.import_module(external)
+            for module in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{external}."):
+                if class_name := _find_class(module.name, name):
+                    found: type = getattr(importlib.import_module(module.name), class_name)
+                    if issubclass(found, self.required_base):
+                        return found
+        return None
+
+    def _raise_unknown(self, name: str, where: str, external: dict[str, type]) -> NoReturn:
+        for module, why in self.import_errors.items():
+            if class_name := _find_class(module, name):
+                raise ConfigError(f"{where}: {class_name} cannot be used, because {module} was not imported: {why}")
         near = did_you_mean(name, [*self.names(), *external])
         lines = [f"{where}: no {self.kind} is called '{name}'{near}", self.describe_known()]
         if self.import_errors:
             lines.append("not imported: " + "; ".join(f"{module}: {why}" for module, why in self.import_errors.items()))
-        return "\n".join(lines)
+        raise ConfigError("\n".join(lines))
 
     def _add_entry(self, name: str, entry: type | str) -> None:
         def path(entry: type | str) -> str:
@@ -178,7 +196,7 @@ class Registry:
         try:
             found = getattr(importlib.import_module(module), name)
         except Exception as error:
-            raise ConfigError(f"{where}: cannot import '{class_path}': {_one_line(error)}") from error
+            raise ConfigError(f"{where}: cannot import '{class_path}': {_one_line(error, module)}") from error
         return self._check_class(found, where)
 
     def _check_class(self, cls: type, where: str) -> type:
@@ -193,8 +211,25 @@ class Registry:
         return cls
 
 
-def _one_line(error: BaseException) -> str:
-    """Return the exception's type, message, and file and line, in one line."""
+def _find_class(module: str, name: str) -> str | None:
+    """Return the name of a class, in any spelling, that a module's file defines; the module is not imported."""
+    spec = importlib.util.find_spec(module)
+    file = Path(spec.origin) if spec and spec.origin else Path()
+    text = file.read_text(encoding="utf-8") if file.suffix == ".py" else ""
+    classes = re.findall(r"^class (\w+)", text, re.MULTILINE)
+    return next((found for found in classes if normalize(found) == normalize(name)), None)
+
+
+def _one_line(error: BaseException, module: str = "") -> str:
+    """Return the exception's type, message, and file and line, in one line; for a missing package, its name.
+
+    Args:
+        error: the exception.
+        module: module that was to be imported, which is no package of its own.
+    """
+    missing = getattr(error, "name", None) or "."
+    if not f"{module}.".startswith(f"{missing}.") and (needed := missing_package(error)):
+        return f"it {needed}"
     internal = ("<frozen", importlib.__file__, __file__)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(internal)]
     location = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames and not isinstance(error, SyntaxError) else ""

@@ -1,12 +1,15 @@
 """Errors that users see, and where in the user's own code an error was raised."""
 
+import re
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from sysconfig import get_paths
-from traceback import FrameSummary, extract_tb
+from traceback import FrameSummary, extract_tb, format_exception_only
 from typing import TypeVar
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -27,6 +30,9 @@ _REFUSALS = (
     "`max_depth` can be",
     "`DeviceStatsMonitor` cannot log CPU stats as `psutil` is not installed",
 )
+# Packages whose names differ from those that are imported.
+_PACKAGES = {"PIL": "pillow", "cv2": "opencv-python", "skimage": "scikit-image", "sklearn": "scikit-learn"}
+_OFFER = re.compile(r"pip install (?:-U )?'?([\w.<>=\[\]-]*\w\]?)")  # matched: messages of Lightning and torchmetrics
 ErrorType = TypeVar("ErrorType", bound=BaseException)
 
 
@@ -119,6 +125,49 @@ def error_location(error: BaseException) -> str:
 def raised_by_user_code(error: BaseException) -> bool:
     """Return whether neither the engine nor a library raised an error."""
     return _is_user_code(extract_tb(error.__traceback__)[-1])
+
+
+def raised_beyond_libraries(error: BaseException) -> bool:
+    """Return whether user code is among the functions that the function which caught an error has called."""
+    return any(map(_is_user_code, extract_tb(error.__traceback__)[1:]))
+
+
+def constructor_error(error: Exception, where: str) -> Exception:
+    """Return what to raise in place of an error in the constructor of a component.
+
+    An error of the user's own code keeps its traceback and gets a location. What a library refuses is a mistake in the
+    values, and a missing package is one in the installation.
+
+    Args:
+        error: the error, in the function that called the constructor.
+        where: config path of the component, with its class.
+    """
+    if find_cause(error, ConfigError) is not None:
+        return error
+    if needed := missing_package(error):
+        return ConfigError(f"{where} {needed}")
+    if raised_beyond_libraries(error):
+        add_location(error, f"{where}, while it was built")
+        return error
+    is_plain = isinstance(error, ValueError | TypeError | RuntimeError | MisconfigurationException) and str(error)
+    return ConfigError(f"{where}: {error if is_plain else ''.join(format_exception_only(error)).strip()}")
+
+
+def missing_package(error: BaseException) -> str | None:
+    """Return `needs the package X: pip install X` if an error was caused by a missing package, else None."""
+    cause = find_cause(error, ModuleNotFoundError)
+    if cause is None:
+        return None
+    offers = _OFFER.findall(str(cause))
+    module = (cause.name or "").partition(".")[0]
+    if offers:  # rather the package itself than all that torchmetrics can use
+        requirement = next((offer for offer in offers if "[" not in offer), offers[0])
+    elif module and find_spec(module) is None:
+        requirement = _PACKAGES.get(module, module)
+    else:
+        return None
+    package = re.split("[<>=]", requirement)[0]
+    return f"needs the package {package}: pip install {shlex.quote(requirement)}"
 
 
 @cache

@@ -4,14 +4,17 @@ import sys
 from pathlib import Path
 
 import pytorch_lightning as pl
-from jsonargparse import Namespace
+from jsonargparse import Namespace, add_instantiator
 from loguru import logger
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from project.core.config.configuration import Config, build_config
+from project.core.config.construction import construct, raising_constructor_errors
 from project.core.config.yaml_files import Tree
 from project.core.run.checkpoint_files import find_checkpoint, load_checkpoint
 from project.core.run.resume import saved_tree
+
+add_instantiator(construct, object)
 
 
 class BuildCLI(LightningCLI):
@@ -40,6 +43,11 @@ class BuildCLI(LightningCLI):
     def values(self) -> Tree:
         """The values to parse, by argument of the parser."""
         return self.checked_config.values
+
+    def instantiate_classes(self) -> None:
+        """Build the module, and in a stage the data module and the trainer."""
+        with raising_constructor_errors(self.checked_config.components):
+            super().instantiate_classes()
 
     def parse_arguments(self, parser: LightningArgumentParser, args: object) -> None:
         self.config = self.checked_config.parse(parser, self.values)

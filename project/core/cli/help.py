@@ -17,7 +17,7 @@ from project.core.config.annotations import (
     resolve_annotation,
 )
 from project.core.config.configuration import ROOT_TYPES, root_parameters
-from project.core.config.entries import join_path
+from project.core.config.entry_checks import join_path
 from project.core.config.yaml_files import DEFAULT_TYPES, Tree
 from project.core.errors import ConfigError, did_you_mean, join_names
 from project.registry import Registry

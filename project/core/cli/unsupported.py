@@ -27,7 +27,7 @@ from pytorch_lightning.profilers import Profiler
 from pytorch_lightning.strategies import DDPStrategy, Strategy, StrategyRegistry
 from torch.distributed import is_backend_available
 
-from project.core.config.entries import join_path
+from project.core.config.entry_checks import join_path
 from project.core.errors import ConfigError, did_you_mean, join_names, normalize
 from project.core.training.lightning_internals.access import copies_process
 from project.registry import Registry

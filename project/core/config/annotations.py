@@ -81,6 +81,18 @@ def resolve_annotation(annotation: object, value: object) -> Any:
     return None
 
 
+def num_caller_args(annotation: object, registry: Registry) -> int | None:
+    """Return how many leading arguments of a component the code that builds it later gives; None for any number.
+
+    Those that the engine gives are not counted: parameters_of leaves them out.
+    """
+    for member in union_members(annotation):
+        if get_origin(member) is collections.abc.Callable and _target(member) is registry:
+            arguments = get_args(member)[0]
+            return None if arguments is Ellipsis else max(0, len(arguments) - registry.num_engine_args)
+    return 0
+
+
 def _is_sequence(target: object) -> bool:
     return isinstance(target, ContainerOf) and target.kind == "sequence"
 

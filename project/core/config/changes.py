@@ -3,7 +3,7 @@
 from typing import Any
 
 from project.core.config.configuration import Config
-from project.core.config.entries import join_path
+from project.core.config.entry_checks import join_path
 from project.core.config.hyper_parameters import NOT_COMPARED
 from project.core.config.yaml_files import Tree
 from project.core.errors import normalize

@@ -1,6 +1,7 @@
 """The configuration of a run: a tree of settings, checked and typed, in the form that LightningCLI builds from."""
 
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,7 +18,9 @@ from project.core.config.annotations import (
     describe_type,
     parameters_of,
 )
-from project.core.config.entries import EntryConverter, PlainValue, check_names
+from project.core.config.construction import Component
+from project.core.config.entries import EntryConverter, PlainValue
+from project.core.config.entry_checks import check_names, join_path
 from project.core.config.settings import DEFAULT_DATA_DIR, DEFAULT_ROOT, Settings
 from project.core.config.values import is_accepted
 from project.core.config.yaml_files import Tree, dump_yaml
@@ -25,6 +28,15 @@ from project.core.errors import ConfigError, did_you_mean
 from project.registry import Dataset
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # fast; dumped text needs no check for duplicate keys
+# Matched: lines in the messages of jsonargparse that do not tell what is wrong with a value.
+_NOT_REASONS = (
+    "Parser key",
+    "Problem with given class_path",
+    "Does not validate against any of the Union",
+    "Subtypes:",
+    "Errors:",
+    "Given value type:",
+)
 ROOT_TYPES: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
 
 
@@ -38,6 +50,7 @@ class Config:
         data_class: class of `data.type`.
         plain_values: values that are not entries, by config path.
         defaults: defaults of the arguments that the yaml gives, by config path.
+        components: the components.
     """
 
     values: Tree
@@ -45,6 +58,7 @@ class Config:
     data_class: type[pl.LightningDataModule]
     plain_values: dict[str, PlainValue]
     defaults: dict[str, Any]
+    components: list[Component]
 
     def parse(self, parser: ArgumentParser, values: Tree) -> Namespace:
         """Return values with the types that a parser's arguments ask for.
@@ -59,7 +73,7 @@ class Config:
             # Without the defaults of constructors, which have them already: see defaults.py.
             namespace: Namespace = parser.parse_object(values, defaults, defaults=False)
             return namespace
-        except (ArgumentError, TypeError, ValueError) as error:
+        except Exception as error:  # jsonargparse calls the constructors of types such as Decimal
             raise self._explain(error) from error
 
     def to_yaml(self, parser: ArgumentParser, namespace: Namespace) -> str:
@@ -75,9 +89,15 @@ class Config:
     def _explain(self, error: Exception) -> ConfigError:
         """Return an error that says what is wrong in the yaml, given the error of jsonargparse."""
         wrong = _first_of_wrong_type(self.plain_values.values())
-        if wrong is None:
-            return ConfigError(str(error).strip().splitlines()[0])
-        return wrong_value(wrong)
+        if wrong is not None:
+            return wrong_value(wrong)
+        text = str(error)
+        keys, names = re.findall(r'Parser key "([^"]+)"', text), re.findall(r"class_path '([^']+)'", text)
+        name = names[-1].rpartition(".")[2] if names else ""
+        path = next((each.path for each in self.components if each.cls.__name__ == name), "")
+        where = f"{join_path(path, keys[-1])} ({name})" if path else ".".join(keys)
+        reasons = [line.strip(" -") for line in text.splitlines() if not line.lstrip(" -").startswith(_NOT_REASONS)]
+        return ConfigError(": ".join(filter(None, [where, "; ".join(dict.fromkeys(reasons))])))
 
 
 def wrong_value(value: PlainValue) -> ConfigError:
@@ -106,7 +126,9 @@ def build_config(tree: Tree) -> Config:
     for value in plain_values.values():
         if not value.is_default and not is_accepted(value.value, value.annotation):
             raise wrong_value(value)
-    return Config(values, classes["model"], classes["data"], plain_values, converter.defaults)
+    return Config(
+        values, classes["model"], classes["data"], plain_values, converter.defaults, converter.components
+    )
 
 
 def root_parameters() -> Parameters:
@@ -143,7 +165,7 @@ def _first_of_wrong_type(values: Iterable[PlainValue]) -> PlainValue | None:
         try:
             parser.add_argument(f"--value{number}", type=value.annotation)
             parser.parse_object({f"value{number}": value.value}, defaults=False)
-        except (ArgumentError, TypeError):
+        except (ArgumentError, TypeError, ArithmeticError, AttributeError, ImportError):
             return value
         except ValueError:  # jsonargparse takes this annotation only in a constructor: look for the error elsewhere
             continue

@@ -4,10 +4,10 @@ A default is never passed to the constructor, which has it already; config.yaml 
 may be anything, also what its annotation does not accept, or what yaml has no form for and config.yaml leaves out.
 """
 
-import dataclasses
 import math
 import sys
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from project.core.config.annotations import Parameter, union_members
+from project.core.config.annotations import Parameter, Parameters, union_members
 from project.core.errors import ConfigError
 
 OMITTED = object()  # in place of a default that yaml has no form for
@@ -38,7 +38,7 @@ def check_default(name: str, parameter: Parameter, owner: str) -> None:
         ConfigError: jsonargparse cannot compare it, or it is a group of settings of which yaml has no form.
     """
     default = parameter.default
-    is_group = dataclasses.is_dataclass(default) and plain_default(parameter) is OMITTED
+    is_group = is_dataclass(default) and plain_default(parameter) is OMITTED
     if not parameter.required and (isinstance(default, np.ndarray) or is_group):
         raise ConfigError(
             f"{owner}: the default of '{name}' is of type {type(default).__name__}, which is not supported; make None "
@@ -56,6 +56,16 @@ def repeats_default(value: object, parameter: Parameter) -> bool:
     return not parameter.required and _is_same(value, plain_default(parameter))
 
 
+def fill_groups(values: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
+    """Return arguments in which a group of settings has the values of the argument's default, such as `Clip(1.0)`."""
+    filled = dict(values)
+    for key, parameter in parameters.items():
+        if isinstance(plain := plain_default(parameter), dict) and is_dataclass(parameter.default):
+            value = filled.get(key, {})
+            filled[key] = plain | value if isinstance(value, dict) else value
+    return filled
+
+
 def _plain(default: Any, annotation: Any = Any) -> Any:
     if isinstance(default, Enum):
         return _plain_enum(default, annotation)
@@ -71,8 +81,8 @@ def _plain(default: Any, annotation: Any = Any) -> Any:
         items = _omit_if_any([_plain(item) for item in default.values()])
         has_plain_keys = all(type(key) in (bool, int, float, str) for key in default)
         return dict(zip(default, items, strict=True)) if has_plain_keys and items is not OMITTED else OMITTED
-    if dataclasses.is_dataclass(default) and not isinstance(default, type):
-        values = {item.name: _plain(getattr(default, item.name)) for item in dataclasses.fields(default)}
+    if is_dataclass(default) and not isinstance(default, type):
+        values = {item.name: _plain(getattr(default, item.name)) for item in fields(default)}
         return OMITTED if any(value is OMITTED for value in values.values()) else values
     return _import_path(default)
 

@@ -4,28 +4,39 @@
 The annotations of constructors tell where entries are expected, so entries nest to any depth.
 """
 
-import inspect
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from loguru import logger
 
 from project.core.config.annotations import (
     ContainerOf,
-    Parameter,
     Parameters,
     component_field,
     describe_type,
+    num_caller_args,
     parameters_of,
     resolve_annotation,
     union_members,
 )
-from project.core.config.defaults import OMITTED, check_default, plain_default, repeats_default
+from project.core.config.construction import Component
+from project.core.config.defaults import OMITTED, check_default, fill_groups, plain_default, repeats_default
+from project.core.config.entry_checks import (
+    INIT,
+    accepts_null,
+    as_entry,
+    check_names,
+    check_one_or_several,
+    is_nested,
+    join_path,
+    take_init,
+)
+from project.core.config.tensors import as_weights
 from project.core.config.trust import check_component, check_plain
 from project.core.config.values import to_type
 from project.core.config.yaml_files import DEFAULT_TYPES, PlainScalar, Tree
-from project.core.errors import ConfigError, did_you_mean, join_names, normalize
+from project.core.errors import ConfigError, normalize
 from project.registry import Registry
 
 _SINGLE = ""  # the name of a dataset that is given without a name
@@ -49,6 +60,7 @@ class EntryConverter:
         engine_arguments: by base class of components, arguments that the engine gives if the yaml does not.
         plain_values: values found by `expand`, in order.
         defaults: defaults of the arguments that `expand` found, by config path.
+        components: components found by `expand`.
     """
 
     engine_arguments: Mapping[type, Mapping[str, Any]] = field(default_factory=dict)
@@ -56,6 +68,7 @@ class EntryConverter:
     defaults: dict[str, Any] = field(
         default_factory=lambda: {f"{key}.type": name for key, name in DEFAULT_TYPES.items()}
     )
+    components: list[Component] = field(default_factory=list)
 
     def expand(self, value: Any, annotation: object, path: str, implied: str | None = None) -> Any:
         """Return a value of the tree as jsonargparse takes it.
@@ -82,7 +95,7 @@ class EntryConverter:
             return value
         match target:
             case Registry():
-                return self._expand_entry(value, target, path, implied)
+                return self._expand_entry(value, target, path, implied, num_caller_args(annotation, target))
             case ContainerOf(kind="mapping"):
                 return self._expand_mapping(value, target, path)
             case ContainerOf():
@@ -102,14 +115,15 @@ class EntryConverter:
             given: arguments that the engine would give, so that their defaults do not apply.
         """
         expanded = {}
-        for key, value in _fill_groups(values, parameters).items():
+        for key, value in values.items():
             inner, annotation = join_path(path, key), parameters[key].annotation
-            if value is None and not _accepts_null(parameters[key]):
+            if value is None and not accepts_null(parameters[key]):
                 raise ConfigError(f"{inner} is null; it takes {describe_type(annotation)}")
             if not parameters[key].required:
                 self.defaults[inner] = parameters[key].default
+            value = as_weights(str(key), value, annotation)
             typed = to_type(value, annotation)
-            if key not in given and not _is_nested(value, annotation) and repeats_default(typed, parameters[key]):
+            if key not in given and not is_nested(value, annotation) and repeats_default(typed, parameters[key]):
                 self.plain_values.append(PlainValue(inner, typed, annotation, is_default=True))
             else:
                 expanded[str(key)] = self.expand(value, annotation, inner, DEFAULT_TYPES.get(inner))
@@ -131,15 +145,18 @@ class EntryConverter:
                 return [self.collapse(item, target.item) for item in value]
             case _:
                 fields, component = parameters_of(target), component_field(target)
-                inner = self.collapse(value[component], fields[component].annotation, implied) if component else {}
                 rest = {key: field for key, field in fields.items() if key != component}
+                inner = {}
+                if component is not None:
+                    registry = resolve_annotation(fields[component].annotation, {})
+                    inner = self._collapse_entry(value[component], registry, implied, [*rest])
                 return inner | self._collapse_arguments(value, rest)
 
     def _expand_mapping(self, value: Any, target: ContainerOf, path: str) -> dict[str, Any]:
-        value = _as_entry(value, path)
+        value = as_entry(value, path)
         is_single = any(value.get(key) is not None for key in ("type", "class_path"))
         if target.is_lazy and (is_single or not all(isinstance(item, dict | None) for item in value.values())):
-            _check_one_or_several(value, resolve_annotation(target.item, {}), path)
+            check_one_or_several(value, resolve_annotation(target.item, {}), path)
             return {_SINGLE: self.expand(value, target.item, path)}
         if is_single:
             raise ConfigError(f"{path} takes several entries by name: {path}: {{NAME: {{type: ...}}}}")
@@ -152,9 +169,15 @@ class EntryConverter:
         }
 
     def _expand_entry(
-        self, value: Any, registry: Registry, path: str, implied: str | None, reserved: Sequence[str] = ()
+        self,
+        value: Any,
+        registry: Registry,
+        path: str,
+        implied: str | None,
+        num_caller_args: int | None = 0,
+        reserved: Sequence[str] = (),
     ) -> Tree:
-        value = _as_entry(value, path)
+        value = as_entry(value, path)
         if "class_path" in value:
             value = {"type": value["class_path"]} | (value.get("init_args") or {})
         name = value.get("type", implied)
@@ -166,34 +189,45 @@ class EntryConverter:
         cls = registry.resolve(str(name), path)
         parameters = parameters_of(cls, registry.num_engine_args)
         values = {key: item for key, item in value.items() if key != "type"}
-        taken = [key for key in reserved if key in parameters and parameters[key].required]
-        if taken:
-            raise ConfigError(f"{path} ({cls.__name__}) has an argument '{taken[0]}', a reserved key: rename it")
+        init = take_init(values, parameters, path) if reserved else {}
+        values = fill_groups(values, {key: item for key, item in parameters.items() if key not in init})
+        for key in reserved:
+            if key in parameters and parameters[key].required and key not in init:
+                raise ConfigError(f"{path} ({cls.__name__}) needs {key}, a reserved key: set {path}.{INIT}.{key}")
         given = self.engine_arguments.get(registry.base, {})
         given = {key: item for key, item in given.items() if key in parameters}
-        check_names(given | values, parameters, path, cls.__name__, reserved)
+        if init:
+            check_names(dict.fromkeys(parameters) | init, parameters, join_path(path, INIT), cls.__name__)
+        known = [*reserved, INIT] if reserved else []
+        callers = dict.fromkeys([*parameters][:num_caller_args])
+        check_names(given | callers | values | init, parameters, path, cls.__name__, known)
         for key, parameter in parameters.items():
             check_default(key, parameter, f"{path} ({cls.__name__})")
         class_path = f"{cls.__module__}.{cls.__qualname__}"
         self.plain_values.append(PlainValue(join_path(path, "type"), registry.short_name(class_path), str))
         init_args = {key: to_type(item, parameters[key].annotation) for key, item in given.items()}
         init_args |= self.expand_arguments(values, parameters, path, given)
+        init_args |= self.expand_arguments(init, parameters, join_path(path, INIT), given)
+        self.components.append(Component(path, cls, init_args))
         return {"class_path": class_path, "init_args": init_args}
 
     def _expand_group(self, value: Any, cls: type, path: str, implied: str | None) -> Tree:
         fields, component = parameters_of(cls), component_field(cls)
         if component is None:
             check_names(value, fields, path)
-            return self.expand_arguments(value, fields, path)
-        value = _as_entry(value, path)
+            own = {key: to_type(item, fields[key].annotation) for key, item in value.items()}
+            return own | self.expand_arguments(value, fields, path)  # jsonargparse takes defaults from another instance
+        value = as_entry(value, path)
         reserved = {key: item for key, item in value.items() if key in fields and key != component}
         rest = {key: item for key, item in value.items() if key not in reserved}
         reserved_keys = [key for key in fields if key != component]
         registry = resolve_annotation(fields[component].annotation, rest)
-        expanded = self._expand_entry(rest, registry, path, implied, reserved_keys)
+        expanded = self._expand_entry(rest, registry, path, implied, reserved=reserved_keys)
         return {component: expanded} | self.expand_arguments(reserved, fields, path)
 
-    def _collapse_entry(self, value: Tree, registry: Registry, implied: str | None) -> Tree:
+    def _collapse_entry(
+        self, value: Tree, registry: Registry, implied: str | None, reserved: Sequence[str] = ()
+    ) -> Tree:
         cls = registry.resolve(value["class_path"], "")
         name = registry.short_name(value["class_path"])
         parameters = parameters_of(cls, registry.num_engine_args)
@@ -201,7 +235,10 @@ class EntryConverter:
         result = {} if implied is not None and normalize(name) == normalize(implied) else {"type": name}
         init_args = value.get("init_args") or {}
         own = {key: item for key, item in parameters.items() if key not in given or init_args.get(key) != given[key]}
-        return result | self._collapse_arguments(init_args, own)
+        arguments = self._collapse_arguments(init_args, own)
+        hidden = {key: arguments.pop(key) for key in (*reserved, INIT, "type") if reserved and key in arguments}
+        init = {key: item for key, item in hidden.items() if key in init_args}
+        return result | arguments | ({INIT: init} if init else {})
 
     def _collapse_arguments(self, values: Mapping[str, Any], parameters: Parameters) -> Tree:
         """Return the arguments of a class, with their defaults."""
@@ -210,71 +247,3 @@ class EntryConverter:
             for key, parameter in parameters.items()
         }
         return {key: value for key, value in arguments.items() if value is not OMITTED}
-
-
-def join_path(path: str, key: object) -> str:
-    """Return a config path with one more key: `join_path("model", "net")` is `model.net`."""
-    return f"{path}.{key}" if path else str(key)
-
-
-def check_names(values: Any, parameters: Parameters, path: str, owner: str = "", reserved: Sequence[str] = ()) -> None:
-    """Raise ConfigError if a key is not an argument, or a required argument is missing."""
-    shown = f"{path} ({owner})" if owner else path or "the config"
-    _check_mapping(values, shown)
-    known = [*parameters, *reserved]
-    for key in values:
-        if key not in parameters:
-            near = did_you_mean(str(key), known)
-            raise ConfigError(f"{shown} has no setting '{key}'{near}\nknown: {join_names(known)}")
-    missing = [name for name, parameter in parameters.items() if parameter.required and name not in values]
-    if missing:
-        raise ConfigError(f"{shown} needs {join_names(missing)}\nknown: {join_names(known)}")
-
-
-def _as_entry(value: object, path: str) -> Any:
-    """Return an entry as a mapping; a string means its `type`."""
-    value = {"type": value} if isinstance(value, str) else value
-    _check_mapping(value, path)
-    return value
-
-
-def _check_one_or_several(value: Mapping[str, Any], registry: Registry, path: str) -> None:
-    """Raise ConfigError if several datasets were merged over the single one of a base; merging itself allows it."""
-    name = value.get("type")
-    if name:
-        check_component(name, registry, path)
-    parameters = parameters_of(registry.resolve(str(name), path)) if name else {}
-    entries = [key for key, item in value.items() if isinstance(item, dict) and "type" in item]
-    if parameters and any(key not in parameters for key in entries):
-        raise ConfigError(
-            f"{path} mixes one dataset with several; start with `type: null` to replace the base's dataset"
-        )
-
-
-def _check_mapping(value: object, path: str) -> None:
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path} is {to_type(value, Any)!r}; it takes a mapping of settings")
-
-
-def _fill_groups(values: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
-    """Return arguments in which a group of settings has the values of the argument's default, such as `Clip(1.0)`."""
-    filled = dict(values)
-    for key, parameter in parameters.items():
-        if isinstance(plain := plain_default(parameter), dict) and is_dataclass(parameter.default):
-            value = filled.get(key, {})
-            filled[key] = plain | value if isinstance(value, dict) else value
-    return filled
-
-
-def _is_nested(value: object, annotation: Any) -> bool:
-    """Return whether a value consists of arguments with defaults of their own."""
-    return isinstance(value, dict | list) and resolve_annotation(annotation, value) is not None
-
-
-def _accepts_null(parameter: Parameter) -> bool:
-    """Return whether an argument accepts null; null for a group of settings means its defaults."""
-    annotation = parameter.annotation
-    is_untyped = annotation is inspect.Parameter.empty or annotation is Any
-    default_is_null = not parameter.required and parameter.default is None
-    is_group = resolve_annotation(annotation, {}) is not None
-    return is_untyped or is_group or default_is_null or type(None) in union_members(annotation)

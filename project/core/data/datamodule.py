@@ -17,7 +17,7 @@ from project.core.data.seeding import batches_done
 from project.core.data.streams import StreamLoader
 from project.core.data.tensors import Tensors
 from project.core.distributed.signals import ignore_signals, kill_workers
-from project.core.errors import ConfigError, add_location
+from project.core.errors import ConfigError, constructor_error
 from project.core.file_names import check_file_name
 from project.registry import Dataset
 
@@ -200,5 +200,4 @@ def _build(make: MakeDataset, path: str) -> Dataset:
         # An OSError without a number was not raised by the system, but by a dataset that cannot use its files.
         if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno is None):
             raise ConfigError(f"{path}: {error}") from error
-        add_location(error, f"{path}, while it was built")
-        raise
+        raise constructor_error(error, path) from error.__cause__

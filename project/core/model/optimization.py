@@ -13,7 +13,7 @@ from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import nn
 from torch.optim import Optimizer
 
-from project.core.errors import ConfigError, add_location, did_you_mean, raised_by_user_code
+from project.core.errors import ConfigError, constructor_error, did_you_mean
 from project.core.model.fused import check_fused, is_fusible
 from project.core.model.schedulers import Schedule
 
@@ -121,11 +121,8 @@ def _build(build: Callable[[], Built], path: str) -> Built:
     """Call a constructor of torch; an error that torch raises is a mistake in the yaml."""
     try:
         return build()
-    except (ValueError, RuntimeError, TypeError) as error:
-        if raised_by_user_code(error):
-            add_location(error, f"{path}, while it was built")
-            raise
-        raise ConfigError(f"{path}: {error}") from error
+    except Exception as error:
+        raise constructor_error(error, path) from error.__cause__
 
 
 def freeze(module: nn.Module, groups: list[ParameterGroup]) -> None:

@@ -200,7 +200,10 @@ def test_what_lightning_refuses_of_user_code_has_a_traceback(
             {"data": {"train": {"type": "tests.core.components.BrokenDataset"}, "batch_size": 2, "num_workers": 1}},
             "raised in data.train (BrokenDataset), samples ",
         ),
-        ({"model": {"net": {"type": "tests.core.components.UnbuiltNet"}}}, "raised in __init__ ("),
+        (
+            {"model": {"net": {"type": "tests.core.components.UnbuiltNet"}}},
+            "raised in model.net (UnbuiltNet), while it was built",
+        ),
         ({"model": {"optimizer": {"type": "tests.core.components.OwnOptimizer"}}}, "raised in model.optimizer"),
     ],
     ids=["net", "loss", "dataset", "dataset in a worker", "constructor", "optimizer"],

@@ -8,7 +8,8 @@ import pytorch_lightning as pl
 import torch
 
 from project.core.config.annotations import Parameter
-from project.core.config.entries import EntryConverter, PlainValue, check_names, join_path
+from project.core.config.entries import EntryConverter, PlainValue
+from project.core.config.entry_checks import check_names, join_path
 from project.core.config.settings import ProgressSettings
 from project.core.config.terms import LossTerm, NetTerm
 from project.core.config.yaml_files import PlainScalar
@@ -119,7 +120,8 @@ def test_collapse_is_the_inverse_of_expand_with_defaults(
     expanded = converter.expand(value, annotation, "path", implied)
     collapsed = converter.collapse(expanded, annotation, implied)
     assert collapsed == (value if defaults is None else value | defaults)
-    assert converter.expand(collapsed, annotation, "path", implied) == expanded
+    again = converter.expand(collapsed, annotation, "path", implied)
+    assert converter.collapse(again, annotation, implied) == collapsed
 
 
 def test_plain_values_have_their_config_paths_and_annotations() -> None:

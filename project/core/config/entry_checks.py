@@ -1,0 +1,102 @@
+"""Checks of config entries: their form, and the names of their keys."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from project.core.config.annotations import (
+    Parameter,
+    Parameters,
+    parameters_of,
+    resolve_annotation,
+    union_members,
+)
+from project.core.config.trust import check_component
+from project.core.config.values import to_type
+from project.core.errors import ConfigError, did_you_mean, join_names
+from project.registry import Registry
+
+INIT = "init"  # key of a term for arguments of its constructor, also those that its reserved keys hide
+
+
+def join_path(path: str, key: object) -> str:
+    """Return a config path with one more key: `join_path("model", "net")` is `model.net`."""
+    return f"{path}.{key}" if path else str(key)
+
+
+def check_names(
+    values: Any,
+    parameters: Parameters,
+    path: str,
+    owner: str = "",
+    reserved: Sequence[str] = (),
+) -> None:
+    """Raise ConfigError if a key is not an argument, or a required argument is missing."""
+    shown = f"{path} ({owner})" if owner else path or "the config"
+    check_mapping(values, shown)
+    known = list(dict.fromkeys([*parameters, *reserved]))
+    for key in values:
+        if key not in parameters:
+            near = did_you_mean(str(key), known)
+            raise ConfigError(f"{shown} has no setting '{key}'{near}\nknown: {join_names(known)}")
+    missing = [name for name, parameter in parameters.items() if parameter.required and name not in values]
+    if missing:
+        raise ConfigError(f"{shown} needs {join_names(missing)}\nknown: {join_names(known)}")
+
+
+def as_entry(value: object, path: str) -> Any:
+    """Return an entry as a mapping; a string means its `type`."""
+    value = {"type": value} if isinstance(value, str) else value
+    check_mapping(value, path)
+    return value
+
+
+def check_one_or_several(value: Mapping[str, Any], registry: Registry, path: str) -> None:
+    """Raise ConfigError if several datasets were merged over the single one of a base; merging itself allows it."""
+    name = value.get("type")
+    if name:
+        check_component(name, registry, path)
+    parameters = parameters_of(registry.resolve(str(name), path)) if name else {}
+    entries = [key for key, item in value.items() if isinstance(item, dict) and "type" in item]
+    if parameters and any(key not in parameters for key in entries):
+        raise ConfigError(
+            f"{path} mixes one dataset with several; start with `type: null` to replace the base's dataset"
+        )
+
+
+def check_mapping(value: object, path: str) -> None:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} is {to_type(value, Any)!r}; it takes a mapping of settings")
+
+
+def is_nested(value: object, annotation: Any) -> bool:
+    """Return whether a value consists of arguments with defaults of their own."""
+    return isinstance(value, dict | list) and resolve_annotation(annotation, value) is not None
+
+
+def accepts_null(parameter: Parameter) -> bool:
+    """Return whether an argument accepts null; null for a group of settings means its defaults."""
+    annotation = parameter.annotation
+    is_untyped = annotation is inspect.Parameter.empty or annotation is Any
+    default_is_null = not parameter.required and parameter.default is None
+    is_group = resolve_annotation(annotation, {}) is not None
+    return is_untyped or is_group or default_is_null or type(None) in union_members(annotation)
+
+
+def take_init(values: dict[str, Any], parameters: Parameters, path: str) -> dict[str, Any]:
+    """Remove `init` from the arguments of a component, and return the arguments in it.
+
+    A text or number is the component's own argument of that name.
+
+    Raises:
+        ConfigError: it is no mapping, or an argument is given twice.
+    """
+    if INIT not in values or (INIT in parameters and not isinstance(values[INIT], dict)):
+        return {}
+    init = {} if values[INIT] is None else values[INIT]
+    check_mapping(init, f"{path}.{INIT}")
+    del values[INIT]
+    for key in init:
+        if key in values:
+            raise ConfigError(f"{path}.{key} and {path}.{INIT}.{key} are the same argument; remove one")
+    return dict(init)
