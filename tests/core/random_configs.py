@@ -5,8 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, ExponentialLR, LinearLR, SequentialLR, StepLR
 
 from project.models.base import Model
 
@@ -44,8 +42,13 @@ SCHEDULERS: dict[str, Tree] = {
     "CyclicLR": {"base_lr": 0.001, "max_lr": 0.02, "step_size_up": 3, "cycle_momentum": False},
     "OneCycleLR": {"max_lr": 0.02, "total_steps": 60, "cycle_momentum": False},
     "ReduceLROnPlateau": {"monitor": "train/sum", "patience": 0, "threshold": 0.5},
-    f"{HERE}.Sequence": {},
-    f"{HERE}.Chain": {},
+    "SequentialLR": {
+        "schedulers": [{"type": "LinearLR", "total_iters": 3}, {"type": "ExponentialLR", "gamma": 0.8}],
+        "milestones": [3],
+    },
+    "ChainedScheduler": {
+        "schedulers": [{"type": "ConstantLR", "total_iters": 2}, {"type": "StepLR", "step_size": 2, "gamma": 0.9}]
+    },
     "WarmupCosine": {"warmup": 2},
     "Poly": {},
 }
@@ -68,20 +71,6 @@ def halve(step: int) -> float:
 
 def shrink(step: int) -> float:
     return 1 - 0.1 / (1 + step)
-
-
-class Sequence(SequentialLR):
-    """Warm-up, then an exponential decay."""
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        super().__init__(optimizer, [LinearLR(optimizer, 0.1, total_iters=3), ExponentialLR(optimizer, 0.8)], [3])
-
-
-class Chain(ChainedScheduler):
-    """Two schedules at once."""
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        super().__init__([ConstantLR(optimizer, 0.1, total_iters=2), StepLR(optimizer, 2, 0.9)], optimizer)
 
 
 class Matrices(Model):

@@ -1,12 +1,15 @@
-"""Learning-rate schedules that torch does not have."""
+"""Learning-rate schedules that torch does not have, or that the yaml could not describe."""
 
 import math
 from typing import Annotated
 
 from annotated_types import Ge, Interval
+from pytorch_lightning.cli import LRSchedulerCallable
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
+
+from project.core.errors import ConfigError
 
 
 class Schedule(LRScheduler):
@@ -92,3 +95,57 @@ class Poly(Schedule):
 
     def decay(self, done: float) -> float:
         return float((1 - done) ** self.power)
+
+
+class SequentialLR(lr_scheduler.SequentialLR):
+    """Schedulers one after another: torch's class, which gets its schedulers from the yaml.
+
+    Args:
+        optimizer: given by the engine.
+        schedulers: the schedulers.
+        milestones: lengths, in the unit of `model.interval`, after which the second and each further scheduler starts.
+
+    Example::
+
+        model:
+          scheduler:
+            type: SequentialLR
+            schedulers: [{type: LinearLR, total_iters: 5}, {type: CosineAnnealingLR, T_max: 95}]
+            milestones: [5]
+    """
+
+    def __init__(self, optimizer: Optimizer, schedulers: list[LRSchedulerCallable], milestones: list[int]) -> None:
+        built = [build(optimizer) for build in schedulers]
+        for number, scheduler in enumerate(built):
+            if isinstance(scheduler, Schedule) and scheduler.total is None:
+                raise ConfigError(
+                    f"model.scheduler.schedulers.{number} ({type(scheduler).__name__}) needs `total`: only a scheduler "
+                    "that is not in another one takes the length of the run"
+                )
+        super().__init__(optimizer, built, milestones)  # type: ignore[arg-type]  # torch refuses a ReduceLROnPlateau
+
+
+class ChainedScheduler(lr_scheduler.ChainedScheduler):
+    """Schedulers that all change the learning rate at each step: torch's class, which gets them from the yaml.
+
+    Args:
+        optimizer: given by the engine.
+        schedulers: the schedulers; each must compute the learning rate from the previous one.
+
+    Example::
+
+        model:
+          scheduler:
+            type: ChainedScheduler
+            schedulers: [{type: ConstantLR, total_iters: 5}, {type: ExponentialLR, gamma: 0.9}]
+    """
+
+    def __init__(self, optimizer: Optimizer, schedulers: list[LRSchedulerCallable]) -> None:
+        built = [build(optimizer) for build in schedulers]
+        for number, scheduler in enumerate(built):
+            if isinstance(scheduler, Schedule):
+                raise ConfigError(
+                    f"model.scheduler.schedulers.{number} ({type(scheduler).__name__}) computes the learning rate from "
+                    "the first one, not from the previous one; use a SequentialLR"
+                )
+        super().__init__(built, optimizer)  # type: ignore[arg-type]  # torch refuses a ReduceLROnPlateau

@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils._pytree import tree_flatten
 
 from project.core.errors import ConfigError
@@ -46,7 +46,7 @@ def _read_scheduler(config: Any) -> Settings:
         "interval": config.interval,
         "frequency": config.frequency,
         "monitor": [config.monitor, scheduler.mode] if is_plateau else None,
-        "functions": {name: names for name, value in vars(scheduler).items() if (names := _function_names(value))},
+        "functions": _functions(scheduler),
         "state": deepcopy(scheduler.state_dict()),
     }
 
@@ -68,7 +68,7 @@ def describe_changes(before: Settings, now: Settings) -> list[str]:
     """Return how the settings of an optimizer and its schedulers differ, such as `lr is 0.5, was 0.1`."""
     texts = [text for one, two in zip(before["groups"], now["groups"], strict=True) for text in _compare(one, two)]
     for one, two in zip(before["schedulers"], now["schedulers"], strict=True):
-        found = [*_compare(one["functions"], two["functions"]), *_compare(one["state"], two["state"])]
+        found = [*_compare(one["functions"], two["functions"]), *_compare_states(one["state"], two["state"])]
         if not found and not is_same(one["state"], two["state"]):
             found = [] if texts else [f"the course of {two['type']}"]
         texts += found
@@ -107,6 +107,25 @@ def _compare(before: Settings, now: Settings) -> Iterator[str]:
         is_following = key.startswith("_") or key in _FOLLOWING or (key == "lr" and "initial_lr" in now)
         if not is_following and not is_same(before.get(key), now[key]):
             yield f"{key.removeprefix('initial_')} is {now[key]}, was {before.get(key, 'not set')}"
+
+
+def _compare_states(before: Settings, now: Settings, path: str = "") -> Iterator[str]:
+    """Yield the differences between states of a scheduler, also of those in it, such as a SequentialLR has."""
+    yield from (path + text for text in _compare(before, now))
+    for key, value in now.items():
+        if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            for number, (one, two) in enumerate(zip(before.get(key, ()), value, strict=False)):
+                yield from _compare_states(one, two, f"{path}schedulers.{number}.")
+
+
+def _functions(scheduler: object) -> dict[str, list[str]]:
+    """Return the names of a scheduler's functions by attribute, also of the schedulers in it."""
+    functions = {name: names for name, value in vars(scheduler).items() if (names := _function_names(value))}
+    for value in vars(scheduler).values():
+        for number, inner in enumerate(value if isinstance(value, list) else ()):
+            if isinstance(inner, LRScheduler):
+                functions |= {f"schedulers.{number}.{name}": names for name, names in _functions(inner).items()}
+    return functions
 
 
 def _plain(group: Settings) -> Settings:

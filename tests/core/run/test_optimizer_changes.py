@@ -2,6 +2,7 @@
 
 import re
 from copy import deepcopy
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,13 +13,21 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer, lr_scheduler
 
 from project.core.errors import ConfigError
-from project.core.model.schedulers import Poly, WarmupCosine
+from project.core.model.schedulers import ChainedScheduler, Poly, SequentialLR, WarmupCosine
 from project.core.run.optimizer_changes import apply_changes
-from project.core.run.optimizer_settings import read_settings
+from project.core.run.optimizer_settings import describe_changes, read_settings
 from tests.core import random_configs
 from tests.exactness import differing, flat
 
+
+def quarter(step: int) -> float:
+    """Return a factor that only the first step has in common with `halve`."""
+    return 0.25**step
+
+
 Built = tuple[Optimizer, Any]
+LINEAR, COSINE, EXPONENTIAL = lr_scheduler.LinearLR, lr_scheduler.CosineAnnealingLR, lr_scheduler.ExponentialLR
+LAMBDA = lr_scheduler.LambdaLR
 # Schedulers with two sets of arguments.
 SCHEDULERS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     "LambdaLR": (
@@ -42,8 +51,18 @@ SCHEDULERS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
         {"base_lr": 0.02, "max_lr": 0.1, "step_size_up": 4},
     ),
     "OneCycleLR": (lr_scheduler.OneCycleLR, {"max_lr": 0.1, "total_steps": 12}, {"max_lr": 0.3, "total_steps": 20}),
-    "Sequence": (random_configs.Sequence, {}, {}),
-    "Chain": (random_configs.Chain, {}, {}),
+    "SequentialLR": (
+        *(SequentialLR, {"schedulers": [partial(LINEAR, total_iters=3), partial(COSINE, T_max=5)], "milestones": [3]}),
+        {"schedulers": [partial(LINEAR, total_iters=2), partial(COSINE, T_max=9)], "milestones": [2]},
+    ),
+    "SequentialLR of functions": (
+        *(SequentialLR, {"schedulers": [LINEAR, partial(LAMBDA, lr_lambda=random_configs.halve)], "milestones": [3]}),
+        {"schedulers": [LINEAR, partial(LAMBDA, lr_lambda=quarter)], "milestones": [3]},
+    ),
+    "ChainedScheduler": (
+        *(ChainedScheduler, {"schedulers": [partial(LINEAR, total_iters=3), partial(EXPONENTIAL, gamma=0.9)]}),
+        {"schedulers": [partial(LINEAR, total_iters=8), partial(EXPONENTIAL, gamma=0.8)]},
+    ),
     "WarmupCosine": (WarmupCosine, {"total": 5, "warmup": 2}, {"total": 20, "warmup": 2}),
     "Poly": (Poly, {"total": 5}, {"total": 20}),
 }
@@ -123,6 +142,21 @@ def test_changed_run_has_the_settings_and_schedule_of_one_that_always_had_them(
     assert differing(flat(found["param_groups"]), flat(expected["param_groups"])) == []
     assert differing(flat(found["state"]), flat(old[0].state_dict()["state"])) == []
     assert run_steps(new, copied, 4) == run_steps(reference, unused, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SequentialLR", "schedulers.0.total_iters is 2, was 3; schedulers.1.T_max is 9, was 5"),
+        ("ChainedScheduler", "schedulers.0.total_iters is 8, was 3; schedulers.1.gamma is 0.8, was 0.9"),
+    ],
+)
+def test_change_in_a_scheduler_of_schedulers_is_described(name: str, text: str) -> None:
+    scheduler, arguments, others = SCHEDULERS[name]
+    (before,), (now,) = (
+        read_settings(as_trainer(build(make_parameters(), scheduler, given))) for given in (arguments, others)
+    )
+    assert "; ".join(describe_changes(before, now)) == text
 
 
 def test_changed_settings_without_a_scheduler() -> None:
