@@ -5,7 +5,7 @@ import importlib.util
 import pkgutil
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, NoReturn, TypeVar
 
@@ -110,7 +110,7 @@ class Registry:
         if normalize(name) in self._entries:
             entry = self._entries[normalize(name)][1]
             return self._import(entry, where) if isinstance(entry, str) else entry
-        external = dict(self._external_classes())
+        external = self.external_classes()
         for candidate, cls in external.items():
             if normalize(candidate) == normalize(name):
                 for module, why in self.import_errors.items():
@@ -119,6 +119,16 @@ class Registry:
         unexported = self._find_unexported(name)
         return unexported or self._raise_unknown(name, where, external)
 
+    def external_classes(self) -> dict[str, type]:
+        """Return the classes that can be named without registration, by name."""
+        found = {}
+        for module in reversed(self.external_modules):
+            for name, value in vars(importlib.import_module(module)).items():
+                own = isinstance(value, type) and value.__module__.startswith(module) and not name.startswith("_")
+                if own and issubclass(value, self.required_base) and value is not self.required_base:
+                    found[name] = value
+        return found
+
     def short_name(self, class_path: str) -> str:
         """Return the shortest name that means the class at `class_path` in every process."""
         cls = self._import(class_path, class_path)
@@ -126,7 +136,7 @@ class Registry:
             if entry == class_path or (entry is cls and self._scans(cls)):
                 return name
         is_external = normalize(cls.__name__) not in self._entries
-        return cls.__name__ if is_external and dict(self._external_classes()).get(cls.__name__) is cls else class_path
+        return cls.__name__ if is_external and self.external_classes().get(cls.__name__) is cls else class_path
 
     def _scans(self, cls: type) -> bool:
         """Return whether the scan finds a registered class; a module outside the package may have registered it."""
@@ -135,7 +145,7 @@ class Registry:
     def describe_known(self) -> str:
         """Return one line that lists the known names."""
         if not self.names():
-            return f"known: {join_names(sorted(dict(self._external_classes())))}"
+            return f"known: {join_names(sorted(self.external_classes()))}"
         packages = [name for name in self.external_modules if name.rpartition(".")[0] not in self.external_modules]
         also = f" (and the classes of {join_names(packages)})" if packages else ""
         return f"known: {join_names(self.names())}{also}"
@@ -183,13 +193,6 @@ class Registry:
                 raise
             except Exception as error:
                 self.import_errors[module.name] = _one_line(error)
-
-    def _external_classes(self) -> Iterator[tuple[str, type]]:
-        for module in reversed(self.external_modules):
-            for name, value in vars(importlib.import_module(module)).items():
-                own = isinstance(value, type) and value.__module__.startswith(module) and not name.startswith("_")
-                if own and issubclass(value, self.required_base) and value is not self.required_base:
-                    yield name, value
 
     def _import(self, class_path: str, where: str) -> type:
         module, _, name = class_path.rpartition(".")

@@ -4,17 +4,15 @@ import sys
 from pathlib import Path
 
 import pytorch_lightning as pl
-from jsonargparse import Namespace, add_instantiator
+from jsonargparse import Namespace
 from loguru import logger
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from project.core.config.configuration import Config, build_config
-from project.core.config.construction import construct, raising_constructor_errors
+from project.core.config.construction import raising_constructor_errors
 from project.core.config.yaml_files import Tree
 from project.core.run.checkpoint_files import find_checkpoint, load_checkpoint
 from project.core.run.resume import saved_tree
-
-add_instantiator(construct, object)
 
 
 class BuildCLI(LightningCLI):

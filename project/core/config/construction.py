@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from jsonargparse import add_instantiator
 from torch import nn
 
 from project.core.config.tensors import keep_given_buffers
@@ -48,6 +49,9 @@ def construct(class_type: type[Built], *args: Any, **kwargs: Any) -> Built:
     if failure is not None:
         failure.error = None  # another member of a union was right
     return built
+
+
+add_instantiator(construct, object)
 
 
 @contextmanager

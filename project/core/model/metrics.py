@@ -173,17 +173,26 @@ def _all_gather_names(names: list[str]) -> list[str]:
 
 
 def flatten_scalars(name: str, value: object) -> Tensors:
-    """Return a metric's value as scalars by name: one for each entry of a vector or dict.
+    """Return a metric's value as scalars by name: one for each entry of a vector, dict, or tuple of scalars.
 
     Raises:
-        ConfigError: the value has two dimensions or more.
+        ConfigError: the value is a matrix, a tuple with vectors such as the points of a curve, or contains no numbers.
     """
     if isinstance(value, Mapping):
         items = value.items()
         return {inner: entry for key, item in items for inner, entry in flatten_scalars(f"{name}/{key}", item).items()}
-    tensor = torch.as_tensor(value)
+    try:
+        tensor = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # such as a tuple with tensors that are no scalars
+        raise _not_logged(name, f"a {type(value).__name__}") from error
     if tensor.numel() == 1:
         return {name: tensor.reshape(()) if tensor.is_floating_point() else tensor.reshape(()).float()}
     if tensor.ndim > 1:
-        raise ConfigError(f"model.metric.{name} is a tensor {tuple(tensor.shape)}; only scalars and vectors are logged")
+        raise _not_logged(name, f"a tensor {tuple(tensor.shape)}")
     return {f"{name}/{i}": entry for i, entry in enumerate(tensor)}
+
+
+def _not_logged(name: str, what: str) -> ConfigError:
+    return ConfigError(
+        f"model.metric.{name} is {what}; only scalars, and vectors, dicts and tuples of them, are logged"
+    )

@@ -122,7 +122,7 @@ class SequentialLR(lr_scheduler.SequentialLR):
                     f"model.scheduler.schedulers.{number} ({type(scheduler).__name__}) needs `total`: only a scheduler "
                     "that is not in another one takes the length of the run"
                 )
-        super().__init__(optimizer, built, milestones)  # type: ignore[arg-type]  # torch refuses a ReduceLROnPlateau
+        super().__init__(optimizer, built, milestones)  # torch refuses a ReduceLROnPlateau
 
 
 class ChainedScheduler(lr_scheduler.ChainedScheduler):
@@ -148,4 +148,4 @@ class ChainedScheduler(lr_scheduler.ChainedScheduler):
                     f"model.scheduler.schedulers.{number} ({type(scheduler).__name__}) computes the learning rate from "
                     "the first one, not from the previous one; use a SequentialLR"
                 )
-        super().__init__(built, optimizer)  # type: ignore[arg-type]  # torch refuses a ReduceLROnPlateau
+        super().__init__(built, optimizer)  # torch refuses a ReduceLROnPlateau

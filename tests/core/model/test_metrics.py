@@ -110,7 +110,25 @@ def test_values_are_flattened_to_named_scalars() -> None:
     assert flatten_scalars("a", per_class.compute()) == {"a/0": 1, "a/1": 1, "a/2": 0}
 
 
-def test_matrix_is_an_error() -> None:
-    message = r"^model\.metric\.a is a tensor \(2, 2\); only scalars and vectors are logged$"
-    with pytest.raises(ConfigError, match=message):
-        flatten_scalars("a", MulticlassConfusionMatrix(2).confmat)
+def test_tuple_of_scalars_is_flattened() -> None:
+    """Such as the recall and the threshold of BinaryRecallAtFixedPrecision."""
+    values = flatten_scalars("a", (torch.tensor(0.5), torch.tensor(1)))
+    assert values == {"a/0": torch.tensor(0.5), "a/1": torch.tensor(1)}
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (torch.zeros(2, 2), "a tensor (2, 2)"),
+        ((torch.zeros(3), torch.zeros(3)), "a tuple"),  # such as MulticlassROC
+        ([torch.zeros(3), torch.zeros(2)], "a list"),
+        (None, "a NoneType"),
+        ("text", "a str"),
+    ],
+)
+def test_value_that_cannot_be_logged_is_an_error(value: object, what: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        flatten_scalars("a", value)
+    assert str(caught.value) == (
+        f"model.metric.a is {what}; only scalars, and vectors, dicts and tuples of them, are logged"
+    )
