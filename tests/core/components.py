@@ -256,6 +256,20 @@ class BrokenDataset(IndexImages):
         raise ZeroDivisionError("on purpose")
 
 
+class WithoutLength:
+    """Dataset that does not tell its length."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return IndexImages()[index]
+
+
+class BrokenLength(IndexImages):
+    """Dataset that fails when its samples are counted."""
+
+    def __len__(self) -> int:
+        raise ZeroDivisionError("on purpose")
+
+
 class Bare(IndexImages):
     """Dataset whose samples are tensors instead of dicts."""
 
@@ -357,6 +371,13 @@ class GradientNorms(Callback):
 
     def on_train_end(self, *_: Any) -> None:
         torch.save(self.norms, "norms.pt")
+
+
+class NeedsPackage(Callback):
+    """Callback of a package that is not installed."""
+
+    def __init__(self) -> None:
+        raise ModuleNotFoundError("HINT: Try running `pip install -U 'no-such-package>=1.2'`")
 
 
 class FailAfterFirstBatch(Callback):

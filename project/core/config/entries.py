@@ -28,6 +28,7 @@ from project.core.config.entry_checks import (
     as_entry,
     check_names,
     check_one_or_several,
+    check_reserved,
     is_nested,
     join_path,
     take_init,
@@ -223,6 +224,7 @@ class EntryConverter:
         reserved_keys = [key for key in fields if key != component]
         registry = resolve_annotation(fields[component].annotation, rest)
         expanded = self._expand_entry(rest, registry, path, implied, reserved=reserved_keys)
+        check_reserved(reserved, fields, self.components[-1], path)
         return {component: expanded} | self.expand_arguments(reserved, fields, path)
 
     def _collapse_entry(

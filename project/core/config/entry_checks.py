@@ -7,12 +7,14 @@ from typing import Any
 from project.core.config.annotations import (
     Parameter,
     Parameters,
+    describe_type,
     parameters_of,
     resolve_annotation,
     union_members,
 )
+from project.core.config.construction import Component
 from project.core.config.trust import check_component
-from project.core.config.values import to_type
+from project.core.config.values import is_accepted, to_type
 from project.core.errors import ConfigError, did_you_mean, join_names
 from project.registry import Registry
 
@@ -81,6 +83,25 @@ def accepts_null(parameter: Parameter) -> bool:
     default_is_null = not parameter.required and parameter.default is None
     is_group = resolve_annotation(annotation, {}) is not None
     return is_untyped or is_group or default_is_null or type(None) in union_members(annotation)
+
+
+def check_reserved(values: Mapping[str, Any], fields: Parameters, component: Component, path: str) -> None:
+    """Raise ConfigError if the value of a reserved key is rather for the component's own argument of that name.
+
+    Args:
+        values: the reserved keys that are given.
+        fields: the fields of the term.
+        component: the component of the term.
+        path: config path of the term.
+    """
+    own = parameters_of(component.cls)
+    for key, value in values.items():
+        typed = to_type(value, fields[key].annotation)
+        if value is not None and key in own and not is_accepted(typed, fields[key].annotation):
+            raise ConfigError(
+                f"{path}.{key} is {typed!r}; it takes {describe_type(fields[key].annotation)}\n"
+                f"The argument '{key}' of {component.cls.__name__} is {path}.{INIT}.{key}"
+            )
 
 
 def take_init(values: dict[str, Any], parameters: Parameters, path: str) -> dict[str, Any]:

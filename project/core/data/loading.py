@@ -22,7 +22,7 @@ from project.core.data.sampling import BatchRequest, GetPosition, ResumableBatch
 from project.core.data.seeding import BATCH, COLLATE, SAMPLE, derive_seeds, seed_all, set_seed
 from project.core.data.streams import Stream, StreamLoader
 from project.core.data.tensors import Tensors, describe_shapes
-from project.core.errors import ConfigError, add_location
+from project.core.errors import ConfigError, add_location, located
 
 _Batch = TypeVar("_Batch")
 
@@ -184,7 +184,10 @@ def build_loader(
             raise _too_few_samples(batch_size, stream.location, len(stream))
         return loader
     batches = BatchDataset(dataset, path, seed, is_training)
-    length = len(batches) if max_samples is None else min(max_samples, len(batches))
+    if not hasattr(dataset, "__len__"):
+        raise ConfigError(f"{batches.location} needs a method `__len__`, which returns the number of samples")
+    with located(f"{batches.location}, while its samples were counted"):
+        length = len(batches) if max_samples is None else min(max_samples, len(batches))
     if length == 0:
         raise ConfigError(f"{batches.location} has no samples")
     order = getattr(dataset, "order", None) if is_training else None

@@ -197,6 +197,10 @@ def test_what_lightning_refuses_of_user_code_has_a_traceback(
             "raised in data.train (BrokenDataset), samples ",
         ),
         (
+            {"data": {"train": {"type": "tests.core.components.BrokenLength"}}},
+            "raised in data.train (BrokenLength), while its samples were counted",
+        ),
+        (
             {"data": {"train": {"type": "tests.core.components.BrokenDataset"}, "batch_size": 2, "num_workers": 1}},
             "raised in data.train (BrokenDataset), samples ",
         ),
@@ -206,7 +210,7 @@ def test_what_lightning_refuses_of_user_code_has_a_traceback(
         ),
         ({"model": {"optimizer": {"type": "tests.core.components.OwnOptimizer"}}}, "raised in model.optimizer"),
     ],
-    ids=["net", "loss", "dataset", "dataset in a worker", "constructor", "optimizer"],
+    ids=["net", "loss", "dataset", "length of a dataset", "dataset in a worker", "constructor", "optimizer"],
 )
 def test_error_of_a_component_has_its_location_and_a_traceback(
     over: dict[str, Any], line: str, cli: Cli, tiny: Callable[..., str]
