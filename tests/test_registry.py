@@ -121,6 +121,27 @@ def test_an_unknown_name_reports_import_errors(add_module: Callable[[str, str], 
     )
 
 
+def test_a_component_whose_module_needs_a_package_names_it(add_module: Callable[[str, str], Registry]) -> None:
+    registry = add_module("modern.py", f"import no_such_package\n{THING}")
+    with pytest.raises(ConfigError) as caught:
+        registry.resolve("thing", "here")
+    assert str(caught.value) == (
+        f"here: Thing cannot be used, because {PACKAGE}.modern was not imported: it needs the package no_such_package: "
+        "pip install no_such_package"
+    )
+    with pytest.raises(
+        ConfigError, match=f"^here: cannot import '{PACKAGE}.modern.Thing': it needs the package no_such_"
+    ):
+        registry.resolve(f"{PACKAGE}.modern.Thing", "here")
+    with pytest.raises(ConfigError, match=r"^here: cannot import 'no_such.X': ModuleNotFoundError: No module named"):
+        registry.resolve("no_such.X", "here")
+
+
+def test_a_class_that_its_package_does_not_export_is_found() -> None:
+    """torchmetrics exports some only if the packages that they need are installed."""
+    assert METRIC_REGISTRY.resolve("FrechetInceptionDistance", "here").__module__ == "torchmetrics.image.fid"
+
+
 def test_a_syntax_error_is_reported_with_its_line(add_module: Callable[[str, str], Registry]) -> None:
     registry = add_module("broken.py", "import torch\ndef f(:\n")
     with pytest.raises(ConfigError, match=rf"{PACKAGE}.broken: SyntaxError: invalid syntax \(broken.py, line 2\)"):

@@ -17,7 +17,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 _CORE = Path(__file__).parent
 _LIBRARIES = [Path(get_paths()[name]) for name in ("stdlib", "purelib", "platlib")]
 RAISED_IN = "raised in "  # stored: a DataLoader's worker passes errors on as text, in which this is looked for
-# Matched: Lightning refuses these settings with a plain RuntimeError or ValueError.
+# Matched: Lightning and torch refuse these settings with a plain RuntimeError or ValueError.
 _REFUSALS = (
     "Early stopping conditioned on metric",
     "`val_check_interval` (",
@@ -25,6 +25,7 @@ _REFUSALS = (
     "Automatic gradient accumulation and the `GradientAccumulationScheduler`",
     "Skipping the `training_step` by returning None",
     "The current optimizer, ",
+    "SparseAdam does not support dense gradients",
     "You provided only a single `",
     "You provided multiple `",
     "`max_depth` can be",
@@ -122,12 +123,7 @@ def error_location(error: BaseException) -> str:
     return f"{RAISED_IN}{frame.name} ({frame.filename}:{frame.lineno})"
 
 
-def raised_by_user_code(error: BaseException) -> bool:
-    """Return whether neither the engine nor a library raised an error."""
-    return _is_user_code(extract_tb(error.__traceback__)[-1])
-
-
-def raised_beyond_libraries(error: BaseException) -> bool:
+def passed_user_code(error: BaseException) -> bool:
     """Return whether user code is among the functions that the function which caught an error has called."""
     return any(map(_is_user_code, extract_tb(error.__traceback__)[1:]))
 
@@ -146,7 +142,7 @@ def constructor_error(error: Exception, where: str) -> Exception:
         return error
     if needed := missing_package(error):
         return ConfigError(f"{where} {needed}")
-    if raised_beyond_libraries(error):
+    if passed_user_code(error):
         add_location(error, f"{where}, while it was built")
         return error
     is_plain = isinstance(error, ValueError | TypeError | RuntimeError | MisconfigurationException) and str(error)

@@ -1,6 +1,7 @@
 """Errors: which are mistakes of the user, their locations, and the nearest match of a name."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from project.core import errors
 from project.core.errors import (
     ConfigError,
     add_location,
+    constructor_error,
     did_you_mean,
     error_location,
     find_cause,
     is_user_error,
     join_names,
     located,
-    raised_by_user_code,
+    missing_package,
+    passed_user_code,
     user_message,
 )
 
@@ -100,13 +103,60 @@ def test_refusals_of_lightning_are_mistakes_unless_they_have_a_location() -> Non
     assert not is_user_error(located_refusal)
 
 
-def test_texts_of_refusals_are_those_of_the_installed_lightning() -> None:
-    """A text that a new version of Lightning words differently would turn a mistake into a traceback."""
-    sources = [path.read_text(encoding="utf-8") for path in Path(pl.__file__).parent.rglob("*.py")]
+def test_texts_of_refusals_are_those_of_the_installed_libraries() -> None:
+    """A text that a new version words differently would turn a mistake into a traceback."""
+    folders = (Path(pl.__file__).parent, Path(torch.optim.__file__).parent)
+    sources = [path.read_text(encoding="utf-8") for folder in folders for path in folder.rglob("*.py")]
     assert [text for text in errors._REFUSALS if not any(text in source for source in sources)] == []
 
 
 def test_user_code_is_neither_engine_nor_library() -> None:
-    assert raised_by_user_code(caught_from(lambda: 1 / 0))
-    assert not raised_by_user_code(caught_from(lambda: did_you_mean(3, ["a"])))  # type: ignore[arg-type]
-    assert not raised_by_user_code(caught_from(lambda: yaml.safe_load("[")))
+    def fail_in_user_code() -> None:
+        yaml.safe_load("[")
+
+    assert passed_user_code(caught_from(fail_in_user_code))
+    assert not passed_user_code(caught_from(partial(did_you_mean, 3, ["a"])))  # type: ignore[arg-type]
+    assert not passed_user_code(caught_from(partial(yaml.safe_load, "[")))
+
+
+def test_constructor_error_is_a_mistake_unless_user_code_raised_it() -> None:
+    def fail_in_user_code() -> None:
+        torch.nn.Linear(-1, 2)
+
+    where = "model.net (Linear)"
+    refused = caught_from(partial(torch.nn.MultiheadAttention, 5, 2))
+    mistake = constructor_error(refused, where)
+    assert isinstance(mistake, ConfigError)
+    assert str(mistake) == "model.net (Linear): AssertionError: embed_dim must be divisible by num_heads"
+    assert str(constructor_error(ValueError("bad width"), where)) == "model.net (Linear): bad width"
+    assert str(constructor_error(ValueError(), where)) == "model.net (Linear): ValueError"
+    own = caught_from(fail_in_user_code)
+    assert constructor_error(own, where) is own
+    assert error_location(own) == "raised in model.net (Linear), while it was built"
+    config_error = ConfigError("x")
+    assert constructor_error(config_error, where) is config_error
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            ModuleNotFoundError("'wandb>=0.12.10' not met. HINT: Try running `pip install -U 'wandb>=0.12.10'`"),
+            "needs the package wandb: pip install 'wandb>=0.12.10'",
+        ),
+        (
+            ModuleNotFoundError("Either install as `pip install torchmetrics[image]` or `pip install torch-fidelity`."),
+            "needs the package torch-fidelity: pip install torch-fidelity",
+        ),
+        (
+            ModuleNotFoundError("install with `pip install torchmetrics[audio]`."),
+            "needs the package torchmetrics[audio]: pip install 'torchmetrics[audio]'",
+        ),
+        (ModuleNotFoundError(name="no_such.part"), "needs the package no_such: pip install no_such"),
+        (ModuleNotFoundError(name="project.nothing"), None),
+        (ModuleNotFoundError("unknown"), None),
+        (ValueError("pip install x"), None),
+    ],
+)  # fmt: skip
+def test_missing_package(error: Exception, text: str | None) -> None:
+    assert missing_package(error) == text

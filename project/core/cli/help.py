@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from project.core.cli.arguments import STAGES
 from project.core.config.annotations import (
     ContainerOf,
+    Parameter,
     Parameters,
     component_field,
     describe_type,
@@ -17,7 +18,7 @@ from project.core.config.annotations import (
     resolve_annotation,
 )
 from project.core.config.configuration import ROOT_TYPES, root_parameters
-from project.core.config.entry_checks import join_path
+from project.core.config.entry_checks import INIT, join_path
 from project.core.config.yaml_files import DEFAULT_TYPES, Tree
 from project.core.errors import ConfigError, did_you_mean, join_names
 from project.registry import Registry
@@ -36,6 +37,7 @@ help:
   STAGE --PATH.help NAME    settings of a component
 
 Every setting of a yaml is an option as well: --model.net MLP --model.optimizer.lr 1e-2 --trainer.max_epochs 3"""
+_INIT = Parameter(dict[str, Any], required=False, doc="arguments of the class, also those that reserved keys hide.")
 _OPTIONS = {
     "config FILE": "a yaml file; several are merged in order",
     "print_config": "print the whole configuration, and stop",
@@ -83,7 +85,7 @@ def component_help(path: str, name: str, tree: Tree) -> str:
         return "\n".join([f"{path} takes {registry.a_kind}:", *lines, *also])
     cls = registry.resolve(name, path)
     reserved = {key: item for key, item in fields.items() if key != field}
-    settings = parameters_of(cls, registry.num_engine_args) | reserved
+    settings = parameters_of(cls, registry.num_engine_args) | reserved | ({INIT: _INIT} if reserved else {})
     return "\n".join([f"{cls.__name__}: {_summary(cls)}", "", *_settings(shown, settings)])
 
 
