@@ -35,7 +35,7 @@ _NOT_REASONS = (
     "Does not validate against any of the Union",
     "Subtypes:",
     "Errors:",
-    "Given value type:",
+    "Given value",
 )
 ROOT_TYPES: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
 

@@ -75,12 +75,12 @@ def raising_constructor_errors(components: list[Component]) -> Iterator[None]:
 
 def _describe(cls: type, arguments: Mapping[str, Any], components: list[Component]) -> str:
     """Return the config path and name of a class that is being built with some arguments."""
-    candidates = [component for component in components if component.cls is cls]
-    same = [
-        each for each in candidates if all(_may_be(arguments.get(key), each.init_args[key]) for key in each.init_args)
-    ]
-    found = (same or candidates)[:1]
-    return f"{found[0].path} ({cls.__name__})" if found else cls.__name__
+    candidates = [each for each in components if each.cls is cls]
+    for each in candidates:
+        given = each.init_args
+        if arguments.keys() == given.keys() and all(_may_be(arguments[key], given[key]) for key in given):
+            return f"{each.path} ({cls.__name__})"
+    return f"{candidates[0].path} ({cls.__name__})" if candidates else cls.__name__
 
 
 def _may_be(built: object, given: object) -> bool:
