@@ -49,7 +49,6 @@ class Config:
         model_class: class of `model.type`.
         data_class: class of `data.type`.
         plain_values: values that are not entries, by config path.
-        defaults: defaults of the arguments that the yaml gives, by config path.
         components: the components.
     """
 
@@ -57,7 +56,6 @@ class Config:
     model_class: type[pl.LightningModule]
     data_class: type[pl.LightningDataModule]
     plain_values: dict[str, PlainValue]
-    defaults: dict[str, Any]
     components: list[Component]
 
     def parse(self, parser: ArgumentParser, values: Tree) -> Namespace:
@@ -126,9 +124,7 @@ def build_config(tree: Tree) -> Config:
     for value in plain_values.values():
         if not value.is_default and not is_accepted(value.value, value.annotation):
             raise wrong_value(value)
-    return Config(
-        values, classes["model"], classes["data"], plain_values, converter.defaults, converter.components
-    )
+    return Config(values, classes["model"], classes["data"], plain_values, converter.components)
 
 
 def root_parameters() -> Parameters:

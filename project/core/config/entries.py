@@ -60,15 +60,11 @@ class EntryConverter:
     Args:
         engine_arguments: by base class of components, arguments that the engine gives if the yaml does not.
         plain_values: values found by `expand`, in order.
-        defaults: defaults of the arguments that `expand` found, by config path.
         components: components found by `expand`.
     """
 
     engine_arguments: Mapping[type, Mapping[str, Any]] = field(default_factory=dict)
     plain_values: list[PlainValue] = field(default_factory=list)
-    defaults: dict[str, Any] = field(
-        default_factory=lambda: {f"{key}.type": name for key, name in DEFAULT_TYPES.items()}
-    )
     components: list[Component] = field(default_factory=list)
 
     def expand(self, value: Any, annotation: object, path: str, implied: str | None = None) -> Any:
@@ -120,8 +116,6 @@ class EntryConverter:
             inner, annotation = join_path(path, key), parameters[key].annotation
             if value is None and not accepts_null(parameters[key]):
                 raise ConfigError(f"{inner} is null; it takes {describe_type(annotation)}")
-            if not parameters[key].required:
-                self.defaults[inner] = parameters[key].default
             value = as_weights(str(key), value, annotation)
             typed = to_type(value, annotation)
             if key not in given and not is_nested(value, annotation) and repeats_default(typed, parameters[key]):

@@ -4,10 +4,11 @@ from collections import Counter
 from typing import Any
 
 from project.core.config.configuration import Config
-from project.core.config.values import is_default
+from project.core.config.yaml_files import DEFAULT_TYPES
 
 NOT_COMPARED = ("name", "root", "replace", "log_level", "timeout")  # they do not change what is trained
 _SECTIONS = ("model", "data", "trainer")
+_DEFAULT_TYPES = {f"{key}.type": name for key, name in DEFAULT_TYPES.items()}
 
 
 def hyper_parameters(config: Config) -> dict[str, bool | int | float | str]:
@@ -19,12 +20,12 @@ def hyper_parameters(config: Config) -> dict[str, bool | int | float | str]:
 
         hyper_parameters(config)  # {"net": "ResNet", "net.num_classes": 10, "optimizer.lr": 0.003, "max_epochs": 15}
     """
-    values = {path: plain.value for path, plain in config.plain_values.items() if path not in NOT_COMPARED}
+    values = {path: plain for path, plain in config.plain_values.items() if path not in NOT_COMPARED}
     counts = Counter(map(_short_name, values))
     return {
-        _short_name(path) if counts[_short_name(path)] == 1 else path: _scalar(value)
-        for path, value in values.items()
-        if path not in config.defaults or not _is_equal(value, config.defaults[path])
+        _short_name(path) if counts[_short_name(path)] == 1 else path: _scalar(plain.value)
+        for path, plain in values.items()
+        if not plain.is_default and plain.value != _DEFAULT_TYPES.get(path)
     }
 
 
@@ -33,12 +34,6 @@ def _short_name(path: str) -> str:
     section, _, rest = path.partition(".")
     name = rest if section in _SECTIONS and rest != "type" else path
     return name.removesuffix(".type")
-
-
-def _is_equal(value: Any, default: Any) -> bool:
-    if isinstance(value, list) and isinstance(default, list | tuple):
-        return value == list(default)
-    return is_default(value, default) or (value is None and default is None)
 
 
 def _scalar(value: Any) -> bool | int | float | str:

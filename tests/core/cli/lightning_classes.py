@@ -154,7 +154,8 @@ PRECISIONS: Table = {
 def entry(package: Any, name: str, arguments: dict[str, Any] | str) -> dict[str, Any]:
     """Return the config entry of a class in jsonargparse's form, which every argument of the trainer accepts."""
     given = REQUIRED.get(name, {}) if isinstance(arguments, str) else arguments
-    return {"class_path": f"{package.__name__}.{name}", "init_args": given}
+    is_own = name == "CSVLogger"  # the engine's, which a resumed run can continue
+    return {"class_path": name if is_own else f"{package.__name__}.{name}", "init_args": given}
 
 
 @dataclass(frozen=True)
