@@ -21,7 +21,7 @@ if [ "$restarts" -gt "$limit" ]; then
     echo "error: job $job was restarted more than $limit times (MAX_RESTARTS)" >&2
     exit 1
 fi
-hold=(env --block-signal=USR1,TERM)  # keep signals pending until Python handles them
+hold=(env --block-signal=USR1,USR2,TERM)  # keep signals pending until Python handles them
 "${hold[@]}" true 2>/dev/null || hold=()  # not available before coreutils 8.31
 srun --kill-on-bad-exit=1 ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} \
     "${hold[@]}" python cli.py fit "$@"

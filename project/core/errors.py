@@ -17,6 +17,9 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 _CORE = Path(__file__).parent
 _LIBRARIES = [Path(get_paths()[name]) for name in ("stdlib", "purelib", "platlib")]
 RAISED_IN = "raised in "  # stored: a DataLoader's worker passes errors on as text, in which this is looked for
+_WORKER_ENDED = "DataLoader worker (pid"  # matched: torch raises this anywhere in the main process
+_MAX_CAUSES = 100
+_MAX_LINE = 2000  # characters of a line of a message; an alias in a yaml file may mean millions
 # Matched: Lightning and torch refuse these settings with a plain RuntimeError or ValueError.
 _REFUSALS = (
     "Early stopping conditioned on metric",
@@ -52,26 +55,50 @@ def is_user_error(error: BaseException) -> bool:
     """
     if find_cause(error, ConfigError) is not None:
         return True
-    is_refusal = isinstance(error, MisconfigurationException) or str(error).strip().startswith(_REFUSALS)
+    is_refusal = isinstance(error, MisconfigurationException) or message_of(error).strip().startswith(_REFUSALS)
     return is_refusal and _find_location(error) is None
 
 
 def find_cause(error: BaseException, error_type: type[ErrorType]) -> ErrorType | None:
     """Return the error of a type among an error and its causes."""
-    return next((link for link in _chain(error) if isinstance(link, error_type)), None)
+    return next((link for link in causes(error) if isinstance(link, error_type)), None)
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """Return an error and its causes, each once: a chain of causes may be a circle."""
+    chain: dict[int, BaseException] = {}
+    link: BaseException | None = error
+    while link is not None and id(link) not in chain:
+        chain[id(link)] = link
+        link = link.__context__ if link.__cause__ is None and not link.__suppress_context__ else link.__cause__
+    return list(chain.values())
+
+
+def shorten_causes(error: BaseException) -> None:
+    """Remove the earliest of very many causes of an error, which loguru could not show."""
+    chain = causes(error)
+    if len(chain) > _MAX_CAUSES:
+        last = chain[_MAX_CAUSES - 1]
+        last.__cause__, last.__suppress_context__ = None, True
+        last.add_note(f"({len(chain) - _MAX_CAUSES} earlier causes are not shown)")
+
+
+def message_of(error: BaseException) -> str:
+    """Return the text of an error, also if its `__str__` fails."""
+    try:
+        return str(error)
+    except Exception as failure:
+        return f"(its `__str__` raised {type(failure).__name__})"
 
 
 def user_message(error: BaseException) -> str:
     """Return a mistake's message in one to three lines, also if a DataLoader's worker passed it on as text."""
-    text = str(find_cause(error, ConfigError) or error).strip()
+    mistake = find_cause(error, ConfigError)
+    text = message_of(error if mistake is None else mistake).strip()
     if text.startswith(f"Caught {ConfigError.__name__} in DataLoader"):
         text = text.rpartition(f"{ConfigError.__name__}: ")[2]
-    return "\n".join(text.splitlines()[:3])
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return [error, *_chain(cause)] if cause is not None else [error]
+    lines = [line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]} ..." for line in text.splitlines()[:3]]
+    return "\n".join(lines)
 
 
 def normalize(name: str) -> str:
@@ -118,7 +145,11 @@ def error_location(error: BaseException) -> str:
     location = _find_location(error)
     if location is not None:
         return location
-    frames = [frame for link in _chain(error) for frame in extract_tb(link.__traceback__)]
+    if message_of(error).startswith(_WORKER_ENDED):
+        return f"{RAISED_IN}a worker of a DataLoader, which ended"
+    frames = [frame for link in causes(error) for frame in extract_tb(link.__traceback__)]
+    if not frames:
+        return f"{type(error).__name__}, which has no traceback"
     frame = ([frame for frame in frames if _is_user_code(frame)] or frames)[-1]
     return f"{RAISED_IN}{frame.name} ({frame.filename}:{frame.lineno})"
 
@@ -126,6 +157,11 @@ def error_location(error: BaseException) -> str:
 def passed_user_code(error: BaseException) -> bool:
     """Return whether user code is among the functions that the function which caught an error has called."""
     return any(map(_is_user_code, extract_tb(error.__traceback__)[1:]))
+
+
+def has_location(error: BaseException) -> bool:
+    """Return whether `add_location` added a line to an error."""
+    return _find_location(error) is not None
 
 
 def constructor_error(error: Exception, where: str) -> Exception:
@@ -173,9 +209,14 @@ def is_library(file: Path) -> bool:
 
 
 def _find_location(error: BaseException) -> str | None:
-    notes: list[str] = [*getattr(error, "__notes__", []), *getattr(error.__cause__, "__notes__", [])]
-    lines = [*notes, *(line.strip() for line in str(error).splitlines())]
+    notes = [note for link in (error, error.__cause__) for note in _notes(link)]
+    lines = [*notes, *(line.strip() for line in message_of(error).splitlines())]
     return next((line for line in lines if line.startswith(RAISED_IN)), None)
+
+
+def _notes(error: BaseException | None) -> list[str]:
+    notes = getattr(error, "__notes__", None)  # anything, if user code sets it
+    return [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
 
 
 def _is_user_code(frame: FrameSummary) -> bool:

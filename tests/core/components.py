@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning import Callback
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset, default_collate
+from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 
 from project.datasets.base import Dataset
 from project.losses.base import Loss
@@ -313,6 +313,18 @@ class AnnouncedIndexStream(IndexStream):
         if self.announced is None:
             raise TypeError("no length")
         return self.announced
+
+
+class ShardedIndexStream(IndexStream):
+    """Iterable dataset that divides its samples among workers."""
+
+    is_sharded = True
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        info = get_worker_info()
+        for index, sample in enumerate(super().__iter__()):
+            if info is None or index % info.num_workers == info.id:
+                yield sample
 
 
 class OnePass(IndexStream):

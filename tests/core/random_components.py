@@ -1,5 +1,6 @@
 """Components that draw random numbers, and callbacks that interrupt a run, for the tests of resuming."""
 
+import ctypes
 import io
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
+from torch.utils.data import get_worker_info
 from torchmetrics import Metric
 
 from project.models.base import Model
@@ -29,6 +32,32 @@ class Noisy(IndexImages):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         noise = torch.rand(1, 8, 8) + float(np.random.rand()) + random.random()
         return {"image": index / self.length + noise, "label": torch.tensor(index % 10)}
+
+
+class Hanging(Noisy):
+    """Noisy dataset that hangs at a sample, once; before, the main process gets a signal.
+
+    Args:
+        length: number of samples.
+        at: index of the sample.
+        how: sleep, sleep in a call of C that keeps Python's lock, or ignore exceptions.
+        signals: name of the signal; None for none.
+    """
+
+    def __init__(self, length: int = 10, at: int = 0, how: str = "sleep", signals: str | None = None) -> None:
+        super().__init__(length)
+        self.at, self.how, self.signals = at, how, signals
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if index == self.at and not Path("struck.txt").exists():
+            Path("struck.txt").touch()
+            if self.signals:
+                time.sleep(0.5)  # until the main process waits
+                os.kill(os.getppid() if get_worker_info() else os.getpid(), signal.Signals[self.signals])
+            while True:
+                with suppress(*[Exception] if self.how == "ignore" else []):
+                    ctypes.PyDLL(None).sleep(1000) if self.how == "c" else time.sleep(1000)
+        return super().__getitem__(index)
 
 
 class NoisyBatches(Noisy):

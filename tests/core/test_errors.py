@@ -84,6 +84,12 @@ def test_cause_of_an_error_is_found_unless_suppressed() -> None:
     assert not is_user_error(caught_from(lambda: chained(OSError("another"))))
 
 
+def test_worker_that_ended_is_no_error_of_the_code_that_runs_meanwhile() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+    assert error_location(caught.value) == "raised in a worker of a DataLoader, which ended"
+
+
 def test_user_message_is_short_and_drops_the_text_of_the_worker() -> None:
     assert user_message(ConfigError("1\n2\n3\n4")) == "1\n2\n3"
     text = (

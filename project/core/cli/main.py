@@ -21,8 +21,23 @@ from project.core.config.settings import DEFAULT_ROOT
 from project.core.config.yaml_files import Tree, merge_all, read_config
 from project.core.distributed.cluster import array_task_name
 from project.core.distributed.reduction import barrier_on_exit
-from project.core.distributed.signals import Interrupted, Interruption, restoring_signals, wait_unless_signaled
-from project.core.errors import ConfigError, RunStopped, error_location, find_cause, is_user_error, user_message
+from project.core.distributed.signals import (
+    Interrupted,
+    InterruptedWait,
+    Interruption,
+    restoring_signals,
+    wait_unless_signaled,
+)
+from project.core.errors import (
+    ConfigError,
+    RunStopped,
+    error_location,
+    find_cause,
+    is_user_error,
+    message_of,
+    shorten_causes,
+    user_message,
+)
 from project.core.file_names import check_file_name
 from project.core.log import is_rank_zero, logging_to_console, rank
 from project.core.run.checkpoint_files import find_checkpoint, load_checkpoint, run_dir_of
@@ -46,15 +61,15 @@ def main(argv: Sequence[str] | None = None, interruption: Interruption | None = 
         interruption: receives the signals that ask the run to stop; None creates one.
 
     Returns:
-        0 if done, 2 for a mistake in yaml or options, 1 for an exception in the user's code, a full disk or a stop by
-        the engine, 75 if SIGTERM or SIGUSR1 stopped a training with everything saved, 128 plus the number of the signal
-        if another signal did.
+        0 if done, 2 for a mistake in yaml or options, 1 for an exception in the user's code (SystemExit as well), a
+        full disk or a stop by the engine, 75 if SIGTERM, SIGUSR1 or SIGUSR2 stopped a training with everything saved,
+        128 plus the number of the signal if another signal did.
 
     Example::
 
         main(["fit", "--config", "configs/digits.yaml"])
     """
-    code, is_interrupted = 0, False
+    code, interrupted = 0, None
     with ExitStack() as stack:
         stack.enter_context(logging_to_console("INFO"))
         stack.enter_context(restoring_signals())
@@ -62,8 +77,8 @@ def main(argv: Sequence[str] | None = None, interruption: Interruption | None = 
             arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
             _run(arguments, interruption or Interruption(), stack)
         except BaseException as error:
-            code, is_interrupted = report_error(error), find_cause(error, Interrupted) is not None
-    if is_interrupted:
+            code, interrupted = report_error(error), find_cause(error, Interrupted)
+    if interrupted is not None and not isinstance(interrupted, InterruptedWait):
         barrier_on_exit()
     return code
 
@@ -75,8 +90,6 @@ def report_error(error: BaseException) -> int:
         return 128 + signal.SIGINT
     if isinstance(error, SIGTERMException):
         return 128 + signal.SIGTERM
-    if not isinstance(error, Exception):
-        raise error
     if is_user_error(error):
         if is_rank_zero():
             print("error:", user_message(error), file=sys.stderr)
@@ -89,6 +102,7 @@ def report_error(error: BaseException) -> int:
     if stopped := find_cause(error, RunStopped) or _full_disk(error) or _lost_process(error) or _loss_spike(error):
         logger.error(stopped)
     else:
+        shorten_causes(error)
         logger.opt(exception=error).error(error_location(error))
     return 1
 
@@ -153,7 +167,7 @@ def _build_evaluation(
     return StageCLI(arguments, config, checkpoint, interruption, stack, results)
 
 
-def _full_disk(error: Exception) -> RunStopped | None:
+def _full_disk(error: BaseException) -> RunStopped | None:
     """Return what to report if the disk is full, whatever was being written."""
     full = find_cause(error, OSError)
     if full is None or full.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -161,17 +175,20 @@ def _full_disk(error: Exception) -> RunStopped | None:
     return RunStopped(f"the disk is full; the checkpoints are intact: {full}")
 
 
-def _loss_spike(error: Exception) -> RunStopped | None:
+def _loss_spike(error: BaseException) -> RunStopped | None:
     """Return what to report if Lightning's SpikeDetection ended the run."""
     spike = find_cause(error, TrainingSpikeException)
     return RunStopped(f"SpikeDetection: {spike}; skip_batches.json lists it and the one before") if spike else None
 
 
-def _lost_process(error: Exception) -> RunStopped | None:
+def _lost_process(error: BaseException) -> RunStopped | None:
     """Return what to report if another process ended or does not answer; that process logs the reason."""
     # Matched: messages of gloo, which raises plain RuntimeErrors.
-    is_gloo = any(text in str(error) for text in ("third_party/gloo", "Application timeout caused pair closure"))
-    lost = find_cause(error, torch.distributed.DistError) or (is_gloo and error)
-    if "EADDRINUSE" in str(lost):
-        return RunStopped(f"port in use; set MASTER_PORT to a free port: {lost}")
-    return RunStopped(f"another process of the run ended or does not answer: {lost}") if lost else None
+    is_gloo = any(text in message_of(error) for text in ("third_party/gloo", "Application timeout caused pair closure"))
+    lost = error if is_gloo else find_cause(error, torch.distributed.DistError)
+    if lost is None:
+        return None
+    text = message_of(lost)
+    if "EADDRINUSE" in text:
+        return RunStopped(f"port in use; set MASTER_PORT to a free port: {text}")
+    return RunStopped(f"another process of the run ended or does not answer: {text}")

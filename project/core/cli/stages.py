@@ -33,6 +33,7 @@ from project.core.run.run import Run
 from project.core.run.run_directory import LOG, RunDirectory
 from project.core.run.start import RunStart
 from project.core.training.lightning_internals import replace_evaluation_loops
+from project.core.training.lightning_internals.access import end_on_sigterm
 from project.core.training.lightning_internals.step_log import LearningRates
 
 _SPLITS = {"fit": "train", "validate": "val", "test": "eval", "predict": "predict"}
@@ -136,6 +137,7 @@ class StageCLI(BuildCLI):
             self.training_run.attach(trainer)
         else:
             replace_evaluation_loops(trainer)
+            end_on_sigterm(trainer)
         return trainer
 
     def _check_data(self) -> None:

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from annotated_types import Ge
 from loguru import logger
 from pytorch_lightning.accelerators import CUDAAccelerator
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from project.core.config.settings import DEFAULT_DATA_DIR
 from project.core.data.loading import build_loader
@@ -16,7 +16,8 @@ from project.core.data.sampling import TrainingPosition
 from project.core.data.seeding import batches_done
 from project.core.data.streams import StreamLoader
 from project.core.data.tensors import Tensors
-from project.core.distributed.signals import ignore_signals, kill_workers
+from project.core.data.workers import prepare_worker
+from project.core.distributed.signals import kill_workers
 from project.core.errors import ConfigError, constructor_error
 from project.core.file_names import check_file_name
 from project.registry import Dataset
@@ -35,7 +36,7 @@ class DataModule(pl.LightningDataModule):
         eval: dataset of the stage `test`, or several by name.
         predict: dataset of the stage `predict`, or several by name; null takes `eval`.
         data_dir: directory of the data; datasets with an argument `data_dir` get it.
-        batch_size: samples per batch, summed over all devices.
+        batch_size: samples per batch, summed over all devices; training needs a multiple of their number.
         num_workers: worker processes per loader; 0 loads in the main process.
         pin_memory: copy batches to pinned memory; null does so for CUDA.
         prefetch_factor: batches that each worker loads in advance.
@@ -77,11 +78,13 @@ class DataModule(pl.LightningDataModule):
         return list(self.splits[split])
 
     def check(self, split: str, trainer: pl.Trainer) -> None:
-        """Raise ConfigError if a split is not set, or a batch cannot be divided by the devices."""
+        """Raise ConfigError if a split is not set, or a training batch cannot be divided evenly by the devices."""
         self._check_split(split)
         devices = num_devices(trainer)
-        if self.batch_size % devices:
-            raise ConfigError(f"data.batch_size is {self.batch_size}; it must be divisible by {devices} devices")
+        if split == "train" and self.batch_size % devices:
+            raise ConfigError(
+                f"data.batch_size is {self.batch_size}; training needs one divisible by {devices} devices"
+            )
 
     def train_dataloader(self) -> DataLoader[Tensors]:
         loader = self._loaders("train")[0]
@@ -103,6 +106,9 @@ class DataModule(pl.LightningDataModule):
         """Return loaders of the eval datasets, of their first `max_samples` samples if that is given."""
         return self._loaders("eval", max_samples)
 
+    def on_exception(self, exception: BaseException) -> None:
+        kill_workers()
+
     def _loaders(self, split: str, max_samples: int | None = None) -> list[DataLoader[Tensors]]:
         self._check_split(split)
         return [self._loader(split, name, max_samples) for name in self.splits[split]]
@@ -115,10 +121,11 @@ class DataModule(pl.LightningDataModule):
         path = _config_path(split, name)
         if path not in self.datasets:
             self.datasets[path] = _build(self.splits[split][name], path)
+            self._warn_if_read_repeatedly(path, split == "train")
         workers: dict[str, Any] = {"num_workers": self.num_workers, "pin_memory": self._pins_memory()}
         if self.num_workers:
             workers |= {"prefetch_factor": self.prefetch_factor, "persistent_workers": self.persistent_workers}
-            workers["worker_init_fn"] = ignore_signals
+            workers["worker_init_fn"] = prepare_worker
             atexit.unregister(kill_workers)
             atexit.register(kill_workers)
         is_training = split == "train"
@@ -153,6 +160,22 @@ class DataModule(pl.LightningDataModule):
             return
         name = type(stream.dataset).__name__
         logger.warning(f"data.train ({name}) is iterable and {reason}: resuming within an epoch is not exact")
+
+    def _warn_if_read_repeatedly(self, path: str, is_training: bool) -> None:
+        """Warn if an iterable dataset does not say that it divides its samples among the processes that read it."""
+        dataset, workers = self.datasets[path], max(1, self.num_workers)
+        readers = workers * (self.trainer.world_size if self.trainer and is_training else 1)
+        if readers == 1 or not isinstance(dataset, IterableDataset) or getattr(dataset, "is_sharded", False):
+            return
+        effect = (
+            f"each of {readers} processes that load it reads all samples, so an epoch has each sample {readers} times"
+            if is_training
+            else f"it is read by one of {workers} workers, since each would read all samples"
+        )
+        logger.warning(
+            f"{path} ({type(dataset).__name__}) is iterable: {effect}\nLet `__iter__` yield the share of a process "
+            "(torch.utils.data.get_worker_info, torch.distributed.get_rank), and set `is_sharded = True` in the class"
+        )
 
     def _pins_memory(self) -> bool:
         if self.pin_memory is None:

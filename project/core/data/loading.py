@@ -21,7 +21,8 @@ from project.core.data.rows import (
 from project.core.data.sampling import BatchRequest, GetPosition, ResumableBatchSampler, TrainingPosition
 from project.core.data.seeding import BATCH, COLLATE, SAMPLE, derive_seeds, seed_all, set_seed
 from project.core.data.streams import Stream, StreamLoader
-from project.core.data.tensors import Tensors, describe_shapes
+from project.core.data.tensors import Tensors, abbreviate, describe_shapes
+from project.core.data.workers import raise_to_main, receive
 from project.core.errors import ConfigError, add_location, located
 
 _Batch = TypeVar("_Batch")
@@ -62,11 +63,11 @@ class BatchDataset(TorchDataset[dict[str, Any]]):
         indices = request.indices if loads_whole_batch else own or others
         try:
             batch = self._load_identified(indices, request)
-        except Exception as error:
+        except BaseException as error:
             name_of = getattr(self.dataset, "name", None)
             names = abbreviate(indices, name_of if callable(name_of) else str)
             add_location(error, f"{self.location}, samples {names}")
-            raise
+            raise_to_main(error)
         if len(own) != len(indices):
             share = share_rows(batch["index"], request.rows, len(indices)) if loads_whole_batch else slice(0)
             batch = take_rows(batch, share)
@@ -131,9 +132,11 @@ class BatchDataset(TorchDataset[dict[str, Any]]):
 class BatchLoader(DataLoader[Any]):
     """Loader of a BatchDataset."""
 
+    dataset: BatchDataset
+
     def __iter__(self) -> Iterator[Tensors]:  # type: ignore[override]  # the items of DataLoader's own are converted
         if self.num_workers or self.pin_memory:
-            return map(index_to_tensor, super().__iter__())
+            return map(index_to_tensor, receive(super().__iter__(), self.dataset.location))
         # DataLoader's own iterator records each batch for torch's profiler, which is slow for small batches.
         return map(index_to_tensor, map(self.dataset.__getitem__, self.sampler))
 
@@ -176,6 +179,8 @@ def build_loader(
                 "it; evaluate with one process, or give the dataset `__len__` and `__getitem__`"
             )
         stream = Stream(dataset, path, seed, rank, is_training)
+        if not is_training and not stream.is_sharded and workers.get("num_workers"):
+            workers["num_workers"] = 1  # each would read all samples, and each sample would count several times
         if max_samples is not None:
             raise ConfigError(f"evaluation.max_samples does not work with {stream.location}, which is iterable")
         workers |= {"batch_size": batch_size // world_size, "drop_last": is_training}
@@ -196,11 +201,6 @@ def build_loader(
         raise _too_few_samples(batch_size, batches.location, sampler.length)
     generator = torch.Generator().manual_seed(seed)  # else a loader with workers draws from the generator of the steps
     return BatchLoader(batches, batch_size=None, sampler=sampler, collate_fn=_identity, generator=generator, **workers)
-
-
-def abbreviate(indices: list[int], name_of: Callable[[int], str] = str) -> str:
-    """Return the names of the first few indices."""
-    return ", ".join(map(name_of, indices[:8])) + (", ..." if len(indices) > 8 else "")
 
 
 def _too_few_samples(batch_size: int, location: str, length: int) -> ConfigError:

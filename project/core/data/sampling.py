@@ -92,7 +92,8 @@ class ResumableBatchSampler(SequentialSampler):
     """Batch sampler that can start at any batch of an epoch.
 
     Training shuffles and drops an incomplete last batch; evaluation does neither. The samples of a batch do not depend
-    on the number of processes. The base class keeps Lightning's `overfit_batches` from replacing the sampler.
+    on the number of processes, whose shares of a batch differ by at most one sample. The base class keeps Lightning's
+    `overfit_batches` from replacing the sampler.
 
     Args:
         length: number of samples.
@@ -119,8 +120,8 @@ class ResumableBatchSampler(SequentialSampler):
         self.batch_size, self.seed, self.is_training = batch_size, seed, is_training
         self.order, self.get_position = order, get_position
         self.length = len(order(seed, 0)) if order is not None and is_training else length
-        local = batch_size // world_size
-        self.rows = slice(rank * local, (rank + 1) * local)
+        start, end = (-(-number * batch_size // world_size) for number in (rank, rank + 1))  # rank 0 has no fewer
+        self.rows = slice(start, end)
 
     def __len__(self) -> int:
         return self._num_batches(self.length)

@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate, get_w
 from project.core.data.rows import call_collate, identify_rows, index_to_tensor
 from project.core.data.sampling import GetPosition, TrainingPosition
 from project.core.data.seeding import STREAM, seed_all
-from project.core.errors import ConfigError, add_location, located
+from project.core.data.workers import raise_to_main, receive
+from project.core.errors import ConfigError, add_location
 
 State = dict[str, Any]
 _NUM_READ, _DATASET = "taken", "dataset"  # stored in checkpoints: do not edit
@@ -18,6 +19,9 @@ _NUM_READ, _DATASET = "taken", "dataset"  # stored in checkpoints: do not edit
 
 class Stream(IterableDataset[Any]):
     """Samples of an iterable dataset, each drawn under a seed of its own.
+
+    Each process and each of its workers reads all samples, unless the dataset divides them. Nobody can see that, so
+    such a dataset says it: `is_sharded = True`.
 
     Args:
         dataset: the dataset.
@@ -29,8 +33,8 @@ class Stream(IterableDataset[Any]):
 
     def __init__(self, dataset: Any, path: str, seed: int, rank: int, is_training: bool) -> None:
         self.dataset, self.path, self.seed, self.rank, self.is_training = dataset, path, seed, rank, is_training
-        self.location = f"{path} ({type(dataset).__name__})"
         self.collate: Callable[[Any], Any] = getattr(dataset, "collate", default_collate)
+        self.is_sharded: bool = getattr(dataset, "is_sharded", False)
         self.is_stateful = hasattr(dataset, "state_dict") and hasattr(dataset, "load_state_dict")
         self.location = f"{path} ({type(dataset).__name__})"
         self.epoch, self.num_read = 0, 0
@@ -47,16 +51,20 @@ class Stream(IterableDataset[Any]):
             self.dataset.load_state_dict(self._state[_DATASET])
         info = get_worker_info()
         worker = info.id if info else 0
-        samples = iter(self.dataset)
+        try:
+            samples = iter(self.dataset)
+        except BaseException as error:
+            add_location(error, f"{self.location}, in `__iter__`")
+            raise_to_main(error)
         while True:
             seed_all(self.seed, self.path, STREAM, self.epoch, self.num_read, worker, self.rank)
             try:
                 sample = next(samples)
             except StopIteration:
                 return
-            except Exception as error:
+            except BaseException as error:
                 add_location(error, f"{self.location}, sample {self.num_read}")
-                raise
+                raise_to_main(error)
             self.num_read += 1
             yield sample
 
@@ -66,8 +74,11 @@ class Stream(IterableDataset[Any]):
     def collate_with_state(self, samples: list[Any]) -> tuple[Any, State | None, int]:
         """Return the batch, the state after its last sample, and the number of samples."""
         state = {_NUM_READ: self.num_read, _DATASET: self.dataset.state_dict()} if self.is_stateful else None
-        with located(f"{self.location}, while samples were collated"):
+        try:
             batch = call_collate(self.collate, samples)
+        except BaseException as error:
+            add_location(error, f"{self.location}, while samples were collated")
+            raise_to_main(error)
         if self.collate is not default_collate and isinstance(batch, dict):
             batch = identify_rows(batch, len(samples), None, self.is_training, self.location)
         return batch, state, len(samples)
@@ -121,7 +132,7 @@ class StreamLoader(DataLoader[Any]):
         self.stream.start_at(position.epoch, state)
         self._is_exhausted = False
         self._states = {position.total: state}
-        batches, num_samples = super().__iter__(), 0
+        batches, num_samples = receive(super().__iter__(), self.stream.location), 0
         length = sized_len(self.stream) if self.counts_samples else None
         for number, (batch, reached, count) in enumerate(batches, start=1):
             done = self.get_position().total

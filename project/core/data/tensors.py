@@ -1,6 +1,6 @@
-"""Dicts of named tensors: their batch size, rows and shapes."""
+"""Dicts of named tensors: their batch size, rows and shapes; and the names of samples."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -29,6 +29,11 @@ def select_rows(tensors: Mapping[str, Any], count: int) -> Tensors:
         for name, value in tensors.items()
         if isinstance(value, Tensor) and value.ndim and len(value) == count
     }
+
+
+def abbreviate(indices: list[int], name_of: Callable[[int], str] = str) -> str:
+    """Return the names of the first few indices."""
+    return ", ".join(map(name_of, indices[:8])) + (", ..." if len(indices) > 8 else "")
 
 
 def describe_shapes(tensors: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
-"""Slurm and torchrun: the number of processes that they started, checked against the yaml."""
+"""Slurm and torchrun: the number of processes that they started, checked against the yaml, and their restarts."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from loguru import logger
 
 from project.core.errors import ConfigError
 
@@ -27,6 +29,7 @@ def apply_cluster(trainer: dict[str, Any], environment: Mapping[str, str], is_fi
     if "TORCHELASTIC_RUN_ID" in environment:
         local, nodes = environment["LOCAL_WORLD_SIZE"], environment.get("GROUP_WORLD_SIZE", "1")
         names = ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "torchrun --nproc-per-node")
+        _warn_of_shared_store(environment)
         _set_processes(trainer, int(local), int(nodes), *names)
     elif "SLURM_JOB_ID" in environment:
         _apply_slurm(trainer, environment, is_fit)
@@ -42,14 +45,39 @@ def check_sync_batchnorm(trainer: pl.Trainer, is_enabled: bool) -> None:
 
 
 def restart_count(environment: Mapping[str, str]) -> int:
-    """Return how often Slurm has restarted this job."""
-    return int(environment.get("SLURM_RESTART_COUNT", "0"))
+    """Return how often Slurm has restarted this job, or torchrun its processes."""
+    return sum(int(environment.get(name, "0")) for name in ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"))
+
+
+def job_record(environment: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the name of a file for a run directory, and the job's line in it; None outside Slurm and torchrun.
+
+    The line is the same after a restart, and another one for another job. torchrun's run id is often "none", so the
+    process that is torchrun counts as well, unless there is one on each of several nodes.
+    """
+    if "SLURM_JOB_ID" in environment:
+        return "slurm.txt", environment["SLURM_JOB_ID"]
+    if "TORCHELASTIC_RUN_ID" not in environment:
+        return None
+    is_one_node = environment.get("GROUP_WORLD_SIZE", "1") == "1"
+    process = [str(os.getppid())] if is_one_node else []
+    return "torchrun.txt", "-".join([*environment["TORCHELASTIC_RUN_ID"].split(), *process])
 
 
 def array_task_name(name: str, environment: Mapping[str, str]) -> str:
     """Return the name of a run; each task of a Slurm array gets its own."""
     task = environment.get("SLURM_ARRAY_TASK_ID")
     return name if task is None else f"{name}_{task}"
+
+
+def _warn_of_shared_store(environment: Mapping[str, str]) -> None:
+    """Warn if torchrun's restarted processes would use the store of those before, whose keys make them wait forever."""
+    restarts = int(environment.get("TORCHELASTIC_MAX_RESTARTS", "0"))
+    if restarts > 0 and environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        logger.warning(
+            f"torchrun --max-restarts={restarts}: restarted processes will hang; "
+            "start it as `TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun ...`"
+        )
 
 
 def _apply_slurm(trainer: dict[str, Any], environment: Mapping[str, str], is_fit: bool) -> None:

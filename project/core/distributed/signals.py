@@ -1,8 +1,10 @@
 """Signals that ask a run to stop. The run stops after everything is saved."""
 
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,8 +12,17 @@ from contextlib import contextmanager
 from types import FrameType
 
 PREEMPTED = 75  # EX_TEMPFAIL of sysexits.h: a temporary failure, to be tried again
-TERMINATION_SIGNALS = (signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
+# Slurm's scripts use SIGUSR1, submitit SIGUSR2. Windows has neither.
+TERMINATION_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
+)
 _SIGNALS = (*TERMINATION_SIGNALS, signal.SIGINT)
+_HAS_ALARM = hasattr(signal, "setitimer")
+_RESTORED = (*_SIGNALS, signal.SIGALRM) if _HAS_ALARM else _SIGNALS
+_LONGEST_WAIT, _CHECK_INTERVAL = 3.0, 1.0  # seconds that an interrupted run waits for a batch
+# Whose calls wait for a batch. They are looked for on the stack, since a wait for a batch must cost nothing.
+_TORCH_LOADER, _LOADING = "torch.utils.data.dataloader", ("project.core.data.loading", "__getitem__")
+_PR_SET_PDEATHSIG = 1  # of Linux' prctl
 
 
 class Interrupted(Exception):
@@ -21,16 +32,25 @@ class Interrupted(Exception):
         number: the signal.
     """
 
+    reason = ""
+
     def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}; continue with `--resume auto`")
+        super().__init__(f"stopped by {signal.Signals(number).name}{self.reason}; continue with `--resume auto`")
         self.code = 128 + number if number == signal.SIGINT else PREEMPTED
 
 
-class Interruption:
-    """Receiver of the signals that ask a run to stop: SIGTERM, SIGUSR1 and SIGINT (Ctrl-C).
+class InterruptedWait(Interrupted):
+    """A stop by a signal while this process waits for a batch that does not come, without asking other processes."""
 
-    `number` is the signal that was received, 0 if there was none. Slurm sends one of the first two before it takes the
-    nodes away. A Ctrl-C after another signal stops the process at once.
+    reason = " while it waited for a batch, which did not come"
+
+
+class Interruption:
+    """Receiver of the signals that ask a run to stop: SIGTERM, SIGUSR1, SIGUSR2 and SIGINT (Ctrl-C).
+
+    `number` is the signal that was received, 0 if there was none. Slurm sends one of the others before it takes the
+    nodes away. A Ctrl-C after another signal stops the process at once. If a dataset hangs, `InterruptedWait` is raised
+    where the main process waits for the batch.
 
     Example::
 
@@ -42,6 +62,8 @@ class Interruption:
 
     def __init__(self) -> None:
         self.number = 0
+        self._wait: FrameType | None = None  # of the batch that the main process waits for
+        self._wait_start = 0.0
 
     def install(self, with_sigint: bool = True) -> None:
         """Install the signal handlers, and unblock signals that were blocked until now.
@@ -69,18 +91,42 @@ class Interruption:
         if number == signal.SIGINT and self.number:
             raise KeyboardInterrupt
         self.number = number
+        if _HAS_ALARM:
+            signal.signal(signal.SIGALRM, self.check_wait)
+            signal.setitimer(signal.ITIMER_REAL, _CHECK_INTERVAL, _CHECK_INTERVAL)
         # Not with the logger: the signal may have interrupted a call of it.
         os.write(2, f"{signal.Signals(number).name}: stopping after the next step, with a checkpoint\n".encode())
+
+    def check_wait(self, number: int, frame: FrameType | None) -> None:
+        """Raise InterruptedWait if the main process has waited for the same batch for too long."""
+        wait = _find_wait(frame)
+        if wait is not self._wait:
+            self._wait, self._wait_start = wait, time.monotonic()
+        elif wait is not None and time.monotonic() - self._wait_start >= _LONGEST_WAIT:
+            raise InterruptedWait(self.number)
+
+
+def _find_wait(frame: FrameType | None) -> FrameType | None:
+    """Return the outermost call that loads a batch, or waits for one; None if there is none."""
+    found = None
+    while frame is not None:
+        module, function = frame.f_globals.get("__name__"), frame.f_code.co_name
+        if module == _TORCH_LOADER or (module, function) == _LOADING:
+            found = frame
+        frame = frame.f_back
+    return found
 
 
 @contextmanager
 def restoring_signals() -> Iterator[None]:
     """Restore the signal handlers after the `with` block."""
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in _RESTORED}
     try:
         yield
     finally:
         if threading.current_thread() is threading.main_thread():
+            if _HAS_ALARM and getattr(signal.getsignal(signal.SIGALRM), "__func__", None) is Interruption.check_wait:
+                signal.setitimer(signal.ITIMER_REAL, 0)  # at Python's exit, an alarm would kill it
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -97,16 +143,27 @@ def wait_unless_signaled(seconds: float) -> bool:
     return not received and os.getppid() == parent
 
 
-def ignore_signals(worker_id: int) -> None:
+def ignore_signals() -> None:
     """Ignore signals in a DataLoader's worker: a run that received one still needs its workers to finish its step."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
+def die_with_parent() -> None:
+    """Have Linux kill this process when the thread that started it ends, however that ends and whatever this does."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def kill_workers() -> None:
-    """Kill the workers that are left when the main process exits: they ignore SIGTERM."""
-    if hasattr(signal, "SIGCHLD"):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises when a worker ends
-    for process in multiprocessing.active_children():
-        if process.daemon:
-            process.kill()
+    """Kill the workers of all DataLoaders: they ignore SIGTERM, and torch would wait for each that hangs."""
+    has_handler = hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread()
+    if has_handler:
+        handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises when a worker ends
+    workers = [process for process in multiprocessing.active_children() if process.daemon]
+    for process in workers:
+        process.kill()
+    for process in workers:
+        process.join(1)  # a process in an uninterruptible call ends later
+    if has_handler:
+        signal.signal(signal.SIGCHLD, handler)

@@ -13,12 +13,16 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from project.core.config.settings import Settings
 from project.core.distributed.reduction import MaxReducer
-from project.core.distributed.signals import Interrupted, Interruption
-from project.core.errors import ConfigError, RunStopped, did_you_mean, join_names
+from project.core.distributed.signals import Interrupted, InterruptedWait, Interruption
+from project.core.errors import ConfigError, RunStopped, did_you_mean, find_cause, join_names
 from project.core.files import link
 from project.core.run.checkpoint_files import BEST, LAST, checkpoint_name, list_by_step
 from project.core.run.checkpoint_writer import CheckpointWriter
-from project.core.training.lightning_internals.access import disable_signal_handlers
+from project.core.training.lightning_internals.access import (
+    disable_signal_handlers,
+    is_between_batches,
+    state_after_batch,
+)
 
 # Stored: the key of the callback's state in checkpoints, the keys in it, and a part of file names.
 _STATE_KEY, _SCORES, _VALUES, _STOPS, _BETWEEN = "Checkpoints", "scores", "values", "stops", "between_step"
@@ -46,6 +50,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         self._reducer = MaxReducer(timedelta(seconds=settings.timeout))
         self._step = self._saved_step = -1  # the last step done, and the last step that is in a resumable checkpoint
         self._is_wanted, self._saved_at = False, 0.0
+        self._has_stepped = False  # whether the optimizer stepped after the last batch
         self._is_current = False  # whether a resumable checkpoint was saved after the last batch
         self._is_logged_after_validation = False  # whether the monitored value is
         self._stop_state: Callable[[], dict[str, Any]] = dict
@@ -103,12 +108,13 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         if self.writer is not None:
             self.writer.raise_if_failed()
         previous, self._step, self._is_current = self._step, trainer.global_step, False
+        self._has_stepped = self._step != previous
         # With several ranks the result is one batch old, so that no rank waits.
         signal, is_overdue = self._reducer.reduce_delayed(trainer, self.interruption.number, self._is_overdue())
         if trainer.world_size > 1 and self._saved_step == previous:
             is_overdue = 0  # the ranks sent it before they saved the last checkpoint
         self._is_wanted |= validates or bool(signal or is_overdue) or self._is_due(trainer, previous)
-        if self._step == previous or not self._is_wanted:
+        if not (self._has_stepped and self._is_wanted):
             return  # not resumable, because the optimizer did not step, or nothing is due
         self._save_resumable(trainer)
         if signal:
@@ -142,6 +148,13 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._is_monitored_at_epoch_end(trainer):
             self._update_best(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        is_unsaved = self._has_stepped and self._saved_step != self._step
+        if find_cause(exception, InterruptedWait) and is_unsaved and is_between_batches(trainer):
+            with state_after_batch(trainer):
+                self._save_resumable(trainer)
+            self._wait()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._saved_step != trainer.global_step:

@@ -25,7 +25,7 @@ def find_resume_point(
 ) -> LoadedCheckpoint | None:
     """Return the checkpoint that `--resume` means; None without this option, and if `auto` finds no run.
 
-    A job that Slurm restarted resumes the run that it began, even without `--resume`.
+    A job that Slurm or torchrun restarted resumes the run that it began, even without `--resume`.
 
     Args:
         resume: value of the option: a run directory, a checkpoint, or auto.

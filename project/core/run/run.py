@@ -25,6 +25,7 @@ from project.core.run.recorder import ConfigRecorder
 from project.core.run.run_directory import LOG
 from project.core.run.start import RunStart
 from project.core.training.lightning_internals import replace_loops
+from project.core.training.lightning_internals.access import end_on_sigterm
 from project.core.training.lightning_internals.names import Feature, is_available
 
 _LOAD_ERROR = "Error(s) in loading state_dict for {}:"  # matched: the message of torch
@@ -95,6 +96,8 @@ class Run:
                 self.policy.writer = self.writer
         if not self.start.resumes_in_place:
             check_loggers(trainer, self.directory.path)
+        if self.policy is None:
+            end_on_sigterm(trainer)
         replace_loops(trainer, self.after_batch)
         if self.policy is not None and not is_available(Feature.EXACT_LOOPS):
             self.policy.save_in_hook()

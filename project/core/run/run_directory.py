@@ -10,6 +10,7 @@ from pathlib import Path
 from loguru import logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from project.core.distributed.cluster import job_record
 from project.core.errors import ConfigError
 from project.core.file_names import check_file_name
 from project.core.files import link, write_text
@@ -25,7 +26,6 @@ except ImportError:  # Windows, where two trainings in one directory are not not
 LOG = "log.txt"
 _KEYS = {b"name", b"root", b"model", b"data", b"trainer"}  # of every config.yaml
 _MAX_CONFIG = 2**24  # bytes of a config.yaml that are read
-_JOBS = "slurm.txt"  # numbers of the Slurm jobs that trained in a directory
 # Workers may outlive a killed process. They close their copies of the locks' files, so that the directory is free.
 _open_locks: set[int] = set()
 
@@ -259,17 +259,19 @@ def is_run(directory: Path) -> bool:
 
 
 def belongs_to_job(run: Path, environment: Mapping[str, str]) -> bool:
-    """Return whether this Slurm job saved a checkpoint in a run directory before it was restarted."""
-    jobs = run / _JOBS
-    known = jobs.read_text(encoding="utf-8").split() if jobs.is_file() else []
-    return environment["SLURM_JOB_ID"] in known and any((run / "checkpoints").glob("*.ckpt"))
+    """Return whether this job of Slurm or torchrun saved a checkpoint in a run directory before it was restarted."""
+    record = job_record(environment)
+    return record is not None and record[1] in _jobs(run / record[0]) and any((run / "checkpoints").glob("*.ckpt"))
 
 
 def _record_job(run: Path, environment: Mapping[str, str]) -> None:
-    job, jobs = environment.get("SLURM_JOB_ID"), run / _JOBS
-    if job is not None:
-        known = jobs.read_text(encoding="utf-8").split() if jobs.is_file() else []
-        write_text(jobs, "".join(f"{each}\n" for each in dict.fromkeys([*known, job])))
+    if record := job_record(environment):
+        file, job = run / record[0], record[1]
+        write_text(file, "".join(f"{each}\n" for each in dict.fromkeys([*_jobs(file), job])))
+
+
+def _jobs(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8").split() if file.is_file() else []
 
 
 def _acquire_lock(directory: Path, wait: bool) -> int:

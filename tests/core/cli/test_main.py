@@ -70,10 +70,68 @@ def test_other_errors_have_a_traceback(capsys: pytest.CaptureFixture[str]) -> No
     assert err.splitlines()[1] == "Traceback (most recent call last):"
 
 
-def test_system_exit_is_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit), logging_to_console("INFO"):
-        report_error(SystemExit(3))
-    assert capsys.readouterr().err == ""
+class Unprintable(Exception):
+    """Error whose text cannot be shown."""
+
+    def __str__(self) -> str:
+        raise ValueError("on purpose")
+
+
+class Unknown(BaseException):
+    """Error that `except Exception` does not catch."""
+
+
+def circle(last: Exception) -> Exception:
+    """Return an error whose chain of causes is a circle, in which another error is."""
+    first = ValueError("first")
+    first.__context__, last.__cause__ = last, first
+    return first
+
+
+def chain(length: int) -> BaseException:
+    """Return an error with many causes."""
+    error: Exception = ValueError("the earliest")
+    for _ in range(length):
+        error = caused_by(error)
+    return error
+
+
+def with_notes(notes: object) -> ValueError:
+    """Return an error whose notes may be no list of texts."""
+    error = ValueError("noted")
+    error.__notes__ = notes  # type: ignore[assignment]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (SystemExit(0), 1, "SystemExit: 0"),
+        (SystemExit(3), 1, "SystemExit: 3"),
+        (Unknown("why"), 1, "Unknown: why"),
+        (Unprintable(), 1, "Unprintable: <exception str() failed>"),
+        (caused_by(Unprintable()), 1, "RuntimeError: around it"),
+        (circle(KeyError("last")), 1, "KeyError: 'last'"),
+        (circle(ConfigError("seed is -1")), 2, "error: seed is -1"),
+        (circle(Interrupted(signal.SIGTERM)), 75, "stopped by SIGTERM"),
+        (chain(3000), 1, "earlier causes are not shown"),
+        (with_notes(3), 1, "ValueError: noted"),
+        (with_notes([3, Unprintable(), "a note"]), 1, "a note"),
+        (ExceptionGroup("several", [Unprintable(), circle(ValueError("last"))]), 1, "several (2 sub-exceptions)"),
+        (ValueError("{x} <red>"), 1, "{x} <red>"),
+        (ConfigError("x" * 10**6), 2, "x ...\n"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_every_error_is_reported_and_none_looks_like_success(
+    error: BaseException, code: int, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with logging_to_console("INFO"):
+        assert report_error(error) == code
+    err = capsys.readouterr().err
+    assert text in err
+    assert "Logging error" not in err
+    assert len(err) < 10_000
 
 
 def test_only_the_first_process_reports_a_mistake_that_all_find(

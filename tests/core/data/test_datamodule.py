@@ -61,11 +61,12 @@ def test_eval_dataloaders_can_be_limited_to_the_first_samples() -> None:
     assert [len(loader) for loader in data.eval_dataloaders(None)] == [3, 1]
 
 
-def test_batch_must_be_divisible_by_the_devices() -> None:
-    data = DataModule(train=IndexImages, batch_size=3)
+def test_training_batch_must_be_divisible_by_the_devices() -> None:
+    data = DataModule(train=IndexImages, eval={"": IndexImages}, batch_size=3)
     trainer = cast(pl.Trainer, SimpleNamespace(num_devices=2, num_nodes=2))
-    with pytest.raises(ConfigError, match=r"^data\.batch_size is 3; it must be divisible by 4 devices$"):
+    with pytest.raises(ConfigError, match=r"^data\.batch_size is 3; training needs one divisible by 4 devices$"):
         data.check("train", trainer)
+    data.check("eval", trainer)
     with pytest.raises(ConfigError, match=r"^data\.val is not set"):
         data.check("val", trainer)
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from project.core.data.loading import BatchDataset, abbreviate, build_loader
+from project.core.data.loading import BatchDataset, build_loader
 from project.core.data.sampling import BatchRequest, TrainingPosition
+from project.core.data.tensors import abbreviate
 from project.core.errors import ConfigError, error_location
 from tests.core.components import BrokenDataset, CustomCollateAndOrder, IndexImages, IndexStream, NamedSamples
 from tests.core.random_components import Noisy, NoisyBatches

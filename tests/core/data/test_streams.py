@@ -5,19 +5,22 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from loguru import logger
 from torch import Tensor
 
+from project.core.data.datamodule import DataModule
 from project.core.data.loading import build_loader
 from project.core.data.sampling import TrainingPosition
 from project.core.data.streams import Stream, StreamLoader
 from project.core.errors import ConfigError
 from tests.conftest import Cli
-from tests.core.components import AnnouncedIndexStream, IndexStream
+from tests.core.components import AnnouncedIndexStream, IndexStream, ShardedIndexStream
 from tests.core.random_components import NoisyStream
 
 
@@ -136,7 +139,7 @@ def messages() -> Iterator[list[str]]:
 def test_evaluation_reads_all_samples(
     announced: int | None, workers: int, cli: Cli, tiny: Callable[..., str], tmp_path: Path
 ) -> None:
-    """Two workers, each of which reads the whole stream, have two incomplete batches."""
+    """Of two workers, each of which would read the whole stream, one is used."""
     stream = {"type": "tests.core.components.AnnouncedIndexStream", "length": 20, "announced": announced}
     data = {"val": stream, "eval": stream, "predict": stream, "batch_size": 8, "num_workers": workers}
     ran = cli("fit", "--config", tiny({"data": data, "evaluation": {"every_n_epochs": 1}}))
@@ -148,7 +151,38 @@ def test_evaluation_reads_all_samples(
     metrics = [json.loads((results / stage / "metrics.json").read_text()) for stage in ("validate", "test")]
     assert metrics[0] == metrics[1] == json.loads((results / "epoch_0000/metrics.json").read_text())
     for stage in ("epoch_0000", "validate", "test", "predict"):
-        assert len((results / stage / "samples.csv").read_text().splitlines()) == 1 + 20 * max(1, workers), stage
+        assert len((results / stage / "samples.csv").read_text().splitlines()) == 1 + 20, stage
+
+
+@pytest.mark.parametrize(("stream", "workers"), [(IndexStream, 1), (ShardedIndexStream, 2)])
+def test_evaluation_has_each_sample_once(stream: type[IndexStream], workers: int) -> None:
+    loader = build_loader(stream(10), "data.eval", 4, 0, False, num_workers=2)
+    assert loader.num_workers == workers
+    assert sorted(label for batch in loader for label in batch["label"].tolist()) == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("stream", "split", "workers", "world_size", "effect"),
+    [
+        (IndexStream, "train", 2, 3, "each of 6 processes that load it reads all samples, so an epoch has each"),
+        (IndexStream, "train", 0, 2, "each of 2 processes that load it reads all samples, so an epoch has each"),
+        (IndexStream, "eval", 2, 1, "it is read by one of 2 workers, since each would read all samples"),
+        (IndexStream, "train", 1, 1, None),
+        (IndexStream, "eval", 1, 1, None),
+        (ShardedIndexStream, "train", 2, 2, None),
+        (ShardedIndexStream, "eval", 2, 1, None),
+    ],
+)
+def test_stream_that_is_read_repeatedly_is_warned_of_once(
+    stream: Any, split: str, workers: int, world_size: int, effect: str | None, messages: list[str]
+) -> None:
+    data = DataModule(train=stream, eval={"": stream}, batch_size=6, num_workers=workers, pin_memory=False)
+    data.trainer = cast(pl.Trainer, SimpleNamespace(world_size=world_size, global_rank=0))
+    for _ in range(2):
+        data._loaders(split)
+    warnings = [message for message in messages if "`is_sharded = True`" in message]
+    assert len(warnings) == (effect is not None)
+    assert all(f"data.{split} (IndexStream) is iterable: {effect}" in warning for warning in warnings)
 
 
 def test_evaluation_of_an_endless_stream_ends_at_its_length(messages: list[str]) -> None:

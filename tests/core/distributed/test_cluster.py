@@ -1,14 +1,16 @@
 """Slurm and torchrun: the processes that they started, and what of the yaml contradicts them."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from loguru import logger
 
-from project.core.distributed.cluster import apply_cluster, array_task_name, restart_count
+from project.core.distributed.cluster import apply_cluster, array_task_name, job_record, restart_count
 from project.core.errors import ConfigError
 from tests.conftest import Cli
 
@@ -22,6 +24,15 @@ STEP = {
     "SLURM_STEP_ID": "0",
     "SLURM_PROCID": "0",
 }
+
+
+@pytest.fixture
+def messages() -> Iterator[list[str]]:
+    """Return the messages that are logged."""
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(message.record["message"]))
+    yield lines
+    logger.remove(sink)
 
 
 def trainer_arguments(**arguments: Any) -> dict[str, Any]:
@@ -199,3 +210,43 @@ def test_name_of_array_task_and_restart_count() -> None:
     assert array_task_name("x", {"SLURM_ARRAY_TASK_ID": "12"}) == "x_12"
     assert restart_count({}) == 0
     assert restart_count({"SLURM_RESTART_COUNT": "2"}) == 2
+    assert restart_count({"TORCHELASTIC_RESTART_COUNT": "1"}) == 1
+
+
+def test_job_is_recognized_after_a_restart_and_differs_from_other_jobs() -> None:
+    """Several nodes have several torchruns, with one run id; on one node, the id is often "none"."""
+    elastic = {"TORCHELASTIC_RUN_ID": "a b", "GROUP_WORLD_SIZE": "1"}
+    assert job_record({}) is None
+    assert job_record(elastic) == ("torchrun.txt", f"a-b-{os.getppid()}")
+    assert job_record(elastic | {"GROUP_WORLD_SIZE": "2"}) == ("torchrun.txt", "a-b")
+    assert job_record(elastic | {"SLURM_JOB_ID": "7"}) == ("slurm.txt", "7")
+
+
+@pytest.mark.parametrize(
+    ("restarts", "shares", "warns"), [("3", "True", True), ("0", "True", False), ("3", "False", False)]
+)
+def test_torchrun_whose_restarts_would_hang_is_warned_of(
+    restarts: str, shares: str, warns: bool, messages: list[str]
+) -> None:
+    elastic = {"TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_MAX_RESTARTS": restarts}
+    apply_cluster(trainer_arguments(), elastic | {"TORCHELASTIC_USE_AGENT_STORE": shares}, is_fit=True)
+    expected = (
+        "torchrun --max-restarts=3: restarted processes will hang; "
+        "start it as `TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun ...`"
+    )
+    assert messages == [expected] * warns
+
+
+def test_processes_that_torchrun_restarted_resume_their_run(
+    cli: Cli, tiny: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"RUN_ID": "none", "RESTART_COUNT": "0"}.items():
+        monkeypatch.setenv(f"TORCHELASTIC_{name}", value)
+    for name, value in {"LOCAL_WORLD_SIZE": "1", "LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert cli("fit", "--config", tiny()).code == 0
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    ran = cli("fit", "--config", tiny(), "--replace")
+    assert ran.code == 0, ran.err
+    assert "resuming from experiments/tiny/checkpoints/last.ckpt (step 2, epoch 0)" in ran.err
+    assert not (tmp_path / "experiments/.old").exists()

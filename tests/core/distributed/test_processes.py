@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from project.core.config.yaml_files import merge_all
 from project.core.run.checkpoint_files import load_resumable
 from tests.conftest import CONFIGS, TINY, Cli
 from tests.core.run.test_exact_resume import RANDOM
-from tests.exactness import curves
+from tests.exactness import curves, differing, outcome
 
 TRACED = RANDOM | {
     "checkpoint": {"every_n_steps": 1, "keep": -1},
@@ -98,7 +99,7 @@ def test_run_of_two_processes_is_resumed_with_one(tiny: Callable[..., str], tmp_
 def test_evaluation_does_not_depend_on_the_number_of_processes(
     cli: Cli, tiny: Callable[..., str], tmp_path: Path
 ) -> None:
-    """The number of samples is not divisible by that of the processes, or there is only one sample."""
+    """That of the processes divides neither a batch nor all samples, or there is only one sample."""
     lengths = {"some": 11, "one": 1, "all": 12}
     sets: dict[str, Any] = {"type": None}  # several datasets instead of that of the base
     sets |= {name: {"type": "tests.core.random_components.NoisyBatches", "length": n} for name, n in lengths.items()}
@@ -113,6 +114,8 @@ def test_evaluation_does_not_depend_on_the_number_of_processes(
         argv = [
             "--ckpt_path",
             "experiments/tiny",
+            "--data.batch_size",
+            "4",
             "--trust",
             "--results_dir",
             f"{stage}{devices}",
@@ -247,6 +250,30 @@ def test_failed_process_ends_the_run_which_can_be_resumed(how: str, tiny: Callab
         assert "another process of the run ended or does not answer" in errors[0]
     assert load_resumable(tmp_path / "experiments/tiny").step == 4
     assert run(tmp_path, "fit", "--config", config, "--resume", "auto", "--trainer.devices", "2")
+
+
+@pytest.mark.slow
+def test_killed_process_is_restarted_by_torchrun_and_the_run_ends_as_if_undisturbed(
+    tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    callback = {"type": "tests.core.random_components.Failing", "rank": 1, "step": 4, "how": "killed"}
+    config = tiny(TRACED | {"timeout": 20, "trainer": RANDOM["trainer"] | {"callbacks": [callback], "strategy": "ddp"}})
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["--max-restarts", "1", str(CONFIGS.parent / "cli.py"), "fit", "--config", config]
+    environment = os.environ | {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    for name in ("undisturbed", "killed"):
+        directory = tmp_path / name
+        directory.mkdir()
+        if name == "undisturbed":
+            (directory / "struck.txt").touch()
+        done = subprocess.run(
+            command, cwd=directory, env=environment, capture_output=True, text=True, check=False, timeout=200
+        )
+        assert done.returncode == 0, done.stderr
+        assert "will hang" not in done.stderr
+        assert ("resuming from experiments/tiny" in done.stderr) is (name == "killed")
+    outcomes = [outcome(tmp_path / name / "experiments/tiny") for name in ("undisturbed", "killed")]
+    assert differing(*outcomes) == []
 
 
 @pytest.mark.slow

@@ -139,7 +139,7 @@ def test_signal_handlers_are_restored_after_a_run(cli: Cli, tiny: Callable[..., 
 
 def test_worker_ignores_signals() -> None:
     with restoring_signals():
-        ignore_signals(0)
+        ignore_signals()
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
 
@@ -164,7 +164,20 @@ def test_received_signal_is_reported_and_has_an_exit_code(capfd: pytest.CaptureF
         Interruption().install()
         signal.raise_signal(signal.SIGTERM)
     assert capfd.readouterr().err == "SIGTERM: stopping after the next step, with a checkpoint\n"
-    assert [Interrupted(number).code for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)] == [75, 75, 130]
+    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
+    assert [Interrupted(number).code for number in numbers] == [75, 75, 75, 130]
+
+
+def test_signal_handler_is_installed_for_all_signals_of_schedulers() -> None:
+    """submitit sends SIGUSR2 by default."""
+    with restoring_signals():
+        interruption = Interruption()
+        interruption.install()
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+            signal.raise_signal(number)
+            assert interruption.number == number
+        assert signal.getitimer(signal.ITIMER_REAL)[1] == 1
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
 def test_wait_ends_with_a_signal() -> None:

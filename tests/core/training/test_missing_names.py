@@ -250,7 +250,11 @@ class LibraryCopy:
         return subprocess.run(command, env=environment, **arguments)
 
 
-PACKAGES = {Feature.METRIC_STATES: "torchmetrics", Feature.SIGNATURES: "jsonargparse"}
+PACKAGES = {
+    Feature.METRIC_STATES: "torchmetrics",
+    Feature.SIGNATURES: "jsonargparse",
+    Feature.SENDING: "multiprocessing",
+}
 
 
 @pytest.mark.slow

@@ -1,12 +1,18 @@
 """Access to private names outside the loops, with a public alternative where there is one."""
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from importlib.metadata import version
+from multiprocessing.queues import Queue
+from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 from torch.distributed.constants import default_pg_timeout
 from torchmetrics import Metric
@@ -47,6 +53,24 @@ def log_immediately(module: pl.LightningModule, values: dict[str, Tensor]) -> No
     module.trainer._logger_connector.log_metrics(values)
 
 
+def is_between_batches(trainer: pl.Trainer) -> bool:
+    """Return whether the only process waits for a training batch that is not the first of its epoch."""
+    loop: Any = trainer.fit_loop.epoch_loop
+    progress = loop.batch_progress.current
+    return trainer.world_size == 1 and trainer.training and not loop.done and 0 < progress.ready == progress.completed
+
+
+@contextmanager
+def state_after_batch(trainer: pl.Trainer) -> Iterator[None]:
+    """In the `with` block, save the state at the end of the last batch, although the trainer waits for the next one."""
+    if not is_available(Feature.EXACT_LOOPS):
+        yield
+        return
+    trainer.fit_loop.epoch_loop._batches_that_stepped -= 1
+    yield
+    trainer.fit_loop.epoch_loop._batches_that_stepped += 1
+
+
 def call_after_fetch(loop: Any, function: Callable[[], None]) -> None:
     """Have a loop call a function after each fetch of a batch, before the batch is moved to the device."""
     after_fetch = loop._on_after_fetch
@@ -62,6 +86,35 @@ def disable_signal_handlers(trainer: pl.Trainer) -> None:
     """Keep Lightning from installing signal handlers: they wait for other processes, which may be busy."""
     if is_available(Feature.SIGNALS):
         trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+
+
+def end_on_sigterm(trainer: pl.Trainer) -> None:
+    """Have SIGTERM end what saves nothing at once; Lightning waits for the end of a batch, which may never come."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        if kill := getattr(trainer.strategy.launcher, "kill", None):
+            kill(number)  # the processes that it started
+        raise SIGTERMException
+
+    def install() -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, end)
+
+    if is_available(Feature.SIGNALS):
+        trainer._signal_connector.register_signal_handlers = install  # type: ignore[method-assign]
+
+
+def call_if_not_sent(function: Callable[[BaseException, Any], Any]) -> None:
+    """In a DataLoader's worker, send the result of `function(error, batch)` instead of a batch that is not pickled.
+
+    Python only prints such an error, and the main process waits for the batch forever.
+    """
+
+    def send(queue: Any, error: BaseException, item: tuple[Any, Any]) -> None:
+        queue.put((item[0], function(error, item[1])))
+
+    Queue._on_queue_feeder_error = send  # type: ignore[attr-defined]
 
 
 def set_timeout(trainer: pl.Trainer, timeout: timedelta) -> None:

@@ -23,6 +23,7 @@ class Feature(Enum):
     FAST_STEPS = "Lightning's own steps run, which take longer"
     STEP_SEEDS = "steps are seeded later: what is drawn while a batch is moved to the device is not resumed exactly"
     STEP_LOGGING = "values are logged with LightningModule.log, which takes longer, at the step before theirs"
+    SENDING = "a run with workers waits forever for a batch that cannot be pickled"
     SIGNALS = "Lightning's signal handlers run: a signal may make a run of several processes hang"
     TIMEOUT = "`timeout` is ignored"
     METRIC_STATES = "metrics cannot be gathered from several processes"
@@ -49,6 +50,7 @@ PRIVATE_NAMES: Mapping[Feature, list[str]] = {
         *_names("trainer.fit_loop", "_data_fetcher _combined_loader _restarting"),
         *_names("trainer.fit_loop.epoch_loop", "_should_check_val_epoch _should_check_val_fx"),
         *_names("trainer.fit_loop.epoch_loop", "_broadcast_sigterm_tensor restarting _on_before_fetch _on_after_fetch"),
+        *_names("trainer.fit_loop.epoch_loop", "_batches_that_stepped"),
         *_names("trainer.fit_loop.epoch_loop.val_loop", "restarting setup_data skip"),
     ],
     Feature.FAST_STEPS: [
@@ -79,6 +81,7 @@ PRIVATE_NAMES: Mapping[Feature, list[str]] = {
         *_names("trainer.fit_loop", "_should_accumulate"),
         *_names("pytorch_lightning.callbacks:LearningRateMonitor", "_extract_stats"),
     ],
+    Feature.SENDING: _names("multiprocessing.queues:Queue", "_on_queue_feeder_error"),
     Feature.SIGNALS: _names("trainer", "_signal_connector.register_signal_handlers"),
     Feature.TIMEOUT: _names("ddp", "_timeout"),
     Feature.METRIC_STATES: _names("metric", "_defaults _reductions _sync_dist"),
