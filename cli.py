@@ -1,5 +1,6 @@
 """Command line: train, validate, test and predict. See `python cli.py --help`."""
 
+import gc
 import signal
 import sys
 
@@ -9,8 +10,10 @@ if __name__ == "__main__":
     interruption = Interruption()
     interruption.install(with_sigint=False)  # a job may be preempted while torch is imported, which takes seconds
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the import prints no traceback
+    gc.disable()  # `main` enables it when everything is built
     from project.core.cli.main import main
 
+    gc.freeze()  # collections skip what was imported, also the one at the end of Python
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code = main(interruption=interruption)
     # srun signals all tasks when the first one ends, and must see the same exit code of all.

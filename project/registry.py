@@ -22,7 +22,8 @@ from project.models.base import Model
 from project.transforms.base import Transform
 from project.visuals.base import Visual
 
-__all__ = ["Dataset", "Loss", "Metric", "Model", "Transform", "Visual"]  # for annotations
+# For annotations, and for mistakes that a component finds in its settings.
+__all__ = ["ConfigError", "Dataset", "Loss", "Metric", "Model", "Transform", "Visual"]
 Class = TypeVar("Class", bound=type)
 
 

@@ -3,6 +3,7 @@
 # passed to sbatch:
 #   bash scripts/check_slurm.sh --nodes=2 --partition=main
 # Three small jobs train the digits: one is undisturbed, one gets USR1, one is cancelled. LIMIT=900 limits the seconds.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # also called as `sh scripts/check_slurm.sh`
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 folder=experiments/check_slurm/$(date +%Y-%m-%d_%H-%M-%S)

@@ -3,9 +3,10 @@
     python scripts/compare_runs.py experiments/digits experiments/digits_rerun
 
 Each argument is a run directory (its checkpoints/last.ckpt) or a checkpoint. The exit code is 0 if all weights are
-equal, 1 if they differ, and 2 if a checkpoint cannot be read.
+equal, 1 if they differ, and 2 if an argument is missing or a checkpoint cannot be read.
 """
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -56,4 +57,9 @@ def checkpoint_file(path: Path) -> Path:
 
 if __name__ == "__main__":
     arguments: Any = sys.argv[1:]
-    sys.exit(compare(arguments) if len(arguments) == 2 else __doc__)
+    if len(arguments) != 2:
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end silently when a reader such as `head` has closed the pipe
+    sys.exit(compare(arguments))

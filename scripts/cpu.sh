@@ -1,6 +1,6 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # Trains on the CPU of this machine; arguments are options of `cli.py fit`:
 #   bash scripts/cpu.sh --config configs/digits.yaml
 set -e
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 exec python cli.py fit "$@" --config configs/presets/cpu.yaml

@@ -1,6 +1,6 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # Builds the C++ and CUDA operations, which otherwise happens when one is first called.
 #   bash scripts/install_ops.sh
 set -e
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 exec python -m ops build "$@"

@@ -7,6 +7,7 @@
 #SBATCH --requeue --open-mode=append
 #SBATCH --signal=USR1@120
 # Two minutes before the time limit, the processes (so no `B:`) get USR1, save a checkpoint, and exit with 75.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # also called as `sh scripts/slurm.sh`
 set -u
 job=$SLURM_JOB_ID restarts=${SLURM_RESTART_COUNT:-0} limit=${MAX_RESTARTS:-100}
 if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then

@@ -19,7 +19,6 @@ _LIBRARIES = [Path(get_paths()[name]) for name in ("stdlib", "purelib", "platlib
 RAISED_IN = "raised in "  # stored: a DataLoader's worker passes errors on as text, in which this is looked for
 _WORKER_ENDED = "DataLoader worker (pid"  # matched: torch raises this anywhere in the main process
 _MAX_CAUSES = 100
-_MAX_LINE = 2000  # characters of a line of a message; an alias in a yaml file may mean millions
 # Matched: Lightning and torch refuse these settings with a plain RuntimeError or ValueError.
 _REFUSALS = (
     "Early stopping conditioned on metric",
@@ -37,6 +36,7 @@ _REFUSALS = (
 # Packages whose names differ from those that are imported.
 _PACKAGES = {"PIL": "pillow", "cv2": "opencv-python", "skimage": "scikit-image", "sklearn": "scikit-learn"}
 _OFFER = re.compile(r"pip install (?:-U )?'?([\w.<>=\[\]-]*\w\]?)")  # matched: messages of Lightning and torchmetrics
+_MAX_LINE, _MAX_VALUE = 2000, 200  # characters in messages
 ErrorType = TypeVar("ErrorType", bound=BaseException)
 
 
@@ -97,8 +97,12 @@ def user_message(error: BaseException) -> str:
     text = message_of(error if mistake is None else mistake).strip()
     if text.startswith(f"Caught {ConfigError.__name__} in DataLoader"):
         text = text.rpartition(f"{ConfigError.__name__}: ")[2]
-    lines = [line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]} ..." for line in text.splitlines()[:3]]
-    return "\n".join(lines)
+    return "\n".join(shorten(line, _MAX_LINE) for line in text.splitlines()[:3])
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return [error, *_chain(cause)] if cause is not None else [error]
 
 
 def normalize(name: str) -> str:
@@ -111,6 +115,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_normalized = {normalize(candidate): candidate for candidate in known}
     near = get_close_matches(normalize(name), by_normalized, n=1, cutoff=0.6)
     return f"; did you mean '{by_normalized[near[0]]}'?" if near else ""
+
+
+def show_value(value: object) -> str:
+    """Return a value as messages show it."""
+    return shorten(repr(value), _MAX_VALUE)
+
+
+def shorten(text: str, length: int) -> str:
+    """Return a text without what exceeds a length."""
+    return text if len(text) <= length else f"{text[:length]}..."
 
 
 def join_names(names: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ Messages that are logged before the run directory is known are kept in memory, a
 """
 
 import logging
+import os
 import sys
 import warnings
 from collections import deque
@@ -14,6 +15,8 @@ from typing import TextIO
 
 from loguru import logger
 from pytorch_lightning.utilities import rank_zero_only
+
+from project.core.errors import ConfigError
 
 _FORMAT = "<green>{time:HH:mm:ss}</green> <level>{level: <7}</level> {message}"
 _FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss} {level: <7} {message}"
@@ -104,13 +107,26 @@ def logging_to_file(path: Path) -> Iterator[None]:
         yield
         return
     # Opened here, because loguru takes braces in a path for fields.
-    with path.open("a", encoding="utf-8", buffering=1) as file:
+    try:
+        opened = path.open("a", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+    with opened as file:
         _earlier.move_to(file)
         sink = _add_sink(file)
         try:
             yield
         finally:
             logger.remove(sink)
+
+
+def print_text(text: str) -> None:
+    """Write a text to the standard output; its reader may close it early, as `| head -1` does."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python reports it again at its end
 
 
 def format_values(values: Mapping[str, float]) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from project.registry import METRIC_REGISTRY
+from project.registry import METRIC_REGISTRY, ConfigError
 
 _CELL, _SIDE = 32, 1024  # side of a cell, and the largest side of the picture, in pixels
 _MARGIN = 230  # grey value of the margins
@@ -29,6 +29,10 @@ class ConfusionMatrix(MulticlassConfusionMatrix):
 
     def update(self, logits: Tensor, label: Tensor) -> None:
         """Add scores `(B, classes)` and labels `(B,)`."""
+        if logits.shape[1] != self.num_classes:
+            raise ConfigError(
+                f"ConfusionMatrix: num_classes is {self.num_classes}, but there are scores of {logits.shape[1]} classes"
+            )
         super().update(logits, label)
 
     def picture(self, value: Tensor) -> Tensor:

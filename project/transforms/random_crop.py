@@ -6,7 +6,7 @@ from typing import Annotated
 from annotated_types import Ge
 from torch import Tensor
 
-from project.registry import TRANSFORM_REGISTRY
+from project.registry import TRANSFORM_REGISTRY, ConfigError
 from project.transforms.base import PictureTransform
 from project.transforms.components.windows import Corners, cut, random_corners
 
@@ -26,7 +26,7 @@ class RandomCrop(PictureTransform):
 
     def draw(self, count: int, height: int, width: int) -> Corners:
         if self.size > min(height, width):
-            raise ValueError(f"size is {self.size}, but the picture has only {height} x {width} pixels")
+            raise ConfigError(f"RandomCrop: size is {self.size}, but a picture has only {height} x {width} pixels")
         return random_corners(count, height - self.size, width - self.size)
 
     def change(self, pictures: Tensor, drawn: Corners) -> Tensor:

@@ -7,7 +7,7 @@ from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional as F
 
-from project.registry import TRANSFORM_REGISTRY
+from project.registry import TRANSFORM_REGISTRY, ConfigError
 from project.transforms.base import PictureTransform
 from project.transforms.components.windows import Corners, cut, random_corners
 
@@ -17,7 +17,7 @@ class RandomShift(PictureTransform):
     """Random shift of each picture, padded with zeros.
 
     Args:
-        pixels: largest shift in each direction, >= 0.
+        pixels: largest shift in each direction, at most the height and width of the picture.
         keys: names of the pictures `(..., C, H, W)`, all shifted alike.
     """
 
@@ -26,6 +26,8 @@ class RandomShift(PictureTransform):
         self.pixels = pixels
 
     def draw(self, count: int, height: int, width: int) -> Corners:
+        if self.pixels > min(height, width):
+            raise ConfigError(f"RandomShift: pixels is {self.pixels}, but a picture has only {height} x {width} pixels")
         return random_corners(count, 2 * self.pixels, 2 * self.pixels)
 
     def change(self, pictures: Tensor, drawn: Corners) -> Tensor:

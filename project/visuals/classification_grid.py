@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional as F
 
-from project.registry import VISUAL_REGISTRY
+from project.registry import VISUAL_REGISTRY, ConfigError
 from project.visuals.base import Visual
 
 _CAPTION = 14  # height in pixels
@@ -45,4 +45,8 @@ class ClassificationGrid(Visual):
         return torch.from_numpy(np.array(grid)).permute(2, 0, 1).float() / 255
 
     def _name(self, index: int) -> str:
+        if self.classes and index >= len(self.classes):
+            raise ConfigError(
+                f"ClassificationGrid: classes has {len(self.classes)} names, but there is a class {index}"
+            )
         return self.classes[index] if self.classes else str(index)

@@ -13,7 +13,8 @@ import project
 PACKAGE = Path(project.__file__).parent
 # As listed in project/core/__init__.py. Modules of one line may not import each other.
 ORDER = (
-    *("core.errors", "core.file_names", "core.files", "core.log", "core.tensorboard", "core.csv_logger"),
+    *("core.errors", "core.file_names", "core.files", "core.garbage", "core.log"),
+    *("core.tensorboard", "core.csv_logger"),
     *("core.training.lightning_internals", "registry"),
     *("core.config", "core.distributed", "core.data", "core.model", "core.training", "core.evaluation"),
     *("core.run", "core.cli"),

@@ -13,6 +13,7 @@ from loguru import logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from project.core import log as log_module
+from project.core.errors import ConfigError
 from project.core.log import is_rank_zero, logging_to_console, logging_to_file, rank
 from tests.conftest import Cli
 
@@ -137,7 +138,16 @@ def test_path_may_contain_braces(name: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize(("root", "name"), [("experiments/a{b}", "x"), ("${HOME}/runs", "x")])
+def test_log_that_cannot_be_written_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").mkdir()
+    with (
+        pytest.raises(ConfigError, match=r"/log\.txt cannot be written: Is a directory$"),
+        logging_to_file(tmp_path / "log.txt"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(("root", "name"), [("experiments/a{b}", "x"), ("$HOME/{runs}", "x")])
 def test_run_directory_may_contain_braces(
     root: str, name: str, cli: Cli, tiny: Callable[..., str], tmp_path: Path
 ) -> None:

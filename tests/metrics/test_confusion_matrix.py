@@ -1,7 +1,9 @@
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from project.core.errors import ConfigError
 from project.metrics.confusion_matrix import ConfusionMatrix
 
 WHITE, BLUE, BETWEEN, MARGIN = [255, 255, 255], [31, 119, 180], [143, 187, 217], [230, 230, 230]
@@ -55,3 +57,8 @@ def test_many_classes_do_not_make_the_picture_huge() -> None:
     assert picture.shape == (3, 1002, 1002)
     assert picture[:, 2, 2].tolist() == BLUE
     assert picture[:, 2, 4].tolist() == WHITE
+
+
+def test_other_number_of_classes_is_a_mistake() -> None:
+    with pytest.raises(ConfigError, match=r"^ConfusionMatrix: num_classes is 3, but there are scores of 10 classes$"):
+        ConfusionMatrix(3).update(torch.zeros(4, 10), torch.zeros(4, dtype=torch.long))

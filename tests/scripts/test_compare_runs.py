@@ -52,3 +52,12 @@ def test_other_shapes_are_listed(train: Callable[..., None], capfd: pytest.Captu
     assert code == 1
     assert "config  model.net.hidden: 8 | 9" in lines
     assert "weights net.head.weight: (10, 8) torch.float32 | (10, 9) torch.float32" in lines
+
+
+def test_missing_argument_exits_with_2(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 1 would say that the runs differ."""
+    monkeypatch.setattr("sys.argv", ["compare_runs.py", "one"])
+    with pytest.raises(SystemExit) as exit:
+        runpy.run_path(str(CONFIGS.parent / "scripts/compare_runs.py"), run_name="__main__")
+    assert exit.value.code == 2
+    assert "python scripts/compare_runs.py experiments/digits experiments/digits_rerun" in capsys.readouterr().err

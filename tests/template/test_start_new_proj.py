@@ -44,7 +44,7 @@ def check_files(copy: Path, child: Path) -> None:
     left_out |= {"CHANGELOG.md", ".ci/start_projects", ".ci/test_projects", "tests/slurm/test_page.py"}
     renamed = {re.sub("^project/", "Alpha/", name) for name in before - left_out}
     assert after == renamed | {".template.toml"}
-    assert (child / ".ci/run").stat().st_mode & 0o111
+    assert all(path.stat().st_mode & 0o111 for path in (child / ".ci/run", *(child / "scripts").glob("*.sh")))
     assert (child / "README.md").read_text().startswith("# Alpha\n")
     pyproject = tomllib.loads((child / "pyproject.toml").read_text())
     assert pyproject["project"]["name"] == "Alpha"

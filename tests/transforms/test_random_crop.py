@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from project.core.errors import ConfigError
 from project.transforms.random_crop import RandomCrop
 
 
@@ -26,5 +27,5 @@ def test_a_crop_of_the_picture_size_is_the_picture() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(4, 5), (5, 4)])
 def test_a_crop_larger_than_the_picture_is_an_error(height: int, width: int) -> None:
-    with pytest.raises(ValueError, match=f"size is 5, but the picture has only {height} x {width} pixels"):
+    with pytest.raises(ConfigError, match=f"size is 5, but a picture has only {height} x {width} pixels"):
         RandomCrop(5)({"image": torch.rand(3, height, width)})

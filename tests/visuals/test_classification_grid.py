@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from project.core.errors import ConfigError
 from project.visuals.classification_grid import ClassificationGrid
 
 
@@ -19,3 +21,10 @@ def test_captions_show_class_names() -> None:
     numbers, names = ClassificationGrid()(*arguments), ClassificationGrid(["cat", "dog"])(*arguments)
     assert numbers.shape == names.shape == (3, 78, 64)
     assert not torch.equal(numbers, names)
+
+
+def test_class_without_a_name_is_a_mistake() -> None:
+    message = r"^ClassificationGrid: classes has 2 names, but there is a class 2$"
+    for label, logits in ((2, torch.eye(3)[:1]), (0, torch.eye(3)[2:])):
+        with pytest.raises(ConfigError, match=message):
+            ClassificationGrid(["cat", "dog"])(torch.zeros(1, 3, 8, 8), torch.tensor([label]), logits)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from project.core.config.configuration import root_parameters
+from project.core.config.paths import expand_path, expand_paths
 from project.core.config.yaml_files import Tree, nest, parse_untyped
 from project.core.errors import ConfigError, did_you_mean, join_names
 
@@ -33,11 +35,12 @@ class Arguments:
     """Parsed command-line arguments.
 
     Args:
-        stage: fit, validate, test or predict; empty for help about all stages.
+        stage: fit, validate, test or predict; empty for help about all stages, or the version.
         configs: values of --config.
         settings: values of the yaml, each as a tree.
         options: options of the stage with a value.
         help: whether --help was given.
+        version: whether --version was given in place of a stage.
         print_config: whether --print_config was given.
         replace: whether --replace was given.
         trust: whether --trust was given.
@@ -49,6 +52,7 @@ class Arguments:
     settings: list[Tree] = field(default_factory=list)
     options: dict[str, str] = field(default_factory=dict)
     help: bool = False
+    version: bool = False
     print_config: bool = False
     replace: bool = False
     trust: bool = False
@@ -64,6 +68,8 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     stage = next(iter(argv), "")
     if stage in ("", "-h", "--help"):
         return Arguments("", help=True)
+    if stage == "--version":
+        return Arguments("", version=True)
     if stage not in STAGES:
         raise ConfigError(f"no stage is called '{stage}'{did_you_mean(stage, STAGES)}\nknown: {join_names(STAGES)}")
     arguments, values, words = Arguments(stage), [], list(argv[1:])
@@ -73,7 +79,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         if not name.startswith("--") or name == "--":
             raise ConfigError(f"'{name}' is not an option; options begin with -- and take one value each")
         name = name[2:]
-        _check_stage_of_option(name, stage)
+        _check_option(name, stage)
         if name in _FLAGS:
             if equals:
                 raise ConfigError(f"--{name} takes no value")
@@ -90,11 +96,11 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     # `--model.net MLP` removes the arguments of another net, so it goes before `--model.net.hidden 64` in any order.
     for name, value in sorted(values, key=lambda item: item[0].count(".")):
         if name == "config":
-            arguments.configs.append(Path(value))
+            arguments.configs.append(Path(expand_path(value, "--config")))
         elif name in STAGES[stage]:
-            arguments.options[name] = value
+            arguments.options[name] = expand_path(value, f"--{name}")
         else:
-            arguments.settings.append(_parse_setting(name, value))
+            arguments.settings.append(expand_paths(_parse_setting(name, value)))
     return arguments
 
 
@@ -104,7 +110,12 @@ def _parse_setting(name: str, value: str) -> Tree:
     return nest(name, parse_untyped(value, f"--{name}"))
 
 
-def _check_stage_of_option(name: str, stage: str) -> None:
+def _check_option(name: str, stage: str) -> None:
+    """Raise ConfigError if a stage has no option of a name; the rest of a config path is checked later."""
     stages = [other for other, options in STAGES.items() if name in options]
     if stages and stage not in stages:
         raise ConfigError(f"--{name} is an option of {join_names(stages)}, not of {stage}")
+    first = name.partition(".")[0].removesuffix("+")
+    known = dict.fromkeys([*STAGES[stage], "config", "print_config", "help", *root_parameters()])
+    if first not in known and not name.endswith(".help"):
+        raise ConfigError(f"{stage} has no option --{first}{did_you_mean(first, known)}\nknown: {join_names(known)}")

@@ -10,6 +10,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from project.core.config.configuration import Config, build_config
 from project.core.config.construction import raising_constructor_errors
+from project.core.config.paths import expand_path
 from project.core.config.yaml_files import Tree
 from project.core.run.checkpoint_files import find_checkpoint, load_checkpoint
 from project.core.run.resume import saved_tree
@@ -75,7 +76,7 @@ def load_module(path: Path, trust: bool = False) -> pl.LightningModule:
     Raises:
         ConfigError: there is no checkpoint, or it cannot be read.
     """
-    checkpoint = load_checkpoint(find_checkpoint(path))
+    checkpoint = load_checkpoint(find_checkpoint(Path(expand_path(str(path), "run"))))
     module: pl.LightningModule = ModuleCLI(build_config(saved_tree(checkpoint, trusts=trust))).model
     checkpoint.load_weights(module)
     _warn_of_foreign_ops()

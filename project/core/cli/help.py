@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from importlib.metadata import PackageNotFoundError, version
 from textwrap import shorten
 from typing import Any
 
@@ -35,6 +36,7 @@ help:
   STAGE --help              options of a stage, and settings of a yaml
   STAGE --PATH.help         components that can be used at a config path, such as model.net
   STAGE --PATH.help NAME    settings of a component
+  --version                 versions of this project, torch and Lightning
 
 Every setting of a yaml is an option as well: --model.net MLP --model.optimizer.lr 1e-2 --trainer.max_epochs 3"""
 _INIT = Parameter(dict[str, Any], required=False, doc="arguments of the class, also those that reserved keys hide.")
@@ -42,6 +44,18 @@ _OPTIONS = {
     "config FILE": "a yaml file; several are merged in order",
     "print_config": "print the whole configuration, and stop",
 }
+
+
+def describe_versions() -> str:
+    """Return the versions of this project, torch and Lightning, one a line."""
+    own = __name__.partition(".")[0]
+    lines = []
+    for name in (own, "torch", "pytorch-lightning"):
+        try:
+            lines.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            lines.append(f"{name} (not installed)")
+    return "\n".join(lines)
 
 
 def stage_help(stage: str) -> str:

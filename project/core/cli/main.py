@@ -4,7 +4,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from loguru import logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from project.core.cli.arguments import Arguments, parse_arguments
-from project.core.cli.help import component_help, stage_help
+from project.core.cli.help import component_help, describe_versions, stage_help
 from project.core.cli.stages import StageCLI
 from project.core.config.configuration import build_config
+from project.core.config.paths import expand_paths
 from project.core.config.settings import DEFAULT_ROOT
 from project.core.config.yaml_files import Tree, merge_all, read_config
 from project.core.distributed.cluster import array_task_name
@@ -39,8 +40,11 @@ from project.core.errors import (
     user_message,
 )
 from project.core.file_names import check_file_name
-from project.core.log import is_rank_zero, logging_to_console, rank
-from project.core.run.checkpoint_files import find_checkpoint, load_checkpoint, run_dir_of
+from project.core.files import check_writable
+from project.core.garbage import delaying_collection
+from project.core.log import is_rank_zero, logging_to_console, print_text, rank
+from project.core.run.bare_weights import bare_weights
+from project.core.run.checkpoint_files import find_checkpoint, is_checkpoint, load_checkpoint, run_dir_of, safe_load
 from project.core.run.resume import (
     AUTO,
     find_resume_point,
@@ -71,11 +75,12 @@ def main(argv: Sequence[str] | None = None, interruption: Interruption | None = 
     """
     code, interrupted = 0, None
     with ExitStack() as stack:
+        begin_collection = stack.enter_context(delaying_collection())
         stack.enter_context(logging_to_console("INFO"))
         stack.enter_context(restoring_signals())
         try:
             arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
-            _run(arguments, interruption or Interruption(), stack)
+            _run(arguments, interruption or Interruption(), stack, begin_collection)
         except BaseException as error:
             code, interrupted = report_error(error), find_cause(error, Interrupted)
     if interrupted is not None and not isinstance(interrupted, InterruptedWait):
@@ -107,21 +112,28 @@ def report_error(error: BaseException) -> int:
     return 1
 
 
-def _run(arguments: Arguments, interruption: Interruption, stack: ExitStack) -> None:
+def _run(
+    arguments: Arguments, interruption: Interruption, stack: ExitStack, begin_collection: Callable[[], None]
+) -> None:
     if arguments.stage != "fit":
         interruption.uninstall()
     if arguments.help:
-        print(stage_help(arguments.stage))
+        print_text(f"{stage_help(arguments.stage)}\n")
         return
-    files = [read_config(path) for path in arguments.configs]
+    if arguments.version:
+        print_text(f"{describe_versions()}\n")
+        return
+    files = [expand_paths(read_config(path)) for path in arguments.configs]
     if arguments.component_help is not None:
-        print(component_help(*arguments.component_help, merge_all([*files, *arguments.settings])))
+        tree = merge_all([*files, *arguments.settings])
+        print_text(f"{component_help(*arguments.component_help, tree)}\n")
         return
     build = _build_fit if arguments.stage == "fit" else _build_evaluation
     stage = build(arguments, files, interruption, stack)
     if arguments.print_config:
-        print(stage.config_yaml, end="")
+        print_text(stage.config_yaml)
     else:
+        begin_collection()
         stage.run()
 
 
@@ -158,10 +170,15 @@ def _build_evaluation(
         raise ConfigError(f"{stage} needs --ckpt_path, a checkpoint or a run directory such as experiments/NAME")
     path = find_checkpoint(Path(arguments.options["ckpt_path"]))
     results = Path(arguments.options.get("results_dir", run_dir_of(path) / "eval" / stage))
-    if results.is_file():
-        raise ConfigError(f"--results_dir {results} is a file; it must be a directory, or not exist")
-    checkpoint = load_checkpoint(path)
+    check_writable(results)
     given = [*files, *arguments.settings]
+    if files and not is_checkpoint(content := safe_load(path)):
+        results = Path(arguments.options.get("results_dir", path.parent / "eval" / path.stem / stage))
+        if "results_dir" not in arguments.options and results.exists():
+            raise ConfigError(f"{results} already contains results of {path.name}; set --results_dir")
+        config = build_config(merge_all(given))
+        return StageCLI(arguments, config, bare_weights(path, content), interruption, stack, results)
+    checkpoint = load_checkpoint(path)
     saved = locate(saved_tree(checkpoint, given, arguments.trust), run_dir_of(path))
     config = build_config(merge_all([saved, *given]))
     return StageCLI(arguments, config, checkpoint, interruption, stack, results)

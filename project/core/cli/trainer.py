@@ -25,6 +25,9 @@ from project.core.training.lightning_internals.hooks import NoProfiler, PrepareH
 from project.core.training.lightning_internals.names import check_private_names
 from project.core.training.step_seeding import StepSeeds
 
+# Matched: what Lightning says of an accelerator that the machine does not have.
+_NO_DEVICE = ("No supported gpu backend found", "can not run on your system")
+
 
 def build_trainer(
     arguments: dict[str, Any],
@@ -70,7 +73,9 @@ def build_trainer(
     try:
         trainer = pl.Trainer(**arguments)
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
-        raise ConfigError(f"trainer: {error}") from error
+        is_missing = any(text in str(error) for text in _NO_DEVICE)
+        advice = "\nWithout one, use the CPU: --config configs/presets/cpu.yaml" if is_missing else ""
+        raise ConfigError(f"trainer: {error}{advice}") from error
     check_sync_batchnorm(trainer, arguments["sync_batchnorm"])
     check_private_names(trainer, module)
     check_trainer(trainer)

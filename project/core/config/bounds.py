@@ -64,7 +64,8 @@ def add_bounds(annotation: Any, cls: type, name: str) -> Any:
 def is_within(number: float, metadata: Iterable[object]) -> bool:
     """Return whether a number is within the bounds in an annotation's metadata; with bounds, it must be finite."""
     limits = list(_limits(metadata))
-    return not limits or (math.isfinite(number) and all(_OPERATORS[name][1](number, limit) for name, limit in limits))
+    is_finite = isinstance(number, int) or math.isfinite(number)
+    return not limits or (is_finite and all(_OPERATORS[name][1](number, limit) for name, limit in limits))
 
 
 def describe_bounds(metadata: Iterable[object]) -> str:

@@ -24,7 +24,7 @@ from project.core.config.entry_checks import check_names, join_path
 from project.core.config.settings import DEFAULT_DATA_DIR, DEFAULT_ROOT, Settings
 from project.core.config.values import is_accepted
 from project.core.config.yaml_files import Tree, dump_yaml
-from project.core.errors import ConfigError, did_you_mean
+from project.core.errors import ConfigError, did_you_mean, join_names, show_value
 from project.registry import Dataset
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # fast; dumped text needs no check for duplicate keys
@@ -37,6 +37,7 @@ _NOT_REASONS = (
     "Errors:",
     "Given value",
 )
+_TIMES = ("weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds")
 ROOT_TYPES: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
 
 
@@ -101,7 +102,7 @@ class Config:
 def wrong_value(value: PlainValue) -> ConfigError:
     """Return the error of a value that its config path does not accept."""
     near = did_you_mean(str(value.value), choices(value.annotation))
-    return ConfigError(f"{value.path} is {value.value!r}; it takes {describe_type(value.annotation)}{near}")
+    return ConfigError(f"{value.path} is {show_value(value.value)}; it takes {describe_type(value.annotation)}{near}")
 
 
 def build_config(tree: Tree) -> Config:
@@ -149,6 +150,9 @@ def _check_trainer(trainer: Tree) -> None:
     for key in ("gradient_clip_val", "gradient_clip_algorithm"):
         if trainer.get(key) is not None:
             raise ConfigError(f"trainer.{key} is not used here; set model.clip: {{value: ..., algorithm: norm}}")
+    for key in ("max_time", "val_check_interval"):
+        if isinstance(trainer.get(key), dict) and (wrong := sorted({*trainer[key]} - {*_TIMES})):
+            raise ConfigError(f"trainer.{key} has no setting '{wrong[0]}'\nknown: {join_names(_TIMES)}")
     if trainer.get("barebones"):
         raise ConfigError("trainer.barebones is not used here: it forbids logs and checkpoints")
 

@@ -37,7 +37,7 @@ from project.core.config.tensors import as_weights
 from project.core.config.trust import check_component, check_plain
 from project.core.config.values import to_type
 from project.core.config.yaml_files import DEFAULT_TYPES, PlainScalar, Tree
-from project.core.errors import ConfigError, normalize
+from project.core.errors import ConfigError, normalize, show_value
 from project.registry import Registry
 
 _SINGLE = ""  # the name of a dataset that is given without a name
@@ -155,10 +155,12 @@ class EntryConverter:
             return {_SINGLE: self.expand(value, target.item, path)}
         if is_single:
             raise ConfigError(f"{path} takes several entries by name: {path}: {{NAME: {{type: ...}}}}")
+        if _SINGLE in value:
+            raise ConfigError(f"{path} has an empty name")
         for key in (key for key, item in value.items() if item is None):
             logger.info(f"{join_path(path, key)} is null and is left out; `{key}: {{}}` would take its defaults")
         return {
-            to_type(key, Any): self.expand(item, target.item, join_path(path, key), key)
+            str(key): self.expand(item, target.item, join_path(path, key), str(key))
             for key, item in value.items()
             if item is not None
         }
@@ -179,7 +181,7 @@ class EntryConverter:
         if name is None:
             raise ConfigError(f"{path} needs a `type`\n{registry.describe_known()}")
         if not isinstance(name, str):
-            raise ConfigError(f"{path}.type is {name!r}; it must be a name\n{registry.describe_known()}")
+            raise ConfigError(f"{path}.type is {show_value(name)}; it must be a name\n{registry.describe_known()}")
         check_component(name, registry, path)
         cls = registry.resolve(str(name), path)
         parameters = parameters_of(cls, registry.num_engine_args)

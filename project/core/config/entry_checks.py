@@ -15,7 +15,7 @@ from project.core.config.annotations import (
 from project.core.config.construction import Component
 from project.core.config.trust import check_component
 from project.core.config.values import is_accepted, to_type
-from project.core.errors import ConfigError, did_you_mean, join_names
+from project.core.errors import ConfigError, did_you_mean, join_names, show_value
 from project.registry import Registry
 
 INIT = "init"  # key of a term for arguments of its constructor, also those that its reserved keys hide
@@ -68,7 +68,7 @@ def check_one_or_several(value: Mapping[str, Any], registry: Registry, path: str
 
 def check_mapping(value: object, path: str) -> None:
     if not isinstance(value, dict):
-        raise ConfigError(f"{path} is {to_type(value, Any)!r}; it takes a mapping of settings")
+        raise ConfigError(f"{path} is {show_value(to_type(value, Any))}; it takes a mapping of settings")
 
 
 def is_nested(value: object, annotation: Any) -> bool:

@@ -186,5 +186,5 @@ def _read_structure(text: str) -> Any:
 def _untrusted(text: str, path: str, problem: str) -> ConfigError:
     return ConfigError(
         f"{path}: the config saved in the checkpoint names {str(text)!r}, {problem}\n"
-        "If you trust who saved it, add --trust, or a --config of your own that names it"
+        "If you trust who saved it, add --trust, or a --config of your own that names it; --resume ignores its values"
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -15,7 +16,8 @@ from project.core.config.yaml_files import PlainScalar, parse_yaml
 
 _TEXTS = (str, Path, type(None))  # no set: some annotations have no hash
 _NUMBERS = (int, float, complex)  # bool is an int
-_NOT_NUMBERS = (str, Path, Tensor, type(None))
+_MAX_DIGITS = 1000  # Python converts up to 4300
+_NOT_NUMBERS = (str, Path, Tensor, timedelta, type(None))
 
 
 def to_type(value: object, annotation: Any) -> Any:
@@ -23,14 +25,15 @@ def to_type(value: object, annotation: Any) -> Any:
     members = list(union_members(annotation))
     if isinstance(value, PlainScalar):
         literals = [item for member in members if get_origin(member) is Literal for item in get_args(member)]
-        typed = parse_yaml(value, "")
+        typed = parse_yaml(value, "") if len(value) <= _MAX_DIGITS else str(value)
         is_text = all(member in _TEXTS for member in members) or (value in literals and typed not in literals)
         return str(value) if is_text else typed
     if isinstance(value, str):
         return str(value)
     if isinstance(value, dict):
-        annotations = [_item_annotations(member, 2)[-1] for member in members if len(get_args(member)) == 2] or [Any]
-        return {to_type(key, Any): to_type(item, annotations[0]) for key, item in value.items()}
+        annotations = [_item_annotations(member, 2) for member in members if len(get_args(member)) == 2]
+        of_key, of_item = annotations[0] if annotations else (Any, Any)
+        return {to_type(key, of_key): to_type(item, of_item) for key, item in value.items()}
     if isinstance(value, list):
         containers = [member for member in members if _is_container(get_origin(member)) and get_args(member)]
         typed = [
@@ -49,7 +52,7 @@ def is_accepted(value: object, annotation: Any) -> bool:
         value: a plain value.
         annotation: annotation of the argument.
     """
-    if _contains_nan(value):
+    if _contains_no_number(value):
         return False
     members = list(union_members(annotation))
     if isinstance(value, str) and any(map(_is_number_type, members)) and _is_number_to_jsonargparse(value):
@@ -110,9 +113,11 @@ def _is_number_to_jsonargparse(text: str) -> bool:
         return False
 
 
-def _contains_nan(value: object) -> bool:
+def _contains_no_number(value: object) -> bool:
+    """Return whether a value contains NaN or an integer of more than 64 bits, which torch cannot hold."""
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return any(map(_contains_nan, items)) or (isinstance(value, float) and math.isnan(value))
+    is_wrong = (isinstance(value, int) and value.bit_length() > 64) or (isinstance(value, float) and math.isnan(value))
+    return is_wrong or any(map(_contains_no_number, items))
 
 
 def _is_container(origin: object) -> bool:

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from project.core.errors import ConfigError, did_you_mean, normalize
+from project.core.errors import ConfigError, did_you_mean, normalize, shorten, show_value
 
 Tree = dict[str, Any]
 # The types at these keys unless the yaml says otherwise; at other keys an entry without `type` has the key as its type.
@@ -22,23 +23,32 @@ class PlainScalar(str):
 
 
 class _Loader(yaml.SafeLoader):
-    """Loader that rejects duplicate keys."""
+    """Loader that rejects duplicate keys, endless and huge values."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node: yaml.Node | None = super().get_single_node()
+        _check_size(node)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key must be a name", problem_mark=key.start_mark)
+            if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"duplicate key '{key.value}'", problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
 class _PlainLoader(_Loader):
-    """Loader that keeps the text of unquoted numbers and booleans, except in keys."""
+    """Loader that keeps the text of unquoted numbers and booleans, and of all keys: `1:` and `yes:` are names."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        loaded = super().construct_mapping(node, deep)
-        return {parse_yaml(key, "") if isinstance(key, PlainScalar) else key: value for key, value in loaded.items()}
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.tag == f"{_TAG}null":
+                key.tag = f"{_TAG}str"
+        return super().construct_mapping(node, deep)
 
     def construct_plain(self, node: yaml.ScalarNode) -> Any:
         """Return the text of an unquoted scalar; a quoted one has an explicit tag, such as `!!int "8"`."""
@@ -52,6 +62,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 _TAG = "tag:yaml.org,2002:"
+_MAX_LEVELS = 100
+_MAX_REPEATED = 100_000  # values that aliases repeat
 # Scalars as in YAML 1.2: 1e-3 is a number, and 12:30:00 and 010 are not, which YAML 1.1 reads as 45000 and 8; a date
 # is a text. Other than in YAML 1.2, `yes`, `no`, `on` and `off` are booleans.
 _NUMBERS = {
@@ -90,9 +102,39 @@ def parse_untyped(text: str, source: str) -> Any:
     return _load(text, source, _PlainLoader)
 
 
+def _check_size(root: yaml.Node | None) -> None:
+    """Raise MarkedYAMLError if a value contains itself, is nested too deeply, or if aliases make it huge.
+
+    The work grows with the size of the text, not with that of the value.
+    """
+    measured: dict[yaml.Node, tuple[int, int]] = {}
+
+    def measure(node: yaml.Node, parents: tuple[yaml.Node, ...]) -> tuple[int, int]:
+        """Return the number of values in a node, and of levels."""
+        if node in parents:
+            raise yaml.MarkedYAMLError(problem="the value contains itself", problem_mark=node.start_mark)
+        if node not in measured:
+            pairs = node.value if isinstance(node, yaml.MappingNode) else []
+            items = node.value if isinstance(node, yaml.SequenceNode) else [*chain(*pairs)]
+            inner = [measure(item, (*parents, node)) for item in items]
+            measured[node] = 1 + sum(size for size, _ in inner), 1 + max((levels for _, levels in inner), default=0)
+        return measured[node]
+
+    size, levels = measure(root, ()) if root is not None else (0, 0)
+    if levels > _MAX_LEVELS:
+        raise RecursionError
+    if root is not None and size > len(measured) + _MAX_REPEATED:
+        problem = f"aliases repeat more than {_MAX_REPEATED} values"
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=root.start_mark)
+
+
 def _load(text: str, source: str, loader: type[_Loader]) -> Any:
     try:
         return yaml.load(text, loader)
+    except RecursionError as error:
+        raise ConfigError(f"{source} is nested too deeply: more than {_MAX_LEVELS} levels") from error
+    except (ValueError, KeyError, AttributeError) as error:  # of a tag, such as `!!int x`
+        raise ConfigError(f"{source}: a tag such as !!int does not fit its value; remove it") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         position = f"{source}, line {mark.line + 1}, column {mark.column + 1}" if mark else source
@@ -116,25 +158,35 @@ def read_config(path: Path, reading: tuple[Path, ...] = ()) -> Tree:
     Raises:
         ConfigError: a file is missing or is not a yaml mapping, or the bases form a cycle.
     """
-    path = path.resolve()
+    try:
+        path = path.resolve()
+        is_file, is_other = path.is_file(), path.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # such as a name that is too long, or links that form a loop
+        raise ConfigError(f"config file {shorten(str(path), 200)!r} cannot be read: {error}") from error
     if path in reading:
         raise ConfigError("the bases form a cycle: " + " -> ".join(_display(file) for file in (*reading, path)))
-    if not path.is_file():
+    if not is_file:
         near = did_you_mean(path.name, [file.name for file in path.parent.glob("*.yaml")])
         needed = f" (base of {_display(reading[-1])})" if reading else ""
-        problem = "is a directory" if path.is_dir() else f"does not exist{near}"
+        problem = ("is a directory" if path.is_dir() else "is not a file") if is_other else f"does not exist{near}"
         raise ConfigError(f"config file {_display(path)}{needed} {problem}")
     try:
         tree = parse_untyped(path.read_text(encoding="utf-8"), _display(path))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{_display(path)} is not a text file in UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"config file {_display(path)} cannot be read: {error.strerror}") from error
     if not isinstance(tree, dict | None):
-        raise ConfigError(f"{_display(path)} must contain a mapping, not a {type(tree).__name__}")
+        raise ConfigError(
+            f"{_display(path)} must contain a mapping, not a {'list' if isinstance(tree, list) else 'single value'}"
+        )
     tree = tree or {}
     bases = tree.pop("base", None) or []
     names = [bases] if isinstance(bases, str) else bases
     if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-        raise ConfigError(f"{_display(path)}: base is {bases!r}; it must be a file name or a list of file names")
+        raise ConfigError(
+            f"{_display(path)}: base is {show_value(bases)}; it must be a file name or a list of file names"
+        )
     return merge_all([*(read_config(path.parent / name, (*reading, path)) for name in names), tree])
 
 

@@ -70,6 +70,8 @@ class DataModule(pl.LightningDataModule):
                 check_file_name(name, f"data.{split}: the name")  # of a directory of results
         self.data_dir, self.batch_size, self.seed = data_dir, batch_size, seed
         self.num_workers, self.pin_memory = num_workers, pin_memory
+        if prefetch_factor is not None and not num_workers:
+            logger.warning("data.prefetch_factor has no effect: data.num_workers is 0, so no worker prefetches")
         self.prefetch_factor, self.persistent_workers = prefetch_factor, persistent_workers
         self.datasets: dict[str, Dataset] = {}  # by config path
 
@@ -204,12 +206,16 @@ def metric_prefix(trainer: pl.Trainer, split: str, index: int) -> str:
 
 def sample_namer(trainer: pl.Trainer, split: str, index: int) -> SampleNamer | None:
     """Return the `name` method of a dataset, which names its samples; None if it has none."""
+    name = getattr(find_dataset(trainer, split, index), "name", None)
+    return name if callable(name) else None
+
+
+def find_dataset(trainer: pl.Trainer, split: str, index: int) -> Dataset | None:
+    """Return a dataset of the engine's data module; None for a data module of the user's own."""
     data = trainer.datamodule  # type: ignore[attr-defined]
     if not isinstance(data, DataModule):
         return None
-    dataset = data.datasets[_config_path(split, data.dataset_names(split)[index])]
-    name = getattr(dataset, "name", None)
-    return name if callable(name) else None
+    return data.datasets[_config_path(split, data.dataset_names(split)[index])]
 
 
 def _config_path(split: str, name: str) -> str:

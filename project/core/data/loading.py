@@ -108,7 +108,8 @@ class BatchDataset(TorchDataset[dict[str, Any]]):
             batch = self._collate(batch)
         if not isinstance(batch, dict):
             raise ConfigError(
-                f"{self.location} yields a {type(batch).__name__}; a sample must be a dict of named tensors"
+                f"{self.location} yields a {type(batch).__name__}; a sample must be a dict of named tensors\n"
+                'Return a dict, such as {"image": image, "label": label}, from its __getitem__'
             )
         return batch
 

@@ -26,6 +26,7 @@ def apply_cluster(trainer: dict[str, Any], environment: Mapping[str, str], is_fi
     Raises:
         ConfigError: the processes contradict the yaml, or were started in a way that a run does not support.
     """
+    _parse_devices(trainer["devices"])  # Lightning's message about a wrong value does not name it
     if "TORCHELASTIC_RUN_ID" in environment:
         local, nodes = environment["LOCAL_WORLD_SIZE"], environment.get("GROUP_WORLD_SIZE", "1")
         names = ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "torchrun --nproc-per-node")
@@ -147,6 +148,6 @@ def _parse_devices(devices: object) -> int | None:
     if isinstance(devices, list):
         return len(devices)
     names = [name for name in str(devices).split(",") if name.strip()]
-    if not all(name.strip().isdigit() for name in names):
+    if not names or not all(name.strip().isdigit() for name in names):
         raise ConfigError(f"trainer.devices is {devices!r}; it must be auto, a number, or a list of indices")
     return len(names) if "," in str(devices) else int(names[0])

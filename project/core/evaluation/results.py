@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.data import sized_len
 from loguru import logger
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
@@ -14,13 +15,15 @@ from rich.table import Table
 from torch.utils._pytree import tree_map
 
 from project.core.config.terms import VisualTerm
-from project.core.data.datamodule import SampleNamer, dataset_name, sample_namer
+from project.core.data.datamodule import SampleNamer, dataset_name, find_dataset, sample_namer
 from project.core.data.tensors import Tensors, batch_size, select_rows
 from project.core.errors import ConfigError
+from project.core.evaluation.picture_names import PictureNames
 from project.core.evaluation.pictures import PictureCollector
 from project.core.evaluation.sample_table import SampleTable, concat, to_csv
 from project.core.file_names import check_file_name
 from project.core.files import write_picture, write_text
+from project.core.log import print_text
 from project.core.model.wiring import as_picture
 
 _PICTURE_SAMPLES = 16
@@ -39,6 +42,7 @@ class ResultsWriter(Callback):
         self.directory, self.visual, self.config = directory, visual, config
         self.tables: dict[int, SampleTable] = {}
         self.collectors: dict[int, PictureCollector] = {}
+        self.names: dict[int, PictureNames] = {}
 
     def on_test_batch_end(
         self,
@@ -76,14 +80,14 @@ class ResultsWriter(Callback):
         for key, value in rows.items():
             if value.ndim == 4 and value.shape[1] in (1, 3):
                 check_file_name(key, "predict: the output")
+                if dataloader_idx not in self.names:
+                    count = sized_len(find_dataset(trainer, "predict", dataloader_idx))
+                    self.names[dataloader_idx] = PictureNames(name_of, count)
+                name = self.names[dataloader_idx]
                 indices = rows["index"].tolist()
                 for row, (index, picture) in enumerate(zip(indices, value, strict=True)):
-                    file = (name_of(index) if name_of else f"{index:06d}").removesuffix(".png")
-                    if Path(file).is_absolute() or ".." in Path(file).parts:
-                        raise ConfigError(f"predict: the sample name {file!r} is no path in the directory of results")
                     repeats = indices[:row].count(index)  # `collate` made several rows of the sample
-                    path = directory / key / (f"{file}.{repeats}.png" if repeats else f"{file}.png")
-                    write_picture(path, as_picture(picture.expand(3, -1, -1), key))
+                    write_picture(directory / key / name(index, repeats), as_picture(picture.expand(3, -1, -1), key))
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._finish(trainer, pl_module, "eval")
@@ -161,4 +165,7 @@ def print_values(values: Mapping[str, float]) -> None:
     table = Table("metric", "value")
     for name, value in values.items():
         table.add_row(name, f"{value:.6g}")
-    Console().print(table)
+    console = Console()
+    with console.capture() as shown:
+        console.print(table)
+    print_text(shown.get())

@@ -122,7 +122,10 @@ def _build(build: Callable[[], Built], path: str) -> Built:
     try:
         return build()
     except Exception as error:
-        raise constructor_error(error, path) from error.__cause__
+        told = constructor_error(error, path)
+        if isinstance(told, ConfigError) and "total_steps" in str(told):
+            told = ConfigError(f"{told}\nSet {path}.total_steps, in the unit of model.interval")
+        raise told from error.__cause__
 
 
 def freeze(module: nn.Module, groups: list[ParameterGroup]) -> None:

@@ -12,7 +12,7 @@ import torch
 from loguru import logger
 from torch.nn.parameter import is_lazy
 
-from project.core.errors import ConfigError, did_you_mean
+from project.core.errors import ConfigError, did_you_mean, shorten
 from project.core.run.checkpoint_header import CONFIG, NewerFormatError, read_header
 
 BEST, LAST = "best.ckpt", "last.ckpt"
@@ -116,13 +116,14 @@ def load_resumable(path: Path) -> LoadedCheckpoint:
     Raises:
         ConfigError: there is none, or a newer version of the engine saved it.
     """
-    if path.is_file():
+    candidates = _candidates(path)
+    if candidates == [path]:
         checkpoint = load_checkpoint(path)
         if checkpoint.header.is_resumable:
             return checkpoint
         raise ConfigError(f"cannot resume from {path}: it was not saved after an optimizer step")
     seen = set()
-    for file in _candidates(path):
+    for file in candidates:
         if (inode := file.stat().st_ino) in seen:
             continue
         seen.add(inode)
@@ -145,9 +146,17 @@ def load_checkpoint(path: Path) -> LoadedCheckpoint:
         ConfigError: the file is not a checkpoint of this project, is damaged, or contains more than plain data.
     """
     content = safe_load(path)
-    if not isinstance(content, dict) or CONFIG not in content or "state_dict" not in content:
-        raise ConfigError(f"{path} is not a checkpoint of a run: it has no `state_dict` and `{CONFIG}`")
+    if not is_checkpoint(content):
+        raise ConfigError(
+            f"{path} is not a checkpoint of a run: it has no `state_dict` and `{CONFIG}`\n"
+            "Of bare weights, validate, test and predict need the --config; fit takes them with --finetune"
+        )
     return LoadedCheckpoint(path, content)
+
+
+def is_checkpoint(content: Any) -> bool:
+    """Return whether the content of a file is that of a checkpoint of a run."""
+    return isinstance(content, dict) and CONFIG in content and "state_dict" in content
 
 
 def safe_load(path: Path) -> Any:
@@ -175,9 +184,13 @@ def safe_load(path: Path) -> Any:
 
 def _candidates(path: Path) -> list[Path]:
     """Return the file, or the checkpoints of a directory: last.ckpt, then by step, then by age."""
-    if path.is_file():
+    try:
+        is_file, is_directory = path.is_file(), path.is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise ConfigError(f"checkpoint {shorten(str(path), 200)} cannot be read: {error.strerror}") from error
+    if is_file:
         return [path]
-    if not path.is_dir():
+    if not is_directory:
         near = did_you_mean(path.name, [file.name for file in path.parent.glob("*")])
         raise ConfigError(f"checkpoint {path} does not exist{near}")
     directory = path / "checkpoints" if (path / "checkpoints").is_dir() else path

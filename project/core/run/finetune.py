@@ -1,11 +1,13 @@
 """Starting from the weights of another run (`--finetune`)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from loguru import logger
 from torch import Tensor, nn
 
-from project.core.errors import ConfigError
+from project.core.errors import ConfigError, join_names
+from project.core.run.bare_weights import rename_like, weights_in
 from project.core.run.checkpoint_files import find_checkpoint, safe_load
 
 
@@ -20,19 +22,31 @@ def load_matching(module: nn.Module, path: Path) -> None:
         ConfigError: the file cannot be read, or no tensor matches.
     """
     file = find_checkpoint(path)
-    content = safe_load(file)
-    content = content if isinstance(content, dict) else {}
-    weights = next((content[key] for key in ("state_dict", "model") if isinstance(content.get(key), dict)), content)
-    given = {name: value for name, value in weights.items() if isinstance(value, Tensor)}
-    own = module.state_dict()
-    if not given.keys() & own.keys():  # the weights of a net, without the module around it
-        given = {f"net.{name}": value for name, value in given.items()}
+    weights, own = weights_in(safe_load(file)), module.state_dict()
+    given = rename_like(weights, own)
     matching = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    in_file = _describe_first(
+        weights if not matching else {name: given[name] for name in given if name not in matching}
+    )
+    in_model = _describe_first({name: value for name, value in own.items() if name not in matching})
     if not matching:
-        raise ConfigError(f"--finetune {path}: none of its {len(given)} tensors has a name and shape of this model")
+        raise ConfigError(
+            f"--finetune {path}: none of its {len(given)} tensors has a name and shape of this model\n"
+            f"in the file: {in_file}\nin the model: {in_model}"
+        )
     module.load_state_dict(matching, strict=False)
-    logger.info(f"loaded {len(matching)} of the model's {len(own)} tensors from {file}, which contains {len(given)}")
+    loaded = f"loaded {len(matching)} of the model's {len(own)} tensors from {file}, which contains {len(given)}"
+    if 2 * len(matching) < len(own):
+        logger.warning(f"{loaded}; not used: {in_file}; not loaded: {in_model}")
+    else:
+        logger.info(loaded)
     for name in own.keys() - matching.keys():
         logger.debug(f"not loaded: {name} {tuple(own[name].shape)}")
     for name in given.keys() - matching.keys():
         logger.debug(f"not used: {name} {tuple(given[name].shape)}")
+
+
+def _describe_first(weights: Mapping[str, Tensor], count: int = 3) -> str:
+    """Return the names and shapes of the first tensors."""
+    shown = [f"{name} {tuple(value.shape)}" for name, value in list(weights.items())[:count]]
+    return join_names(shown) + (", ..." if len(weights) > count else "")

@@ -17,6 +17,7 @@ _SCRIPT = """#!/usr/bin/env bash
 # Runs {name} again under the name {rerun}; further options may follow. Can be submitted with sbatch.
 # Written {time}, commit {commit}
 #SBATCH --ntasks-per-node=1 --requeue --open-mode=append --signal=USR1@120
+[ -n "${{BASH_VERSION:-}}" ] || exec bash "$0" "$@"  # also called as `sh job.sh`
 set -e
 here=$(CDPATH='' cd -- "$(dirname -- "${{BASH_SOURCE[0]}}")" && pwd)
 [ -f "$here/config.yaml" ] || here={run}  # sbatch runs a copy of this file

@@ -73,10 +73,7 @@ def saved_tree(checkpoint: LoadedCheckpoint, given: Sequence[Tree] = (), trusts:
         raise ConfigError(f"the config in {checkpoint.path} is damaged: it has no `root` and `name`")
     if trusts:
         return tree
-    try:
-        marked: Tree = mark_saved(tree, set[str]().union(*map(texts_in, given)))
-    except RecursionError as error:  # aliases may make it endless
-        raise ConfigError(f"the config in {checkpoint.path} is damaged: it contains itself") from error
+    marked: Tree = mark_saved(tree, set[str]().union(*map(texts_in, given)))
     return marked
 
 

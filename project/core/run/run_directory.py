@@ -100,23 +100,26 @@ class RunDirectory:
         """
         try:
             self._make(self.root)
+            root = _acquire_lock(self.root, wait=True)  # one process at a time looks and moves
+            try:
+                if self.path.is_dir():
+                    os.close(_acquire_lock(self.path, wait=False))
+                self.check_free(replace)
+                if not self._is_usable():
+                    self._archive()
+                self._make(self.path)
+                self._found = set(self.path.iterdir())
+                self._hold_lock()
+            finally:
+                os.close(root)
+            write_text(self.path / "config.yaml", config)
+            write_job_script(self.path, options)
+            _record_job(self.path, os.environ)
         except (OSError, ValueError) as error:
-            raise ConfigError(f"root {self.root} cannot be created: {error}") from error
-        root = _acquire_lock(self.root, wait=True)  # one process at a time looks and moves
-        try:
-            if self.path.is_dir():
-                os.close(_acquire_lock(self.path, wait=False))
-            self.check_free(replace)
-            if not self._is_usable():
-                self._archive()
-            self._make(self.path)
-            self._found = set(self.path.iterdir())
-            self._hold_lock()
-        finally:
-            os.close(root)
-        write_text(self.path / "config.yaml", config)
-        write_job_script(self.path, options)
-        _record_job(self.path, os.environ)
+            self.undo_create()
+            raise ConfigError(
+                f"the run directory {self.path} cannot be created: {error}; use another --root"
+            ) from error
 
     @rank_zero_only
     def lock(self) -> None:
@@ -125,6 +128,9 @@ class RunDirectory:
         Raises:
             ConfigError: another process trains in it.
         """
+        for directory in (self.path, self.path / "checkpoints", self.path / "event"):
+            if directory.exists() and not (directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)):
+                raise ConfigError(f"{directory} cannot be written to; resume under another --name and --root")
         self._hold_lock()
         self._events = list_event_files(self.path / "event")
 
@@ -154,7 +160,8 @@ class RunDirectory:
             The directory in RUN/.old/, None if there are no later checkpoints.
         """
         earlier = [*self.path.glob("config.resume*.yaml"), *(self.path / ".old").glob("resume*")]
-        number = 1 + max((int(path.stem.rpartition("resume")[2]) for path in earlier), default=0)
+        numbers = [path.stem.rpartition("resume")[2] for path in earlier]
+        number = 1 + max((int(each) for each in numbers if each.isdecimal()), default=0)
         write_text(self.path / f"config.resume{number}.yaml", config)
         _record_job(self.path, os.environ)
         directory = checkpoint.parent
@@ -180,14 +187,16 @@ class RunDirectory:
 
         Directories and files that existed before remain.
         """
-        if self._lock is None or self._has_checkpoint():
+        if self._has_checkpoint():
             return
-        for path in self.path.iterdir():
+        for path in self.path.iterdir() if self._lock is not None else ():
             if path not in self._found:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         if self._archived is not None:
-            self.path.rmdir()
+            if self.path.is_dir():
+                self.path.rmdir()
             self._archived.rename(self.path)
+            logger.info(f"moved the previous run back to {self.path}")
         self._remove_created()
 
     def release(self) -> None:
@@ -238,7 +247,7 @@ class RunDirectory:
 
     def _move(self) -> Path:
         numbers = [path.name.rpartition(".")[2] for path in self._archive_root.glob(f"{self.path.name}.*")]
-        number = 1 + max((int(number) for number in numbers if number.isdigit()), default=0)
+        number = 1 + max((int(number) for number in numbers if number.isdecimal()), default=0)
         return self.path.rename(self._archive_root / f"{self.path.name}.{number}")
 
 

@@ -8,6 +8,11 @@ from project.core.cli.arguments import parse_arguments
 from project.core.config.yaml_files import PlainScalar
 from project.core.errors import ConfigError
 
+KNOWN = (
+    "known: resume, finetune, replace, trust, config, print_config, help, name, root, seed, log_level, timeout, "
+    "visual, progress, checkpoint, evaluation, model, data, trainer"
+)
+
 
 def test_arguments_are_split_by_kind() -> None:
     arguments = parse_arguments(
@@ -21,10 +26,10 @@ def test_arguments_are_split_by_kind() -> None:
 
 
 def test_scalars_stay_text_and_other_values_are_yaml() -> None:
-    argv = ["fit", "--a", "-1", "--b", "null", "--c", "{d: [1e-3]}", "--e", "007", "--f="]
+    argv = ["fit", "--seed", "-1", "--visual", "null", "--data", "{d: [1e-3]}", "--root", "007", "--model="]
     settings = parse_arguments(argv).settings
-    assert settings == [{"a": "-1"}, {"b": None}, {"c": {"d": ["1e-3"]}}, {"e": "007"}, {"f": None}]
-    assert isinstance(settings[0]["a"], PlainScalar)
+    assert settings == [{"seed": "-1"}, {"visual": None}, {"data": {"d": ["1e-3"]}}, {"root": "007"}, {"model": None}]
+    assert isinstance(settings[0]["seed"], PlainScalar)
 
 
 def test_settings_are_ordered_by_depth() -> None:
@@ -60,9 +65,12 @@ def test_help_options() -> None:
         (["train"], "no stage is called 'train'\nknown: fit, validate, test, predict"),
         (["fit", "--"], "'--' is not an option; options begin with -- and take one value each"),
         (["fit", "--name", "--seed", "1"], "--name needs a value"),
+        (["fit", "--resum", "auto"], f"fit has no option --resum; did you mean 'resume'?\n{KNOWN}"),
+        (["fit", "--print_confg"], f"fit has no option --print_confg; did you mean 'print_config'?\n{KNOWN}"),
+        (["fit", "--modle.net", "MLP"], f"fit has no option --modle; did you mean 'model'?\n{KNOWN}"),
         (["fit", "--help=yes"], "--help takes no value"),
         (["predict", "--resume", "auto"], "--resume is an option of fit, not of predict"),
-        (["fit", "--a", "["], "--a, line 1, column 2: expected the node content, but found '<stream end>'"),
+        (["fit", "--model", "["], "--model, line 1, column 2: expected the node content, but found '<stream end>'"),
     ],
 )
 def test_mistake_in_arguments_is_reported(argv: list[str], message: str) -> None:

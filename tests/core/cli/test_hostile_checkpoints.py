@@ -235,7 +235,8 @@ def test_own_yaml_and_trust_may_name_any_class(cli: Cli, attack: Attack, tmp_pat
         2,
         "error: data.eval: the config saved in the checkpoint names 'hostile.Evil', which is not a registered dataset, "
         "nor one of torch, torchmetrics and Lightning\n"
-        "If you trust who saved it, add --trust, or a --config of your own that names it\n",
+        "If you trust who saved it, add --trust, or a --config of your own that names it; --resume ignores its "
+        "values\n",
     )
     assert cli("test", "--ckpt_path", attack.checkpoint, "--trust").code == 0
     (tmp_path / "own.yaml").write_text("data: {eval: {type: hostile.Evil}}")

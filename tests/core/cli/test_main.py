@@ -1,8 +1,12 @@
 """The exit code and the message tell how a stage ended."""
 
 import errno
+import gc
+import os
 import signal
+import sys
 from collections.abc import Callable
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -119,7 +123,7 @@ def with_notes(notes: object) -> ValueError:
         (with_notes([3, Unprintable(), "a note"]), 1, "a note"),
         (ExceptionGroup("several", [Unprintable(), circle(ValueError("last"))]), 1, "several (2 sub-exceptions)"),
         (ValueError("{x} <red>"), 1, "{x} <red>"),
-        (ConfigError("x" * 10**6), 2, "x ...\n"),
+        (ConfigError("x" * 10**6), 2, "x...\n"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
@@ -159,3 +163,30 @@ def test_arguments_default_to_those_of_the_process(
     monkeypatch.setattr("sys.argv", ["cli.py", "tset"])
     assert main() == 2
     assert capsys.readouterr().err.startswith("error: no stage is called 'tset'; did you mean 'test'?\n")
+
+
+def test_version_names_the_project_and_its_libraries(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [main.__module__.partition(".")[0], "torch", "pytorch-lightning"]
+    assert lines[1] == f"torch {version('torch')}"
+
+
+@pytest.mark.parametrize("argv", [["fit", "--help"], ["--version"], ["fit", "--model.net.help"]])
+def test_reader_may_close_the_output(argv: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in `python cli.py fit --help | head -1`; closing the stream would raise the error again."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(argv) == 0
+
+
+def test_garbage_collection_is_as_before(cli: Cli, tiny: Callable[..., str]) -> None:
+    """Also if building fails."""
+    gc.unfreeze()
+    assert cli("fit", "--config", tiny(), "--trainer.fast_dev_run", "true").code == 0
+    assert (gc.isenabled(), gc.get_freeze_count()) == (True, 0)
+    assert cli("fit", "--config", tiny(), "--model.net.hidden", "-1").code == 1
+    assert (gc.isenabled(), gc.get_freeze_count()) == (True, 0)
+    gc.freeze()

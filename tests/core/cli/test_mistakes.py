@@ -95,7 +95,10 @@ def test_damaged_foreign_and_mismatched_checkpoints_are_mistakes(
     assert len(ran.err.splitlines()) == 1
     torch.save({"weight": torch.zeros(1)}, tmp_path / "weights.pt")
     ran = cli("test", "--ckpt_path", "weights.pt")
-    assert ran.err == "error: weights.pt is not a checkpoint of a run: it has no `state_dict` and `run_config`\n"
+    assert ran.err.splitlines() == [
+        "error: weights.pt is not a checkpoint of a run: it has no `state_dict` and `run_config`",
+        "Of bare weights, validate, test and predict need the --config; fit takes them with --finetune",
+    ]
     ran = cli("test", "--ckpt_path", "experiments/tiny", "--model.net.hidden", "9")
     assert ran.code == 2
     assert "does not fit this model\nsize mismatch for net.body.1.weight" in ran.err

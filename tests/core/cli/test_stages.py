@@ -102,7 +102,7 @@ def test_evaluation_stages_need_a_checkpoint_and_a_directory(
         needs = f"{stage} needs --ckpt_path, a checkpoint or a run directory such as experiments/NAME"
         assert (ran.code, ran.err) == (2, f"error: {needs}\n")
         ran = cli(stage, "--ckpt_path", "experiments/tiny", "--results_dir", "file")
-        taken = "--results_dir file is a file; it must be a directory, or not exist"
+        taken = "results cannot be written to file: [Errno 17] File exists: 'file'; set --results_dir"
         assert (ran.code, ran.err) == (2, f"error: {taken}\n")
     ran = cli("test", "--ckpt_path", "experiments/tiny", "--results_dir", "here")
     assert (ran.code, (tmp_path / "here/metrics.json").exists()) == (0, True)

@@ -239,3 +239,22 @@ def test_evaluation_is_due_at_the_end_of_every_nth_epoch() -> None:
     assert not any(EvaluationSettings(at_start=True).is_due(epoch) for epoch in range(6))
     active = [EvaluationSettings(every_n_epochs=2), EvaluationSettings(at_start=True)]
     assert [each.is_active for each in [*active, EvaluationSettings()]] == [True, True, False]
+
+
+def test_names_that_look_like_other_types_are_names(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    """Of losses, metrics, datasets and transforms; the printed config gives them back."""
+    (tmp_path / "own.yaml").write_text(
+        f"base: {tiny()}\n"
+        "model: {loss: {1: {type: tests.components.CrossEntropy}}, "
+        "metric: {yes: {type: tests.components.Accuracy, num_classes: 10}}}\n"
+        "data:\n"
+        "  train: {augmentation: {1.5: {type: tests.components.RandomShift}}}\n"
+        "  eval: {type: null, null: {type: tests.components.Glyphs, split: test}}\n"
+    )
+    tree = printed(cli, "fit", "--config", "own.yaml")
+    assert [*tree["model"]["loss"]] == ["cross_entropy", "1"]
+    assert [*tree["model"]["metric"]] == ["accuracy", "yes"]
+    assert [*tree["data"]["train"]["augmentation"]] == ["1.5"]
+    assert [*tree["data"]["eval"]] == ["null"]
+    (tmp_path / "printed.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    assert printed(cli, "fit", "--config", "printed.yaml") == tree

@@ -1,5 +1,6 @@
 """Plain values: one reading of scalars on every way in, bounds, and numbers that no setting takes."""
 
+import math
 from collections.abc import Callable
 from decimal import Decimal
 from enum import IntEnum
@@ -55,7 +56,7 @@ def test_scalar_means_the_same_in_yaml_option_and_saved_config(annotation: Any) 
     different = {}
     for text in SCALARS:
         given = parse_untyped(f"value: {text}", "file")["value"]
-        option = parse_arguments(["fit", "--value", text]).settings[0]["value"]
+        option = parse_arguments(["fit", "--model", text]).settings[0]["model"]
         saved = parse_yaml(dump_yaml({"value": to_type(given, annotation)}), "checkpoint")["value"]
         found = [read(value, annotation) for value in (given, option, saved)]
         if len(set(found)) > 1:
@@ -190,8 +191,22 @@ def test_numbers_must_be_within_the_bounds_of_their_annotation(
 
 def test_plain_scalars_get_their_types_at_any_depth() -> None:
     value = parse_untyped("{a: [1, 0.5, yes, null, x], 2: 010}", "here")
-    assert value == {"a": ["1", "0.5", "yes", None, "x"], 2: "010"}
+    assert value == {"a": ["1", "0.5", "yes", None, "x"], "2": "010"}
     typed = to_type(value, Any)
     assert typed == {"a": [1, 0.5, True, None, "x"], 2: "010"}
     assert {type(item) for item in typed["a"]} == {int, float, bool, type(None), str}
     assert type(to_type(PlainScalar("8"), str)) is str
+
+
+@pytest.mark.parametrize(
+    ("annotation", "key"), [(dict[int, int], 4), (dict[str, int], "4"), (dict[float, int] | None, 4.0), (Any, 4)]
+)
+def test_key_has_the_type_that_the_annotation_asks_for(annotation: Any, key: object) -> None:
+    assert [*to_type(parse_untyped("{4: 1}", "here"), annotation)] == [key]
+    assert type(next(iter(to_type(parse_untyped("{4: 1}", "here"), annotation)))) in (type(key), int)
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**64), math.nan, [2**70], {"a": [math.nan]}])
+def test_what_no_tensor_holds_is_no_number(number: Any) -> None:
+    assert not is_accepted(number, int | float | list[int] | dict[str, list[float]])
+    assert is_accepted(2**63, int)

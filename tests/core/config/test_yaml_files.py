@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from project.core.config import yaml_files
 from project.core.config.yaml_files import (
     PlainScalar,
     Tree,
@@ -11,6 +12,7 @@ from project.core.config.yaml_files import (
     flatten,
     merge_all,
     nest,
+    parse_untyped,
     parse_yaml,
     read_config,
 )
@@ -149,3 +151,61 @@ def test_command_line_text_is_merged_as_a_scalar() -> None:
 
 def test_tree_is_flattened_to_scalars_and_texts() -> None:
     assert flatten({"a": {"b": [1, 2], "c": None}, "d": True}) == {"a.b": "[1, 2]", "a.c": "None", "d": True}
+
+
+@pytest.mark.parametrize("key", ["1", "1.5", "yes", "null", "~", "0x10", "2020-01-01", "'1'", ".nan"])
+def test_key_is_a_text(key: str) -> None:
+    """Names such as those of losses are texts, whatever an unquoted one looks like."""
+    (loaded,) = parse_untyped(f"{{{key}: 3}}", "here")
+    assert loaded == key.strip("'")
+    assert isinstance(loaded, str)
+
+
+def bomb(levels: int) -> str:
+    """Return a yaml text of a value that grows tenfold with each level."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, levels)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (bomb(5), "here, line 1, column 1: aliases repeat more than 100000 values"),
+        (bomb(200), "here is nested too deeply: more than 100 levels"),
+        (bomb(90), "here, line 1, column 1: aliases repeat more than 100000 values"),
+        ("a: &a [*a]", "here, line 1, column 4: the value contains itself"),
+        ("a: &a {b: {c: *a}}", "here, line 1, column 4: the value contains itself"),
+        ("a: &a {<<: *a}", "here, line 1, column 4: the value contains itself"),
+        ("? &a [*a]\n: 1", "here, line 1, column 3: the value contains itself"),
+        ("[" * 600, "here is nested too deeply: more than 100 levels"),
+        ("[" * 101 + "]" * 101, "here is nested too deeply: more than 100 levels"),
+        ("{[1]: 2}", "here, line 1, column 2: a key must be a name"),
+        ("{1: a, '1': b}", "here, line 1, column 8: duplicate key '1'"),
+        ("!!float 'x'", "here: a tag such as !!int does not fit its value; remove it"),
+        ("!!timestamp x", "here: a tag such as !!int does not fit its value; remove it"),
+        ("!!map x", "here, line 1, column 1: expected a mapping node, but found scalar"),
+    ],
+)
+def test_value_that_no_run_needs_is_refused_at_once(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_untyped(text, "here")
+    assert str(caught.value) == message
+
+
+def test_aliases_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a long list needs none."""
+    monkeypatch.setattr(yaml_files, "_MAX_REPEATED", 10)
+    assert parse_untyped("{a: &a [x, y], b: *a, c: {<<: {d: z}}}", "here") == {
+        "a": ["x", "y"],
+        "b": ["x", "y"],
+        "c": {"d": "z"},
+    }
+    assert len(parse_yaml(str(list(range(100))), "here")) == 100
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b", "folder", "folder/x.yaml"])
+def test_file_that_cannot_be_read_is_told(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigError, match=r"^config file .* (cannot be read: |is a directory$|does not exist$)"):
+        read_config(tmp_path / name)

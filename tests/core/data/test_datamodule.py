@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 import pytorch_lightning as pl
+from loguru import logger
 
 from project.core.data.datamodule import DataModule
 from project.core.errors import ConfigError
@@ -37,6 +38,15 @@ def test_datasets_are_built_once_when_needed() -> None:
     assert built == ["train"]
     assert len(data.val_dataloader()) == 1
     assert built == ["train", "val"]
+
+
+@pytest.mark.parametrize(("workers", "warnings"), [(0, 1), (1, 0)])
+def test_prefetching_without_workers_is_warned_of(workers: int, warnings: int) -> None:
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}", level="WARNING")
+    DataModule(train=IndexImages, num_workers=workers, prefetch_factor=4)
+    logger.remove(sink)
+    assert said == ["data.prefetch_factor has no effect: data.num_workers is 0, so no worker prefetches\n"] * warnings
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_results_are_equal_to_those_of_the_stage_test(
         assert list(rows[0]) == ["index", "cross_entropy", "accuracy"]
         assert [row["index"] for row in rows] == [str(index) for index in range(11)]
     logged = curves(run)["eval/accuracy"]
-    assert [step for step, _ in logged] == [9, 19]
+    assert [step for step, _ in logged] == [10, 20]
     metrics = json.loads((run / "eval/epoch_0003/metrics.json").read_text())
     assert logged[1][1] == pytest.approx(metrics["accuracy"], rel=1e-6)
 
@@ -62,7 +62,7 @@ def test_training_does_not_change(cli: Cli, tiny: Callable[..., str], tmp_path: 
     assert cli("fit", "--config", config, "--name", "without", "--evaluation", "null").code == 0
     one, two = (outcome(tmp_path / "experiments" / name) for name in ("with", "without"))
     paths = {path.split("/")[0] for path in differing(one, two)}
-    assert paths == {".curves.eval", ".callbacks.Checkpoints.values.eval"}
+    assert paths == {".curves.eval", ".rows.0", ".callbacks.Checkpoints.values.eval"}
 
 
 def test_evaluation_at_the_start_and_at_a_resume_takes_the_first_samples(
@@ -75,7 +75,7 @@ def test_evaluation_at_the_start_and_at_a_resume_takes_the_first_samples(
     assert len((run / "eval/step_000000/samples.csv").read_text().splitlines()) == 6
     assert cli("fit", "--resume", str(run / "checkpoints/epoch_0000_step_000003.ckpt")).code == 0
     assert sorted(path.name for path in (run / "eval").iterdir()) == ["step_000000", "step_000003"]
-    assert [step for step, _ in curves(run)["eval/accuracy"]] == [0, 2]
+    assert [step for step, _ in curves(run)["eval/accuracy"]] == [0, 3]
 
 
 def test_evaluation_can_choose_the_best_checkpoint(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_model_checkpoint_of_the_user_works_beside_the_engine(
     own: dict[str, Any], cli: Cli, tiny: Callable[..., str], tmp_path: Path
 ) -> None:
     directory = tmp_path / "experiments/tiny/checkpoints"
-    for dirpath, own_directory in ((None, directory.parent / "event/checkpoints"), ("elsewhere", tmp_path / "elsewhere")):
+    for dirpath, own_directory in ((None, directory.parent / "event/checkpoints"), ("other", tmp_path / "other")):
         callbacks = [{"type": "ModelCheckpoint", "filename": "own", "dirpath": dirpath} | own]
         ran = cli("fit", "--config", tiny({"trainer": {"callbacks": callbacks}}), "--replace")
         assert ran.code == 0, ran.err

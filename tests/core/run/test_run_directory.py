@@ -16,6 +16,7 @@ import yaml
 
 from project import load
 from project.core.errors import ConfigError
+from project.core.run import run_directory
 from project.core.run.run_directory import RunDirectory, belongs_to_job, is_run
 from tests.conftest import CONFIGS, Cli
 
@@ -336,8 +337,53 @@ def test_every_config_that_the_engine_writes_is_known(cli: Cli, tiny: Callable[.
 
 def test_root_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=f"^root {tmp_path}/file/root cannot be created: "):
+    with pytest.raises(ConfigError, match=f"^the run directory {tmp_path}/file/root/x cannot be created: "):
         RunDirectory(str(tmp_path / "file/root"), "x").create("a: 1\n", replace=False)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize("function", ["write_text", "write_job_script", "_acquire_lock"])
+def test_directory_that_cannot_be_created_leaves_nothing(
+    function: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk or without permission, also an earlier run is where it was."""
+    make_run(tmp_path / "runs")
+    (tmp_path / "other").mkdir()
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(run_directory, function, fail)
+    for root, name in (("other/new", "x"), ("other", "x"), ("runs", "x")):
+        before = sorted(tmp_path.rglob("*"))
+        message = f"^the run directory {tmp_path}/{root}/{name} cannot be created: .*; use another --root$"
+        with pytest.raises(ConfigError, match=message):
+            RunDirectory(str(tmp_path / root), name).create("a: 1\n", replace=True)
+        assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "runs/x/checkpoints/last.ckpt").read_text() == "weights"
+
+
+@pytest.mark.parametrize("part", ["", "checkpoints"])
+def test_run_in_a_read_only_directory_is_not_resumed(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != run / part)
+    with pytest.raises(ConfigError, match=f"^{run / part} cannot be written to; resume under another --name and"):
+        RunDirectory(str(tmp_path), "x").lock()
+
+
+def test_config_of_a_resume_without_a_number_is_kept(tmp_path: Path) -> None:
+    checkpoint = make_run(tmp_path) / "checkpoints/last.ckpt"
+    for name in ("config.resume.yaml", "config.resumeX.yaml", "config.resume2.yaml", "config.resume²3.yaml"):
+        (tmp_path / "x" / name).write_text("mine")
+    (tmp_path / "x/.old/resume_notes").mkdir(parents=True)
+    directory = RunDirectory(str(tmp_path), "x")
+    directory.lock()
+    directory.rewind("a: 2\n", checkpoint, "epoch_0000_step_000002.ckpt", 2, {})
+    directory.release()
+    assert (tmp_path / "x/config.resume3.yaml").read_text() == "a: 2\n"
+    assert (tmp_path / "x/config.resume.yaml").read_text() == "mine"
 
 
 def test_run_belongs_to_every_job_that_saved_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,88 @@
+"""Weights without a configuration are evaluated and fine-tuned from under the names that other programs give them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from project.core.errors import ConfigError
+from project.core.run.bare_weights import bare_weights, rename_like
+from project.core.run.finetune import load_matching
+from tests.conftest import Cli
+
+PREFIXES = ["", "net.", "module.", "module.net."]
+
+
+class Module(nn.Module):
+    """Module with a net, and with a tensor of its own that no file of weights has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Linear(2, 3)
+        self.register_buffer("weight", torch.tensor(5.0))
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_weights_get_the_names_of_the_module(prefix: str) -> None:
+    own = Module().state_dict()
+    weights = {f"{prefix}{name}": value for name, value in nn.Linear(2, 3).state_dict().items()}
+    assert rename_like(weights, own).keys() == {"net.weight", "net.bias"}
+
+
+@pytest.mark.parametrize("wrap", [lambda weights: weights, lambda weights: {"state_dict": weights, "epoch": 3}])
+def test_weights_are_loaded(wrap: Callable[[dict[str, Tensor]], object]) -> None:
+    net, module = nn.Linear(2, 3), Module()
+    bare_weights(Path("x.pt"), wrap(net.state_dict())).load_weights(module)
+    assert torch.equal(module.net.weight, net.weight)
+    assert torch.equal(module.net.bias, net.bias)
+    assert module.weight == 5
+
+
+@pytest.mark.parametrize("content", [{"a": 3}, [1], {}, None, {3: torch.zeros(1)}])
+def test_file_without_weights_is_refused(content: object) -> None:
+    with pytest.raises(ConfigError, match=r"^x\.pt contains no weights: "):
+        bare_weights(Path("x.pt"), content)
+
+
+@pytest.mark.parametrize("weights", [{"weight": torch.zeros(3, 2)}, {"weight": torch.zeros(1), "bias": torch.zeros(3)}])
+def test_weights_that_do_not_fit_are_refused(weights: dict[str, Tensor]) -> None:
+    with pytest.raises(ConfigError, match=r"^checkpoint x\.pt does not fit this model\n"):
+        bare_weights(Path("x.pt"), weights).load_weights(Module())
+
+
+def test_finetune_shows_the_names_of_both_sides(tmp_path: Path) -> None:
+    torch.save({f"encoder.{i}": torch.zeros(i + 1) for i in range(4)}, tmp_path / "other.pt")
+    with pytest.raises(ConfigError) as caught:
+        load_matching(Module(), tmp_path / "other.pt")
+    assert str(caught.value) == (
+        f"--finetune {tmp_path}/other.pt: none of its 4 tensors has a name and shape of this model\n"
+        "in the file: encoder.0 (1,), encoder.1 (2,), encoder.2 (3,), ...\n"
+        "in the model: weight (), net.weight (3, 2), net.bias (3,)"
+    )
+
+
+def test_stages_take_weights_with_a_config(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    """They compute what they compute of a checkpoint with these weights, and overwrite no earlier results."""
+    config = tiny()
+    assert cli("fit", "--config", config).code == 0
+    run = tmp_path / "experiments/tiny"
+    state = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    torch.save({name.removeprefix("net."): value for name, value in state.items()}, tmp_path / "weights.pt")
+    assert cli("test", "--ckpt_path", run / "checkpoints/last.ckpt").code == 0
+    ran = cli("test", "--ckpt_path", "weights.pt", "--config", config)
+    assert ran.code == 0, ran.err
+    assert "results are in eval/weights/test" in ran.err
+    results = [folder / "metrics.json" for folder in (run / "eval/test", tmp_path / "eval/weights/test")]
+    one, two = (json.loads(path.read_text()) for path in results)
+    assert one == two
+    ran = cli("test", "--ckpt_path", "weights.pt", "--config", config)
+    assert (ran.code, ran.err) == (
+        2,
+        "error: eval/weights/test already contains results of weights.pt; set --results_dir\n",
+    )
+    ran = cli("predict", "--ckpt_path", "weights.pt", "--config", config, "--results_dir", "out")
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "out/samples.csv").is_file()
