@@ -21,8 +21,19 @@ from project.core.errors import ConfigError
 _FORMAT = "<green>{time:HH:mm:ss}</green> <level>{level: <7}</level> {message}"
 _FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss} {level: <7} {message}"
 _SOURCES = ("pytorch_lightning", "lightning_fabric")
-# Matched: messages of Lightning about settings that the engine makes itself, and advertisement.
+# Matched: messages of Lightning about settings that the engine makes itself, facts that the engine's own messages have,
+# and advertisement.
 _SILENCED = (
+    "TPU available: False",
+    "was configured so 100%",
+    "Restoring states from the checkpoint path",
+    "Restored all states from the checkpoint",
+    "Loading `train_dataloader` to estimate",
+    "but have no `val_dataloader`",
+    "You passed in a `val_dataloader` but have no `validation_step`",
+    "callbacks used to create the checkpoint need to be provided",
+    "Time limit reached. Elapsed time",
+    "Trainer already configured with model summary",
     "💡 Tip",
     "smaller than the logging interval",
     "does not have many workers",
@@ -78,7 +89,7 @@ def logging_to_console(level: str) -> Iterator[None]:
         _write_to_stderr,
         level=level if is_rank_zero() else "ERROR",
         format=_FORMAT if is_rank_zero() else f"[rank {rank()}] {_FORMAT}",
-        colorize=sys.stderr.isatty(),
+        colorize=_shows_colors(),
         backtrace=False,
         diagnose=False,
     )
@@ -145,6 +156,11 @@ def rank() -> int:
     return number
 
 
+def _shows_colors() -> bool:
+    """Return whether stderr is a terminal with colors that the user has not disabled (no-color.org)."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def _add_sink(sink: TextIO | Callable[[str], None]) -> int:
     """Add a sink for the messages of log.txt; return its number."""
     return logger.add(sink, level="DEBUG", format=_FILE_FORMAT, backtrace=False, diagnose=False)
@@ -163,5 +179,9 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    if not any(text in str(message) for text in _SILENCED):
+    if any(text in str(message) for text in _SILENCED):
+        return
+    if any(source in Path(filename).parts for source in _SOURCES):
+        logger.warning(str(message).strip())  # where Lightning warns says nothing about the run
+    else:
         logger.warning(f"{category.__name__}: {message} ({filename}:{lineno})")

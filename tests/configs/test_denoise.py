@@ -37,7 +37,7 @@ def test_predict_on_a_directory_of_pictures(cli: Cli, tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     assert (tmp_path / "out/samples.csv").read_text() == "index,name\n0,a.jpg\n1,deep/b.png\n"
     module = load(tmp_path / "experiments/denoise")
-    for source, result in (("a.jpg", "a.jpg.png"), ("deep/b.png", "deep/b.png")):
+    for source, result in (("a.jpg", "a.png"), ("deep/b.png", "deep/b.png")):
         with torch.no_grad():
             expected = module({"image": read_picture(tmp_path / "mine" / source)[None]})["prediction"][0].clamp(0, 1)
         written = read_picture(tmp_path / "out/prediction" / result)

@@ -1,5 +1,6 @@
 """All messages go through loguru to the console and to log.txt."""
 
+import io
 import logging
 import re
 import sys
@@ -23,12 +24,14 @@ def test_messages_of_lightning_and_warnings_go_to_loguru(capsys: pytest.CaptureF
         logging.getLogger("pytorch_lightning.x").info("from Lightning")
         logging.getLogger("pytorch_lightning.x").info("💡 Tip: an advertisement")
         warnings.warn("from Python", stacklevel=1)
+        warnings.warn_explicit("of Lightning", UserWarning, "/lib/pytorch_lightning/core/optimizer.py", 285)
         logger.debug("details")
         sys.stderr.flush()
     err = capsys.readouterr().err
     assert [line[9:].split("(")[0].strip() for line in err.splitlines()] == [
         "INFO    from Lightning",
         "WARNING UserWarning: from Python",
+        "WARNING of Lightning",
     ]
     log = (tmp_path / "log.txt").read_text()
     assert "INFO    from Lightning\n" in log
@@ -68,18 +71,38 @@ def test_log_file_is_appended_to(tmp_path: Path) -> None:
 def test_log_level_is_that_of_the_console_only(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     ran = cli("fit", "--config", tiny(), "--log_level", "ERROR")
     assert (ran.code, ran.err) == (0, "")
-    assert "INFO    epoch 0/0" in (tmp_path / "experiments/tiny/log.txt").read_text()
+    assert "INFO    epoch 1/1" in (tmp_path / "experiments/tiny/log.txt").read_text()
     ran = cli("fit", "--config", tiny(), "--log_level", "chatty")
     assert ran.err == "error: log_level is 'chatty'; it takes DEBUG | INFO | WARNING | ERROR\n"
 
 
 def test_without_a_terminal_each_epoch_is_a_line(cli: Cli, tiny: Callable[..., str]) -> None:
     ran = cli("fit", "--config", tiny(), "--trainer.max_epochs", "3")
-    lines = [line.split()[2:4] for line in ran.err.splitlines() if " epoch " in line]
-    assert lines == [["epoch", "0/2"], ["epoch", "1/2"], ["epoch", "2/2"]]
+    lines = [line.split()[2:4] for line in ran.err.splitlines() if " epoch " in line[:25]]
+    assert lines == [["epoch", "1/3"], ["epoch", "2/3"], ["epoch", "3/3"]]
     assert "val/accuracy 0." in ran.err
     assert "\r" not in ran.err
     assert "\x1b" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("environment", "shows"),
+    [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+    ids=["terminal", "NO_COLOR", "dumb terminal"],
+)
+def test_colors_are_shown_only_where_they_are_wanted(
+    environment: dict[str, str], shows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NO_COLOR and TERM=dumb turn off the colors of a terminal."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", shown)
+    with logging_to_console("INFO"):
+        logger.info("message")
+    assert ("\x1b" in shown.getvalue()) == shows
 
 
 def lines_of(log: Path) -> list[str]:
@@ -153,7 +176,7 @@ def test_run_directory_may_contain_braces(
 ) -> None:
     ran = cli("fit", "--config", tiny(), "--root", root, "--name", name)
     assert ran.code == 0, ran.err
-    assert "INFO    epoch 0/0" in (tmp_path / root / name / "log.txt").read_text()
+    assert "INFO    epoch 1/1" in (tmp_path / root / name / "log.txt").read_text()
     ran = cli("fit", "--resume", f"{root}/{name}", "--trainer.max_epochs", "2")
     assert ran.code == 0, ran.err
     ran = cli("test", "--ckpt_path", f"{root}/{name}")
@@ -169,17 +192,21 @@ def test_log_file_begins_with_the_start_of_the_run(cli: Cli, tiny: Callable[...,
         return [line[9:] for line in ran.err.splitlines()]
 
     config = tiny()
+
+    def logged() -> list[str]:
+        return [line for line in lines_of(log) if not line.startswith("DEBUG")]
+
     first = shown(cli("fit", "--config", config))
-    assert lines_of(log) == first
+    assert logged() == first
     assert cli("fit", "--config", config).code == 2  # there is a run of this name
-    assert lines_of(log) == first
+    assert logged() == first
     replaced = shown(cli("fit", "--config", config, "--replace"))
     assert any("moved the previous run" in line for line in replaced)
-    assert lines_of(log) == replaced
+    assert logged() == replaced
     changed = tiny({"model": {"optimizer": {"lr": 0.5}}})
     resumed = shown(cli("fit", "--config", changed, "--resume", "auto"))
     assert any("ignored changes in the yaml files: model.optimizer.lr" in line for line in resumed)
-    assert lines_of(log) == replaced + resumed
+    assert logged() == replaced + resumed
 
 
 def test_mistake_leaves_no_log(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Progress of a run: a bar on a terminal, and a line per epoch in the log."""
 
+import os
 import re
 import sys
 import time
@@ -12,6 +13,7 @@ from loguru import logger
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from torch import Tensor
 
+from project.core.cli.epoch_line import WIDTH, main_values
 from project.core.log import format_values
 
 Metrics = dict[str, Tensor]
@@ -20,8 +22,8 @@ _REFRESH_RATE = 4  # updates of the bar per second
 
 
 def is_terminal() -> bool:
-    """Return whether stdout and stderr are a terminal; in a file, a bar would be thousands of lines."""
-    return sys.stdout.isatty() and sys.stderr.isatty()
+    """Return whether stdout and stderr are a terminal that can redraw a bar, which elsewhere is thousands of lines."""
+    return sys.stdout.isatty() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class ProgressBar(RichProgressBar):
@@ -33,15 +35,26 @@ class ProgressBar(RichProgressBar):
         self._interval = -1
         self._values: dict[str, Any] = {}
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_epoch_start(trainer, pl_module)
+        self._describe_epoch(trainer)
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: object, batch_idx: int
     ) -> None:
         if trainer.is_last_batch or self._is_due():
+            self._describe_epoch(trainer)
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_test_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
         if trainer.test_loop.batch_progress.is_last_batch or self._is_due():
             super().on_test_batch_end(trainer, *args, **kwargs)
+
+    def _describe_epoch(self, trainer: pl.Trainer) -> None:
+        """Count epochs from 1, as the log does; Lightning counts from 0."""
+        if self.is_enabled and self.progress is not None and self.train_progress_bar_id is not None:
+            text = describe_epoch(trainer, trainer.current_epoch).capitalize()
+            self.progress.update(self.train_progress_bar_id, description=text)
 
     def _is_due(self) -> bool:
         """Return whether to update the bar, which takes as long as a small layer."""
@@ -60,8 +73,8 @@ class EpochLogger(Callback):
     """Callback that logs a line per epoch, and one every half minute of a long epoch.
 
     The line of an epoch follows everything that logs values at its end: it is logged when the next epoch starts, and
-    this callback must be called first. It has the values that were logged in the epoch; a line within an epoch has
-    those that were logged since the previous line.
+    this callback must be called first. It has the main values that were logged in the epoch; a line within an epoch has
+    those that were logged since the previous line. If these are not all, a second line at DEBUG has all.
 
     Args:
         level: level of the lines.
@@ -106,7 +119,8 @@ class EpochLogger(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._has_trained or trainer.current_epoch != self.logged_epoch:
-            self._finished = trainer.current_epoch, f"{time.monotonic() - self._epoch_start:.1f} s{self._note}"
+            seconds = f"{time.monotonic() - self._epoch_start:.1f} s{self._note}"
+            self._finished = trainer.current_epoch, f"step {trainer.global_step}   {seconds}"
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._log_finished(trainer)
@@ -125,9 +139,11 @@ class EpochLogger(Callback):
 
     def _log(self, trainer: pl.Trainer, epoch: int, progress: str, values: Metrics) -> None:
         if trainer.is_global_zero:
-            last = "?" if trainer.max_epochs in (None, -1) else trainer.max_epochs - 1
-            parts = [f"epoch {epoch}/{last}", progress, format_values(scalars(values))]
-            logger.log(self.level, "   ".join(part for part in parts if part))
+            every, start = scalars(values), f"{describe_epoch(trainer, epoch)}   {progress}"
+            main = main_values(every, WIDTH - len(start) - 3)
+            logger.log(self.level, f"{start}   {format_values(main)}".rstrip())
+            if main != every:
+                logger.debug(f"{describe_epoch(trainer, epoch)}   all values   {format_values(every)}")
         self._since_line.reset(trainer.callback_metrics)
 
 
@@ -157,12 +173,17 @@ class NewValues:
         }
 
 
+def describe_epoch(trainer: pl.Trainer, epoch: int) -> str:
+    """Return an epoch as people count it: the first of ten is `epoch 1/10`."""
+    return f"epoch {epoch + 1}/{'?' if trainer.max_epochs in (None, -1) else trainer.max_epochs}"
+
+
 def has_epoch_line(log: Path, start: int, epoch: int) -> bool:
     """Return whether a log has the line of an epoch after the first `start` bytes."""
     if not log.is_file():
         return False
     later = log.read_bytes()[start:].decode(errors="replace")
-    return re.search(rf" epoch {epoch}/\S+ +[\d.]+ s\b", later) is not None
+    return re.search(rf" epoch {epoch + 1}/\S+ +step \d+ +[\d.]+ s\b", later) is not None
 
 
 def scalars(metrics: Metrics) -> dict[str, float]:

@@ -8,11 +8,12 @@ import pytorch_lightning as pl
 from loguru import logger
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser
+from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from project.core.cli.arguments import Arguments
 from project.core.cli.building import BuildCLI
 from project.core.cli.progress import EpochLogger, has_epoch_line, is_terminal
-from project.core.cli.trainer import build_trainer
+from project.core.cli.trainer import as_list, build_trainer
 from project.core.cli.unsupported import check_arguments
 from project.core.config.configuration import Config
 from project.core.config.hyper_parameters import hyper_parameters
@@ -28,7 +29,7 @@ from project.core.log import logging_to_console
 from project.core.model.module import SupervisedModule
 from project.core.run.checkpoint_files import LoadedCheckpoint
 from project.core.run.loggers import set_run_ids
-from project.core.run.monitor import resolve_monitor
+from project.core.run.monitor import MonitorCheck, resolve_monitor
 from project.core.run.run import Run
 from project.core.run.run_directory import LOG, RunDirectory
 from project.core.run.start import RunStart
@@ -127,8 +128,10 @@ class StageCLI(BuildCLI):
         if self.is_fit:
             values = hyper_parameters(self.checked_config)
             self.training_run = Run(self.start, settings, self.config_yaml, values, self.interruption)
-            first: list[Callback] = [EpochLogger("DEBUG" if is_terminal() else "INFO", self._logged_epoch())]
             last = self._fit_callbacks(self.training_run, settings, arguments)
+            policy = self.training_run.policy
+            check = MonitorCheck(settings, policy.monitor if policy else None, as_list(arguments["callbacks"]))
+            first: list[Callback] = [EpochLogger("DEBUG" if is_terminal() else "INFO", self._logged_epoch()), check]
         else:
             assert self.results is not None
             first, last = [], [ResultsWriter(self.results, settings.visual, self.config_yaml)]
@@ -143,6 +146,12 @@ class StageCLI(BuildCLI):
     def _check_data(self) -> None:
         if isinstance(self.datamodule, DataModule):
             self.datamodule.check(_SPLITS[self.arguments.stage], self.trainer)
+            if (
+                self.is_fit
+                and self.datamodule.dataset_names("val")
+                and not is_overridden("validation_step", self.model)
+            ):
+                logger.warning(f"model ({type(self.model).__name__}) has no validation_step, so data.val is not used")
             if self.is_fit and self.training_run.settings.evaluation.is_active:
                 self.datamodule.check("eval", self.trainer)
 
@@ -179,10 +188,7 @@ class StageCLI(BuildCLI):
 
     def _monitor(self, settings: Settings) -> str | None:
         val_names = self.datamodule.dataset_names("val") if isinstance(self.datamodule, DataModule) else None
-        monitor = resolve_monitor(settings.checkpoint, settings.evaluation, val_names)
-        if monitor is not None and type(self.model) is SupervisedModule:
-            self.model.check_logged_name(monitor, "checkpoint.monitor")
-        return monitor
+        return resolve_monitor(settings.checkpoint, val_names)
 
     def _check_evaluation_classes(self) -> None:
         if not (isinstance(self.model, SupervisedModule) and isinstance(self.datamodule, DataModule)):

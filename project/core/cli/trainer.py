@@ -7,11 +7,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar, SpikeDetection
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ModelSummary, ProgressBar, SpikeDetection
 from pytorch_lightning.loggers import CSVLogger as LightningCSVLogger
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.profilers import Profiler
 
+from project.core.cli.model_summary import ModelLine
 from project.core.cli.progress import ProgressBar as EngineProgressBar
 from project.core.cli.progress import is_terminal
 from project.core.cli.unsupported import check_callbacks, check_trainer
@@ -24,6 +25,7 @@ from project.core.training.lightning_internals.averaging import UnstartedAverage
 from project.core.training.lightning_internals.hooks import NoProfiler, PrepareHooks
 from project.core.training.lightning_internals.names import check_private_names
 from project.core.training.step_seeding import StepSeeds
+from project.core.training.stopping import Trainer
 
 # Matched: what Lightning says of an accelerator that the machine does not have.
 _NO_DEVICE = ("No supported gpu backend found", "can not run on your system")
@@ -53,7 +55,7 @@ def build_trainer(
         ConfigError: Lightning refuses the arguments, or they contradict Slurm or torchrun.
     """
     arguments = dict(arguments)
-    given = _as_list(arguments["callbacks"])
+    given = as_list(arguments["callbacks"])
     check_callbacks(given, directory / "checkpoints")
     for callback in given:
         _prepare_callback(callback, directory)
@@ -61,7 +63,10 @@ def build_trainer(
     if arguments["enable_progress_bar"] is None:
         arguments["enable_progress_bar"] = own_bar or is_terminal()
     bar = [EngineProgressBar()] if arguments["enable_progress_bar"] and not own_bar else []
-    before = [PrepareHooks(), StepSeeds(settings.seed), *first_callbacks, UnstartedAverages()]
+    has_summary = arguments["enable_model_summary"] is False or any(isinstance(each, ModelSummary) for each in given)
+    summary = [] if has_summary or not is_fit else [ModelLine()]
+    arguments["enable_model_summary"] = False  # Lightning adds none of its own
+    before = [PrepareHooks(), StepSeeds(settings.seed), *first_callbacks, UnstartedAverages(), *summary]
     arguments["callbacks"] = [*before, *given, *bar, *last_callbacks]
     arguments["logger"] = _loggers(arguments["logger"], directory) if is_fit else False
     if arguments["default_root_dir"] is None:
@@ -71,7 +76,7 @@ def build_trainer(
         profiler.dirpath = directory / "profile"
     apply_cluster(arguments, os.environ, is_fit)
     try:
-        trainer = pl.Trainer(**arguments)
+        trainer = Trainer(**arguments)
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         is_missing = any(text in str(error) for text in _NO_DEVICE)
         advice = "\nWithout one, use the CPU: --config configs/presets/cpu.yaml" if is_missing else ""
@@ -100,7 +105,7 @@ def _loggers(given: object, directory: Path) -> list[Logger] | bool:
     """
     if given is False:
         return False
-    loggers = [] if given is True else _as_list(given)
+    loggers = [] if given is True else as_list(given)
     for logger in loggers:
         if getattr(type(logger), "experiment", None) is LightningCSVLogger.experiment:
             raise ConfigError(
@@ -112,7 +117,8 @@ def _loggers(given: object, directory: Path) -> list[Logger] | bool:
     return loggers
 
 
-def _as_list(value: object) -> list[Any]:
+def as_list(value: object) -> list[Any]:
+    """Return an argument of the trainer that is null, an object or several objects, as a list."""
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]

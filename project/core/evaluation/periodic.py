@@ -48,6 +48,10 @@ class PeriodicEvaluation(Callback):
         self.settings, self.seed, self.directory, self.visual = settings, seed, directory, visual
         self.config, self.before_batch = config, before_batch
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data.eval_dataloaders(self.settings.max_samples)  # a mistake in the data is found before the first step
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.settings.at_start:
             values = self._evaluate(trainer, pl_module, f"step_{trainer.global_step:06d}")

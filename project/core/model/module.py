@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from project.core.config.terms import LossTerm, MetricTerm, NetTerm
 from project.core.data.datamodule import metric_prefix
 from project.core.data.tensors import Tensors, batch_size, describe_shapes
-from project.core.errors import ConfigError, did_you_mean, join_names
+from project.core.errors import ConfigError
 from project.core.model.metrics import DatasetEvaluation, Metrics
 from project.core.model.optimization import Clip, Optimization, ParameterGroup, freeze
 from project.core.model.wiring import NamedCall, WiredTerm, per_sample_columns, per_sample_once
@@ -203,14 +203,10 @@ class SupervisedModule(BaseModule):
         prediction: Tensors = self.call_predict({}, output) if self.call_predict else output
         return prediction
 
-    def check_logged_name(self, name: str, setting: str) -> None:
-        """Raise ConfigError if a name such as val/accuracy belongs to no loss and no metric."""
-        names = [*self.loss_terms, "sum", *self.metric_terms]
-        split, *rest = name.split("/")
-        if split in ("train", "val", "eval") and not set(rest) & set(names):
-            known = ["/".join((split, *rest[:-1], item)) for item in names]
-            near = did_you_mean(name, known)
-            raise ConfigError(f"{setting}: no logged value is called '{name}'{near}\nknown: {join_names(known)}")
+    def value_names(self) -> list[str]:
+        """Return the names of the losses, their sum, and the metrics that are scalars, as they are logged."""
+        scalars = [name for name, term in self.metric_terms.items() if not hasattr(term.component, "picture")]
+        return [*self.loss_terms, "sum", *scalars]
 
     def reset_evaluations(self, num_datasets: int) -> None:
         """Start an evaluation for each of `num_datasets` datasets."""

@@ -14,10 +14,11 @@ from pytorch_lightning.utilities import rank_zero_only
 from project.core.config.settings import Settings
 from project.core.distributed.reduction import MaxReducer
 from project.core.distributed.signals import Interrupted, InterruptedWait, Interruption
-from project.core.errors import ConfigError, RunStopped, did_you_mean, find_cause, join_names
+from project.core.errors import RunStopped, find_cause
 from project.core.files import link
 from project.core.run.checkpoint_files import BEST, LAST, checkpoint_name, list_by_step
 from project.core.run.checkpoint_writer import CheckpointWriter
+from project.core.run.monitor import unknown_name
 from project.core.training.lightning_internals.access import (
     disable_signal_handlers,
     is_between_batches,
@@ -59,11 +60,6 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
     @property
     def state_key(self) -> str:
         return _STATE_KEY
-
-    @property
-    def best_value(self) -> dict[str, float]:
-        """The monitored value of the best checkpoint by its name; empty if there is none."""
-        return {str(self.monitor): next(iter(self.scores.values()))} if self.scores else {}
 
     def state_dict(self) -> dict[str, Any]:
         return {_SCORES: dict(self.scores)} | self._stop_state()
@@ -121,6 +117,11 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
             self._wait()
             raise Interrupted(signal)
 
+    def best(self) -> tuple[str, float] | None:
+        """Return the file name and the score of the best checkpoint; None if there is none."""
+        scores: dict[str, float] = self.scores or self._restored.get(_SCORES, {})
+        return next((item for item in scores.items() if (self.directory / item[0]).exists()), None)
+
     def save_in_hook(self) -> None:
         """Call `after_batch` in a hook, for loops that do not call it; a run then does not resume exactly."""
         self.__dict__["on_train_batch_end"] = lambda trainer, *_: self.after_batch(trainer, validates=False)
@@ -137,9 +138,9 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         self.raise_if_interrupted(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking:
-            self._check_monitor(trainer)
-        elif self.monitor is not None and not self._is_monitored_at_epoch_end(trainer):
+        if trainer.sanity_checking or self.monitor is None:
+            return
+        if not self._is_monitored_at_epoch_end(trainer):
             if self.monitor in trainer.callback_metrics or self.monitor.startswith("val/"):
                 self._update_best(trainer)
             else:
@@ -243,7 +244,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         """Keep a checkpoint of the last step if it is one of the best."""
         assert self.monitor is not None
         if self.monitor not in trainer.callback_metrics:
-            raise self._unknown_monitor([*trainer.callback_metrics])
+            raise unknown_name("checkpoint.monitor", self.monitor, [*trainer.callback_metrics])
         if self._step == 0:
             return  # the first weights are no result, and a directory with only such a checkpoint cannot be resumed
         value = trainer.strategy.broadcast(float(trainer.callback_metrics[self.monitor]))
@@ -259,17 +260,6 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
             self.scores = {name: sign * ranks[name] for name in kept}
             self._link(self.directory / kept[0], BEST)
             self._prune()
-
-    def _check_monitor(self, trainer: pl.Trainer) -> None:
-        """Check after the sanity validation, before training, that the monitored value is logged."""
-        logged = [name for name in trainer.callback_metrics if name.startswith("val/")]
-        if str(self.monitor).startswith("val/") and logged and self.monitor not in logged:
-            raise self._unknown_monitor(logged)
-
-    def _unknown_monitor(self, logged: list[str]) -> ConfigError:
-        near = did_you_mean(str(self.monitor), logged)
-        known = join_names(logged)
-        return ConfigError(f"checkpoint.monitor: no logged value is called '{self.monitor}'{near}\nknown: {known}")
 
     @rank_zero_only
     def _link(self, path: Path, name: str) -> None:

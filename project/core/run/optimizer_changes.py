@@ -184,4 +184,4 @@ def _position(schedule: dict[str, Any]) -> int:
 
 
 def _join(rates: list[float]) -> str:
-    return ", ".join(str(rate) for rate in dict.fromkeys(rates))
+    return ", ".join(f"{rate:.4g}" for rate in dict.fromkeys(rates))

@@ -14,7 +14,7 @@ from project.core.distributed.cluster import restart_count
 from project.core.errors import ConfigError
 from project.core.run.checkpoint_files import LoadedCheckpoint, load_resumable, run_dir_of
 from project.core.run.optimizer_settings import NEW_RUN
-from project.core.run.run_directory import belongs_to_job
+from project.core.run.run_directory import belongs_to_job, is_run
 
 AUTO = "auto"
 _FIXED = ("model.optimizer.type", "model.scheduler.type")
@@ -52,7 +52,10 @@ def find_resume_point(
     if directory is None:
         return None
     if not any((directory / "checkpoints").glob("*.ckpt")):
-        logger.info(f"{directory} contains no run to resume; starting a new one")
+        if is_run(directory):
+            logger.info(f"the run in {directory} ended before its first checkpoint; starting it again")
+        else:
+            logger.info(f"{directory} contains no run to resume; starting a new one")
         return None
     return load_resumable(directory)
 

@@ -16,6 +16,7 @@ from project.core.config.settings import Settings
 from project.core.distributed.signals import Interruption
 from project.core.errors import is_user_error
 from project.core.log import logging_to_file
+from project.core.run.callback_settings import CallbackSettings
 from project.core.run.checkpoint_policy import CheckpointPolicy
 from project.core.run.checkpoint_writer import CheckpointWriter
 from project.core.run.finetune import load_matching
@@ -24,6 +25,7 @@ from project.core.run.optimizer_state import OptimizerState
 from project.core.run.recorder import ConfigRecorder
 from project.core.run.run_directory import LOG
 from project.core.run.start import RunStart
+from project.core.run.summary import RunSummary
 from project.core.training.lightning_internals import replace_loops
 from project.core.training.lightning_internals.access import end_on_sigterm
 from project.core.training.lightning_internals.names import Feature, is_available
@@ -75,14 +77,16 @@ class Run:
             self.config, self.hyper_parameters, self.directory.path, self._is_saving_resumable, self._best_value
         )
         prepare = LambdaCallback(on_train_start=lambda trainer, _: self.start.prepare_directory(self.config, trainer))
-        callbacks = [prepare, recorder, OptimizerState(self.start.changed_settings(self.config))]
+        optimizers = OptimizerState(self.start.changed_settings(self.config))
+        callbacks = [prepare, recorder, optimizers, CallbackSettings()]
         if saves:
             checkpoints = self.directory.path / "checkpoints"
             self.policy = CheckpointPolicy(checkpoints, self.settings, monitor, self.interruption)
             callbacks.append(self.policy)
         else:
             self.interruption.uninstall()
-        return callbacks
+        self.summary = RunSummary(self.directory.path, self.policy)
+        return callbacks if self.start.is_trial else [*callbacks, self.summary]
 
     def attach(self, trainer: pl.Trainer) -> None:
         """Have a trainer write checkpoints with the run's writer, and call `after_batch`.
@@ -141,7 +145,7 @@ class Run:
         stack.callback(self.directory.release)
         stack.enter_context(logging_to_file(self.directory.path / LOG))
         logger.info(f"the run directory is {self.directory.path}")
-        with self._undoing_after_mistakes(trainer):
+        with self._undoing_after_mistakes(trainer), self.summary.recording_end(trainer):
             self.start.log_resume(trainer, datamodule)
             self._load_finetune_weights(model)
             try:
@@ -169,7 +173,8 @@ class Run:
             raise
 
     def _best_value(self) -> dict[str, float]:
-        return self.policy.best_value if self.policy is not None else {}
+        best = self.policy.best() if self.policy is not None else None
+        return {str(self.policy.monitor): best[1]} if self.policy is not None and best is not None else {}
 
     def _is_saving_resumable(self) -> bool:
         return self.policy is not None and self.policy.is_saving_resumable

@@ -102,7 +102,7 @@ class RunStart:
         checkpoint = self.checkpoint
         if checkpoint is None:
             return
-        logger.info(f"resuming from {checkpoint.path} (step {checkpoint.step}, epoch {checkpoint.epoch})")
+        logger.info(f"resuming from {checkpoint.path} (step {checkpoint.step}, epoch {checkpoint.epoch + 1})")
         for name, now in numeric_environment().items():
             before = checkpoint.header.environment.get(name, now)
             if before != now:

@@ -15,8 +15,10 @@ import torch
 from loguru import logger
 from torch import Tensor
 
+from project.core.cli.epoch_line import main_values
 from project.core.cli.main import main
 from project.core.cli.progress import EpochLogger, ProgressBar, is_terminal, scalars
+from project.core.log import format_values
 from tests.conftest import TINY, Cli
 from tests.core.run.test_exact_resume import RANDOM
 from tests.exactness import curves
@@ -50,10 +52,34 @@ def test_terminal_gets_a_bar_and_the_log_gets_lines(
     monkeypatch.chdir(tmp_path)
     code, shown = call_on_a_terminal("fit", "--config", tiny(), "--trainer.max_epochs", "2")
     assert code == 0, shown
-    assert b"Epoch 1/1" in shown
-    assert b"2/2" in shown
-    assert b"epoch 1/1" not in shown
-    assert "DEBUG   epoch 1/1" in (tmp_path / "experiments/tiny/log.txt").read_text()
+    assert b"Epoch 1/2" in shown
+    assert b"Epoch 2/2" in shown
+    assert b"epoch 2/2" not in shown
+    assert "DEBUG   epoch 2/2" in (tmp_path / "experiments/tiny/log.txt").read_text()
+
+
+def test_dumb_terminal_gets_lines_without_colors(
+    tiny: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bar would be lines of escape sequences."""
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.chdir(tmp_path)
+    code, shown = call_on_a_terminal("fit", "--config", tiny())
+    assert code == 0, shown
+    assert b"epoch 1/1" in shown
+    assert b"\x1b" not in shown
+
+
+def test_line_of_an_epoch_fits_a_terminal() -> None:
+    """A loss that is the only one is dropped, and what does not fit: first the metrics of training batches."""
+    losses = {"lr-Adam": 1e-3, "train/ce": 1.5, "train/sum": 1.5, "train/accuracy": 0.5}
+    losses |= {"val/sum": 1.0, "val/ce": 1.0, "val/accuracy": 0.75}
+    assert format_values(main_values(losses, 66)) == "train/sum 1.5   val/sum 1   val/accuracy 0.75   lr 0.001"
+    assert [*main_values(losses, 200)] == ["train/sum", "val/sum", "val/accuracy", "train/accuracy", "lr"]
+    many = {f"val/metric{number}": 0.123456 for number in range(50)}
+    assert 60 < len(format_values(main_values(losses | many, 80))) <= 80
+    groups = {"lr-Adam/rest": 0.1, "lr-Adam/net.head": 0.2}
+    assert main_values(groups, 80) == groups
 
 
 def test_bar_of_the_yaml_works_without_a_terminal(cli: Cli, tiny: Callable[..., str]) -> None:
@@ -94,7 +120,12 @@ def test_long_epoch_gets_a_line_every_half_minute(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("time.monotonic", lambda: now)
     metrics: dict[str, Tensor] = {}
     trainer: Any = SimpleNamespace(
-        callback_metrics=metrics, is_global_zero=True, max_epochs=-1, current_epoch=3, num_training_batches=100
+        callback_metrics=metrics,
+        is_global_zero=True,
+        max_epochs=-1,
+        current_epoch=3,
+        global_step=100,
+        num_training_batches=100,
     )
     lines: list[str] = []
     sink = logger.add(lambda message: lines.append(str(message)), level="INFO", format="{message}")
@@ -121,23 +152,27 @@ def test_long_epoch_gets_a_line_every_half_minute(monkeypatch: pytest.MonkeyPatc
     finally:
         logger.remove(sink)
     assert lines == [
-        "epoch 3/?   batch 32/100   train/sum 0.1235\n",
-        "epoch 3/?   batch 63/100   train/sum 0.1235\n",
-        "epoch 3/?   batch 94/100\n",
-        "epoch 3/?   99.0 s   train/sum 0.1235\n",
-        "epoch 4/7   0.0 s   train/sum 2\n",
+        "epoch 4/?   batch 32/100   train/sum 0.1235\n",
+        "epoch 4/?   batch 63/100   train/sum 0.1235\n",
+        "epoch 4/?   batch 94/100\n",
+        "epoch 4/?   step 100   99.0 s   train/sum 0.1235\n",
+        "epoch 5/8   step 100   0.0 s   train/sum 2\n",
     ]
 
 
 Values = dict[str, float]
-LINE = re.compile(r" epoch (\d+)/\d+   [\d.]+ s(?: since the resume)?(.*)")
+START = re.compile(r" epoch \d+/\d+   step \d+   [\d.]+ s\b")
+LINE = re.compile(r" epoch (\d+)/\d+   (?:all values|step \d+   [\d.]+ s(?: since the resume)?)(.*)")
 
 
 def epoch_lines(run: Path) -> list[tuple[int, Values]]:
-    """Return the epoch and the values of each line of an epoch in log.txt."""
-    matches = [match for line in (run / "log.txt").read_text().splitlines() if (match := LINE.search(line))]
+    """Return the epoch, counted from 0, and all values of each epoch in log.txt."""
+    lines = (run / "log.txt").read_text().splitlines()
+    full = [after if "all values" in after else line for line, after in zip(lines, [*lines[1:], ""], strict=True)]
+    found = [after for line, after in zip(lines, full, strict=True) if START.search(line)]
+    matches = [match for line in found if (match := LINE.search(line))]
     pairs = [(int(match[1]), [part.rpartition(" ") for part in match[2].split("   ")[1:]]) for match in matches]
-    return [(epoch, {name: float(value) for name, _, value in values}) for epoch, values in pairs]
+    return [(epoch - 1, {name: float(value) for name, _, value in values}) for epoch, values in pairs]
 
 
 # Four epochs of five steps with an evaluation each and a validation in every other; values logged in several hooks.
@@ -204,7 +239,7 @@ def test_stopped_and_resumed_run_has_the_lines_of_an_uninterrupted_one(
     ran = cli(*argv)
     assert ran.code == 0, ran.err
     assert epoch_lines(run) == expected
-    assert ran.err.count(" since the resume") == resumes_within
+    assert len(re.findall(r"\d s since the resume", ran.err)) == resumes_within
 
 
 def test_line_of_an_epoch_that_is_trained_again_is_logged_again(

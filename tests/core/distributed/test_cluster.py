@@ -171,7 +171,7 @@ def test_restarted_job_resumes_its_run_whatever_its_options_are(
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     ran = cli("fit", "--config", tiny(), *argv, "--trainer.max_epochs", "2")
     assert ran.code == 0, ran.err
-    assert "resuming from experiments/tiny/checkpoints/last.ckpt (step 2, epoch 0)" in ran.err
+    assert "resuming from experiments/tiny/checkpoints/last.ckpt (step 2, epoch 1)" in ran.err
     assert "tensors from" not in ran.err
     assert len(list((tmp_path / "experiments/.old").iterdir())) == 1
     monkeypatch.setenv("SLURM_JOB_ID", "8")  # another job was restarted before it saved a checkpoint
@@ -202,7 +202,7 @@ def test_restarted_job_that_resumed_a_run_continues_at_its_newest_checkpoint(
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     ran = cli(*argv, "3")
     assert ran.code == 0, ran.err
-    assert "(step 4, epoch 1)" in ran.err
+    assert "(step 4, epoch 2)" in ran.err
 
 
 def test_name_of_array_task_and_restart_count() -> None:
@@ -248,5 +248,5 @@ def test_processes_that_torchrun_restarted_resume_their_run(
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     ran = cli("fit", "--config", tiny(), "--replace")
     assert ran.code == 0, ran.err
-    assert "resuming from experiments/tiny/checkpoints/last.ckpt (step 2, epoch 0)" in ran.err
+    assert "resuming from experiments/tiny/checkpoints/last.ckpt (step 2, epoch 1)" in ran.err
     assert not (tmp_path / "experiments/.old").exists()

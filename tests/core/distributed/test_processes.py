@@ -200,7 +200,7 @@ def test_only_rank_0_logs_and_writes(tiny: Callable[..., str], tmp_path: Path) -
     config = tiny(TRACED | {"visual": "tests.components.Row", "evaluation": {"every_n_epochs": 1}})
     shown = fit(config, tmp_path / "two", 2)
     directory = tmp_path / "two/experiments/tiny"
-    for text in ("the run directory is", "epoch 0/1", "epoch 1/1"):
+    for text in ("the run directory is", "INFO    epoch 1/2", "INFO    epoch 2/2", "INFO    finished: "):
         assert shown.count(text) == 1, text
         assert (directory / "log.txt").read_text().count(text) == 1
     assert [path.name for path in (tmp_path / "two/experiments").iterdir()] == ["tiny"]

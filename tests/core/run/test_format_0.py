@@ -72,7 +72,7 @@ def test_resumed_run_ends_as_a_new_run_of_the_config(run: Path, cli: Cli, tmp_pa
     """The weights are compared with a tolerance: another machine than that of the files rounds differently."""
     ran = cli("fit", "--config", str(run / "config.yaml"), "--resume", "auto")
     assert ran.code == 0, ran.err
-    assert "resuming from experiments/old/checkpoints/last.ckpt (step 6, epoch 1)" in ran.err
+    assert "resuming from experiments/old/checkpoints/last.ckpt (step 6, epoch 2)" in ran.err
     resumed = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     assert (resumed["global_step"], resumed["epoch"]) == (8, 1)
 

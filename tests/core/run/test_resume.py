@@ -236,7 +236,7 @@ def test_later_checkpoints_and_events_are_archived(run: Path, cli: Cli) -> None:
     checkpoint = run / "checkpoints/epoch_0000_step_000003.ckpt"
     ran = cli("fit", "--resume", str(checkpoint))
     assert ran.code == 0, ran.err
-    assert f"resuming from {checkpoint} (step 3, epoch 0)" in ran.err
+    assert f"resuming from {checkpoint} (step 3, epoch 1)" in ran.err
     assert differing(uninterrupted, outcome(run)) == []
     archived = sorted(path.name for path in (run / ".old/resume1").glob("*.ckpt"))
     assert archived == ["best.ckpt", *(f"epoch_{n // 5:04d}_step_{n:06d}.ckpt" for n in range(4, 9))]

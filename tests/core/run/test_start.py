@@ -85,7 +85,7 @@ def test_net_with_lazy_layers_is_resumed(cli: Cli, tiny: Callable[..., str], tmp
 def test_resume_warns_of_what_is_not_exact(run: Path, cli: Cli) -> None:
     ran = cli("fit", "--resume", str(run), "--trainer.max_epochs", "2")
     assert ran.code == 0, ran.err
-    assert f"resuming from {run}/checkpoints/last.ckpt (step 2, epoch 0)" in ran.err
+    assert f"resuming from {run}/checkpoints/last.ckpt (step 2, epoch 1)" in ran.err
     assert "data (TwoLoaders) is read from its start: resuming within an epoch is not exact" in ran.err
     assert "GradientAccumulationScheduler does not support exact resume; the result will differ" in ran.err
     assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 4

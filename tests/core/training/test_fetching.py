@@ -198,7 +198,7 @@ def test_training_without_a_batch_is_refused(
         location = "data.train (AnnouncedIndexStream)"
         assert lines == [f"error: data.batch_size is 8, but {location} has {announced} samples: not one whole batch"]
     else:
-        assert lines[0] == "error: data.train has no batch in epoch 0"
+        assert lines[0] == "error: data.train has no batch in epoch 1"
         assert len(lines) == 2
     assert ran.code == 2
     assert not (tmp_path / "experiments").exists()
@@ -209,7 +209,7 @@ def test_epoch_without_a_batch_is_refused(cli: Cli, tiny: Callable[..., str], tm
     train = {"type": "tests.core.components.OnePass", "length": 16}
     config = tiny(NO_LENGTH | {"data": RANDOM["data"] | {"train": train}})
     ran = cli("fit", "--config", config)
-    assert (ran.code, "error: data.train has no batch in epoch 1" in ran.err) == (2, True), ran.err
+    assert (ran.code, "error: data.train has no batch in epoch 2" in ran.err) == (2, True), ran.err
     assert "epoch_0000_step_000002.ckpt" in names_of(tmp_path / "experiments/tiny")
     ran = cli("fit", "--config", config, "--name", "one", "--trainer.max_epochs", "1")
     assert ran.code == 0, ran.err
@@ -219,5 +219,5 @@ def test_epoch_without_a_batch_is_refused(cli: Cli, tiny: Callable[..., str], tm
 
 def test_empty_loader_of_the_users_data_module_is_refused(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     ran = cli("fit", "--config", own_data(tiny, 0))
-    assert (ran.code, "error: data.train has no batch in epoch 0" in ran.err) == (2, True), ran.err
+    assert (ran.code, "error: data.train has no batch in epoch 1" in ran.err) == (2, True), ran.err
     assert not (tmp_path / "experiments").exists()

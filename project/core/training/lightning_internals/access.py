@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
@@ -142,3 +143,8 @@ def uneven_list_states(metric: Metric) -> list[str]:
         return []
     lists = [name for name, default in metric._defaults.items() if isinstance(default, list)]
     return [name for name in lists if metric._reductions[name] is not dim_zero_cat]
+
+
+def checks_at_epoch_end(early_stopping: EarlyStopping) -> bool:
+    """Return whether the monitored value is read at the end of epochs, not after validations."""
+    return not is_available(Feature.MONITORS) or bool(early_stopping._check_on_train_epoch_end)

@@ -47,6 +47,15 @@ class FitLoop(_FitLoop):
             self._combined_loader = None
         super().run()
 
+    def on_run_start(self) -> None:
+        trainer = self.trainer
+        if trainer.enable_validation and trainer.val_dataloaders is None:
+            # Lightning waits for the first epoch with a validation, and with it a mistake in the data would.
+            trainer.validating = True
+            self.epoch_loop.val_loop.setup_data()
+            trainer.training = True
+        super().on_run_start()
+
     @property
     def done(self) -> bool:
         return not self.epoch_loop.restarting and super().done
@@ -165,7 +174,7 @@ class EpochLoop(_TrainingEpochLoop):
 
 def _no_batch(epoch: int) -> ConfigError:
     return ConfigError(
-        f"data.train has no batch in epoch {epoch}\n"
+        f"data.train has no batch in epoch {epoch + 1}\n"
         "Lower data.batch_size or data.num_workers, since each worker drops an incomplete last batch; an iterable "
         "dataset must start again in each epoch"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from loguru import logger
-from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.callbacks import EarlyStopping, WeightAveraging
 from pytorch_lightning.strategies import DDPStrategy
 from torchmetrics import MeanMetric
 
@@ -29,6 +29,7 @@ class Feature(Enum):
     METRIC_STATES = "metrics cannot be gathered from several processes"
     AVERAGES = "before WeightAveraging starts to average, the initial weights are validated and saved"
     LAUNCHERS = "strategies that fork or spawn processes are not refused, and fail at the end of the training"
+    MONITORS = "a value that EarlyStopping reads before it is logged is reported later"
     SIGNATURES = "the arguments of components are unknown"
 
 
@@ -44,7 +45,7 @@ _LAUNCHERS = "pytorch_lightning.strategies.launchers.multiprocessing"
 PRIVATE_NAMES: Mapping[Feature, list[str]] = {
     Feature.EXACT_LOOPS: [
         *_names(f"{_LOOPS}.fetchers:", "_DataFetcher _PrefetchDataFetcher"),
-        *_names(f"{_LOOPS}.fit_loop:_FitLoop", "run done is_resuming setup_data"),
+        *_names(f"{_LOOPS}.fit_loop:_FitLoop", "run done is_resuming setup_data on_run_start"),
         *_names(f"{_LOOPS}.training_epoch_loop:_TrainingEpochLoop", "run done reset advance"),
         *_names(f"{_LOOPS}.training_epoch_loop:_TrainingEpochLoop", "on_run_start on_advance_end"),
         *_names("trainer.fit_loop", "_data_fetcher _combined_loader _restarting"),
@@ -87,6 +88,7 @@ PRIVATE_NAMES: Mapping[Feature, list[str]] = {
     Feature.METRIC_STATES: _names("metric", "_defaults _reductions _sync_dist"),
     Feature.AVERAGES: _names("averaging", "_average_model"),
     Feature.LAUNCHERS: _names(f"{_LAUNCHERS}:", "_MultiProcessingLauncher"),
+    Feature.MONITORS: _names("early_stopping", "_check_on_train_epoch_end"),
     Feature.SIGNATURES: _names("jsonargparse._parameter_resolvers:", "get_signature_parameters"),
 }
 _unavailable: set[Feature] = set()
@@ -119,8 +121,8 @@ def check_private_names(trainer: pl.Trainer, module: pl.LightningModule) -> None
 def _owners(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
     """Return the objects whose attributes are checked: some are set by constructors, so classes lack them."""
     ddp = trainer.strategy if isinstance(trainer.strategy, DDPStrategy) else DDPStrategy()
-    averaging = WeightAveraging()
-    return {"trainer": trainer, "module": module, "ddp": ddp, "metric": MeanMetric(), "averaging": averaging}
+    owners = {"metric": MeanMetric(), "averaging": WeightAveraging(), "early_stopping": EarlyStopping("sum")}
+    return {"trainer": trainer, "module": module, "ddp": ddp, **owners}
 
 
 def _exists(name: str, owners: Mapping[str, Any]) -> bool:

@@ -1,0 +1,48 @@
+"""The values in the line of an epoch: those that fit a terminal, the most important first."""
+
+from collections.abc import Mapping
+
+from project.core.log import format_values
+
+WIDTH = 103  # columns of a message; with its time and level, a line has 120
+_RATE = "lr"
+
+
+def main_values(values: Mapping[str, float], width: int) -> dict[str, float]:
+    """Return the most important values whose text is not wider than `width` columns.
+
+    These are the losses of training and validation, the learning rates, and the metrics of the validation, in this
+    order. A loss that is the only one is in its sum, and a learning rate that is the only one is called `lr`.
+    """
+    rates = [name for name in values if _is_learning_rate(name)]
+    if len(rates) == 1:
+        values = {_RATE if name in rates else name: value for name, value in values.items()}
+    chosen: dict[str, float] = {}
+    for name in sorted(values, key=_rank):
+        if not _is_in_sum(name, values) and len(format_values(chosen | {name: values[name]})) <= width:
+            chosen[name] = values[name]
+    return {name: chosen[name] for name in sorted(chosen, key=_is_learning_rate)}
+
+
+def _rank(name: str) -> int:
+    split, last = name.partition("/")[0], name.rpartition("/")[2]
+    is_loss = last in ("sum", "loss")
+    order = [
+        split == "train" and is_loss,
+        split == "val" and is_loss,
+        _is_learning_rate(name),
+        split == "val",
+        split == "eval",
+        split != "train",
+    ]
+    return order.index(True) if True in order else len(order)
+
+
+def _is_in_sum(name: str, values: Mapping[str, float]) -> bool:
+    """Return whether a value is equal to the sum of the losses of its dataset."""
+    total = f"{name.rpartition('/')[0]}/sum"
+    return name != total and total in values and values[total] == values[name]
+
+
+def _is_learning_rate(name: str) -> bool:
+    return name == _RATE or name.startswith(f"{_RATE}-")

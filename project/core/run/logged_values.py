@@ -1,0 +1,85 @@
+"""Which values a run logs, by the split in their names (train, val, eval), and after which step first."""
+
+import math
+
+import pytorch_lightning as pl
+
+from project.core.config.settings import EvaluationSettings
+from project.core.data.datamodule import DataModule
+from project.core.model.module import SupervisedModule
+
+
+def declared_names(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, list[str]]:
+    """Return the names that a SupervisedModule logs by split; empty for other modules and data modules.
+
+    A loss or metric with several values adds their names, such as val/f1/3 for val/f1.
+    """
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if not (isinstance(module, SupervisedModule) and isinstance(data, DataModule)):
+        return {}
+    prefixes = {"train": ["train"]}
+    for split in ("val", "eval"):
+        prefixes[split] = ["/".join(filter(None, (split, name))) for name in data.dataset_names(split) or [""]]
+    values = module.value_names()
+    return {split: [f"{start}/{value}" for start in starts for value in values] for split, starts in prefixes.items()}
+
+
+def why_never_logged(split: str, trainer: pl.Trainer, evaluation: EvaluationSettings) -> str | None:
+    """Return why a run logs no value of a split; None if it does, as far as the settings tell."""
+    data: object = trainer.datamodule  # type: ignore[attr-defined]
+    epochs, every = _max_epochs(trainer), trainer.check_val_every_n_epoch
+    if split == "train" and trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        return "trainer.log_every_n_steps is 0"
+    if split == "val":
+        if isinstance(data, DataModule) and not data.dataset_names("val"):
+            return "data.val is null"
+        if trainer.limit_val_batches == 0:
+            return "trainer.limit_val_batches is 0"
+        if every is not None and every > epochs:
+            return f"trainer.check_val_every_n_epoch is {every}, and trainer.max_epochs is {epochs}"
+    if split == "eval":
+        if not evaluation.every_n_epochs:
+            return "evaluation.every_n_epochs is 0"
+        if evaluation.every_n_epochs > epochs:
+            return f"evaluation.every_n_epochs is {evaluation.every_n_epochs}, and trainer.max_epochs is {epochs}"
+    return None
+
+
+class Timeline:
+    """Optimizer steps of a run at which epochs, validations and evaluations end, known when the data are loaded.
+
+    Args:
+        trainer: a trainer that has counted its batches.
+        evaluation: settings of the evaluation during training.
+    """
+
+    def __init__(self, trainer: pl.Trainer, evaluation: EvaluationSettings) -> None:
+        self.batches = trainer.num_training_batches
+        self.accumulated = trainer.accumulate_grad_batches
+        self.is_known = self.batches != math.inf and not trainer.fast_dev_run  # type: ignore[attr-defined]
+        if not self.is_known:
+            return
+        self.steps_per_epoch = math.ceil(self.batches / self.accumulated)
+        steps = math.inf if trainer.max_steps == -1 else trainer.max_steps
+        self.last = min(_max_epochs(trainer) * self.steps_per_epoch, steps)
+        self.first_validation = self._first_validation(trainer)
+        log_every = min(trainer.log_every_n_steps, max(1, self.batches // self.accumulated))  # type: ignore[attr-defined]
+        self.first_logged = {
+            "train": log_every or math.inf,
+            "val": self.first_validation,
+            "eval": evaluation.every_n_epochs * self.steps_per_epoch or math.inf,
+        }
+
+    def _first_validation(self, trainer: pl.Trainer) -> float:
+        """Return the step after which the first validation follows; 0 if it depends on time."""
+        interval, every = trainer.val_check_batch, trainer.check_val_every_n_epoch
+        if not trainer.enable_validation:
+            return math.inf
+        if interval is None:
+            return 0
+        epoch, batch = divmod(interval, self.batches) if every is None else (every - 1, min(interval, self.batches))
+        return epoch * self.steps_per_epoch + math.ceil(batch / self.accumulated)
+
+
+def _max_epochs(trainer: pl.Trainer) -> float:
+    return math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs
