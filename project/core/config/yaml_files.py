@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.resolver import Resolver
 
 from project.core.errors import ConfigError, did_you_mean, normalize, shorten, show_value
 
@@ -22,7 +25,25 @@ class PlainScalar(str):
     """
 
 
-class _Loader(yaml.SafeLoader):
+if yaml.__with_libyaml__:
+    _Parser: Any = yaml.cyaml.CParser  # type: ignore[attr-defined]
+
+    class _SafeLoader(Composer, _Parser, SafeConstructor, Resolver):  # type: ignore[misc]
+        """SafeLoader that parses ten times as fast, with libyaml.
+
+        Values are composed in Python: CSafeLoader, which also composes them in C, crashes if they are nested deeply.
+        """
+
+        def __init__(self, stream: str) -> None:
+            _Parser.__init__(self, stream)
+            for base in (Composer, SafeConstructor, Resolver):
+                base.__init__(self)
+
+else:
+    _SafeLoader = yaml.SafeLoader  # type: ignore[misc, assignment]
+
+
+class _Loader(_SafeLoader):
     """Loader that rejects duplicate keys, endless and huge values."""
 
     def get_single_node(self) -> yaml.Node | None:
@@ -52,7 +73,7 @@ class _PlainLoader(_Loader):
 
     def construct_plain(self, node: yaml.ScalarNode) -> Any:
         """Return the text of an unquoted scalar; a quoted one has an explicit tag, such as `!!int "8"`."""
-        if node.style is None:
+        if not node.style:
             return PlainScalar(node.value)
         return _Loader.yaml_constructors[node.tag](self, node)
 
@@ -130,7 +151,7 @@ def _check_size(root: yaml.Node | None) -> None:
 
 def _load(text: str, source: str, loader: type[_Loader]) -> Any:
     try:
-        return yaml.load(text, loader)
+        return yaml.load(str(text), loader)  # libyaml takes no PlainScalar
     except RecursionError as error:
         raise ConfigError(f"{source} is nested too deeply: more than {_MAX_LEVELS} levels") from error
     except (ValueError, KeyError, AttributeError) as error:  # of a tag, such as `!!int x`
