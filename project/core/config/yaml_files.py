@@ -157,11 +157,18 @@ def _load(text: str, source: str, loader: type[_Loader]) -> Any:
     except (ValueError, KeyError, AttributeError) as error:  # of a tag, such as `!!int x`
         raise ConfigError(f"{source}: a tag such as !!int does not fit its value; remove it") from error
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        position = f"{source}, line {mark.line + 1}, column {mark.column + 1}" if mark else source
-        raise ConfigError(f"{position}: {error.problem}") from error
+        raise ConfigError(f"{_position(error.problem_mark, text, source)}: {error.problem}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{source}: {error}") from error
+
+
+def _position(mark: yaml.Mark | None, text: str, source: str) -> str:
+    """Return the place of a mistake; the end of the text is in its last line, not after it."""
+    lines = text.splitlines()
+    if mark is None or not lines:
+        return source
+    line, column = (mark.line, mark.column) if mark.line < len(lines) else (len(lines) - 1, len(lines[-1]))
+    return f"{source}, line {line + 1}, column {column + 1}"
 
 
 def dump_yaml(tree: Tree) -> str:

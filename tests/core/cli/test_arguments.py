@@ -70,7 +70,7 @@ def test_help_options() -> None:
         (["fit", "--modle.net", "MLP"], f"fit has no option --modle; did you mean 'model'?\n{KNOWN}"),
         (["fit", "--help=yes"], "--help takes no value"),
         (["predict", "--resume", "auto"], "--resume is an option of fit, not of predict"),
-        (["fit", "--model", "["], "--model, line 1, column 2: expected the node content, but found '<stream end>'"),
+        (["fit", "--model", "["], "--model, line 1, column 2: did not find expected node content"),
     ],
 )
 def test_mistake_in_arguments_is_reported(argv: list[str], message: str) -> None:

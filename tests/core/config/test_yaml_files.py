@@ -126,7 +126,7 @@ def test_empty_file_is_an_empty_tree(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"\xff\xfe\x00", "own.yaml is not a text file in UTF-8"),
-        (b"a: [1", "own.yaml, line 2, column 1: did not find expected ',' or ']'"),
+        (b"a: [1", "own.yaml, line 1, column 6: did not find expected ',' or ']'"),
         (b"base: [{a: b}]", r"own.yaml: base is \[{'a': 'b'}\]; it must be a file name or a list of file names"),
     ],
 )
