@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from project.registry import METRIC_REGISTRY, ConfigError
+from project.metrics.components.classes import check_classes
+from project.registry import METRIC_REGISTRY
 
 _CELL, _SIDE = 32, 1024  # side of a cell, and the largest side of the picture, in pixels
 _MARGIN = 230  # grey value of the margins
@@ -29,10 +30,7 @@ class ConfusionMatrix(MulticlassConfusionMatrix):
 
     def update(self, logits: Tensor, label: Tensor) -> None:
         """Add scores `(B, classes)` and labels `(B,)`."""
-        if logits.shape[1] != self.num_classes:
-            raise ConfigError(
-                f"ConfusionMatrix: num_classes is {self.num_classes}, but there are scores of {logits.shape[1]} classes"
-            )
+        check_classes(self, self.num_classes, logits)
         super().update(logits, label)
 
     def picture(self, value: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from annotated_types import Ge
 from torch import Tensor
 from torchmetrics.classification import MulticlassF1Score
 
+from project.metrics.components.classes import check_classes
 from project.registry import METRIC_REGISTRY
 
 
@@ -26,4 +27,5 @@ class F1(MulticlassF1Score):
 
     def update(self, logits: Tensor, label: Tensor) -> None:
         """Add scores `(B, classes)` and labels `(B,)`."""
+        check_classes(self, self.num_classes, logits)
         super().update(logits, label)

@@ -54,6 +54,14 @@ class PictureTransform(Transform):
         self.keys = [keys] if isinstance(keys, str) else list(keys)
 
     def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
+        missing = [key for key in self.keys if key not in sample]
+        if missing:
+            from project.registry import ConfigError  # the registry imports this module
+
+            raise ConfigError(
+                f"{type(self).__name__}: a sample has no {', '.join(missing)}, which its setting `keys` names\n"
+                f"known: {', '.join(sample)}"
+            )
         most = max(sample[key].ndim for key in self.keys)
         masks = {key for key in self.keys if sample[key].ndim in (2, most - 1)}
         for key in self.keys:

@@ -7,7 +7,7 @@ import torch
 from annotated_types import Interval
 from torch import Tensor
 
-from project.registry import TRANSFORM_REGISTRY
+from project.registry import TRANSFORM_REGISTRY, ConfigError
 from project.transforms.base import PictureTransform
 
 _GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue (ITU-R BT.601)
@@ -43,7 +43,7 @@ class ColorJitter(PictureTransform):
 
     def change(self, pictures: Tensor, drawn: Tensor) -> Tensor:
         if pictures.shape[1] not in (1, 3):
-            raise ValueError(f"a picture has {pictures.shape[1]} channels; it must have 1 or 3")
+            raise ConfigError(f"ColorJitter: a picture has {pictures.shape[1]} channels; it must have 1 or 3")
         brightness, contrast, saturation = drawn.to(pictures.dtype).view(-1, 3, 1, 1, 1).unbind(1)
         pictures = pictures * brightness
         pictures = torch.lerp(_grey(pictures).mean((2, 3), keepdim=True), pictures, contrast)

@@ -7,7 +7,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from project.registry import TRANSFORM_REGISTRY
+from project.registry import TRANSFORM_REGISTRY, ConfigError
 from project.transforms.base import PictureTransform
 from project.transforms.components.windows import Corners, random_corners
 
@@ -32,7 +32,7 @@ class Cutout(PictureTransform):
     def change(self, pictures: Tensor, drawn: Corners) -> Tensor:
         dtype = pictures.dtype
         if not dtype.is_floating_point and torch.tensor(self.fill).to(dtype).item() != self.fill:
-            raise ValueError(f"fill is {self.fill}, which a picture of {dtype} cannot hold")
+            raise ConfigError(f"Cutout: fill is {self.fill}, which a picture of {dtype} cannot hold")
         rows, columns = (
             (torch.arange(length) >= start) & (torch.arange(length) < start + self.size)
             for length, start in zip(

@@ -7,7 +7,7 @@ import torch
 from annotated_types import Gt
 from torch import Tensor
 
-from project.registry import TRANSFORM_REGISTRY
+from project.registry import TRANSFORM_REGISTRY, ConfigError
 from project.transforms.base import PictureTransform
 
 
@@ -30,7 +30,8 @@ class Normalize(PictureTransform):
         dtype = pictures.dtype if pictures.is_floating_point() else torch.float32
         mean, std = self.mean.to(dtype), self.std.to(dtype)
         if not {len(mean), len(std)} <= {1, pictures.shape[1]}:
-            raise ValueError(
-                f"mean has {len(mean)} and std {len(std)} values, but a picture has {pictures.shape[1]} channels"
+            raise ConfigError(
+                f"Normalize: mean has {len(mean)} and std {len(std)} values, "
+                f"but a picture has {pictures.shape[1]} channels"
             )
         return (pictures.to(dtype) - mean) / std

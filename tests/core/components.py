@@ -82,6 +82,23 @@ class Odd(Loss):
         return 1.5  # type: ignore[return-value]
 
 
+class Detached(Loss):
+    """Loss without a gradient."""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits.detach().mean()
+
+
+class WithoutSuper(Loss):
+    """Loss whose constructor does not call that of its base."""
+
+    def __init__(self) -> None:
+        self.factor = 2.0
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return self.factor * logits.mean()
+
+
 class Weighted(Loss):
     """Loss with a constructor argument that is also a reserved key of loss entries."""
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from project.core.errors import ConfigError
 from project.metrics.f1 import F1
 
 GUESS, LABEL = torch.tensor([0, 1, 1, 2, 2, 0]), torch.tensor([0, 0, 1, 2, 2, 2])
@@ -32,3 +33,8 @@ def test_default_average_is_macro() -> None:
     metric = F1(3)
     metric.update(F.one_hot(GUESS, 3).float(), LABEL)
     torch.testing.assert_close(metric.compute(), torch.tensor(sum(EACH) / 3))
+
+
+def test_other_number_of_classes_is_a_mistake() -> None:
+    with pytest.raises(ConfigError, match=r"^F1: num_classes is 5, but there are scores of 10 classes$"):
+        F1(5).update(torch.zeros(4, 10), torch.zeros(4, dtype=torch.long))

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import torch
 
+from project.core.errors import ConfigError
 from project.transforms.color_jitter import ColorJitter
 from project.transforms.cutout import Cutout
 from project.transforms.gaussian_noise import GaussianNoise
@@ -132,7 +133,7 @@ def test_computed_values_need_floats(cls: Any, arguments: dict[str, Any], dtype:
     ],
 )
 def test_pictures_that_would_change_silently_are_refused(transform: Any, dtype: torch.dtype, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}") as caught:
+    with pytest.raises(ConfigError, match=f"^{type(transform).__name__}: {re.escape(message)}") as caught:
         transform({"image": torch.ones(2, 8, 9, dtype=dtype)})
     name = str(dtype).removeprefix("torch.")
     assert caught.value.__notes__ == [f"{type(transform).__name__} was changing image (2, 8, 9) {name}"]

@@ -10,7 +10,7 @@ from jsonargparse import add_instantiator
 from torch import nn
 
 from project.core.config.tensors import keep_given_buffers
-from project.core.errors import constructor_error
+from project.core.errors import ConfigError, constructor_error
 
 Built = TypeVar("Built")
 
@@ -40,6 +40,9 @@ def construct(class_type: type[Built], *args: Any, **kwargs: Any) -> Built:
     failure = _failure.get()
     try:
         built = class_type(*args, **kwargs)
+        if isinstance(built, nn.Module) and "_modules" not in vars(built):
+            where = _describe(class_type, kwargs, failure.components if failure else [])
+            raise ConfigError(f"{where}: its constructor does not call super().__init__()")
     except Exception as error:
         if failure is not None:
             failure.error = constructor_error(error, _describe(class_type, kwargs, failure.components))

@@ -26,6 +26,7 @@ from project.core.config.entry_checks import (
     INIT,
     accepts_null,
     as_entry,
+    check_concrete,
     check_names,
     check_one_or_several,
     check_reserved,
@@ -184,6 +185,7 @@ class EntryConverter:
             raise ConfigError(f"{path}.type is {show_value(name)}; it must be a name\n{registry.describe_known()}")
         check_component(name, registry, path)
         cls = registry.resolve(str(name), path)
+        check_concrete(cls, path)
         parameters = parameters_of(cls, registry.num_engine_args)
         values = {key: item for key, item in value.items() if key != "type"}
         init = take_init(values, parameters, path) if reserved else {}

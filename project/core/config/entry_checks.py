@@ -66,6 +66,13 @@ def check_one_or_several(value: Mapping[str, Any], registry: Registry, path: str
         )
 
 
+def check_concrete(cls: type, path: str) -> None:
+    """Raise ConfigError if a class lacks a method of its base, as with a misspelled name."""
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        raise ConfigError(f"{path}: {cls.__name__} cannot be built: it does not define {join_names(missing)}")
+
+
 def check_mapping(value: object, path: str) -> None:
     if not isinstance(value, dict):
         raise ConfigError(f"{path} is {show_value(to_type(value, Any))}; it takes a mapping of settings")

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from project.core.config.terms import LossTerm, MetricTerm, NetTerm
 from project.core.data.datamodule import metric_prefix
 from project.core.data.tensors import Tensors, batch_size, describe_shapes
-from project.core.errors import ConfigError
+from project.core.errors import ConfigError, join_names
 from project.core.model.metrics import DatasetEvaluation, Metrics
 from project.core.model.optimization import Clip, Optimization, ParameterGroup, freeze
 from project.core.model.wiring import NamedCall, WiredTerm, per_sample_columns, per_sample_once
@@ -245,6 +245,11 @@ class SupervisedModule(BaseModule):
         """Log losses and metrics of a batch; at the first batch this checks all names before any weight changes."""
         assert self.train_metrics is not None
         self.inputs_checked = True
+        if not losses["sum"].requires_grad:
+            raise ConfigError(
+                f"model.loss: the sum of {join_names(self.loss_terms)} has no gradient\n"
+                "Remove what detaches it from the parameters, in the net or the losses: detach, item, no_grad, argmax"
+            )
         with torch.no_grad():
             self.train_metrics.reset()
             self.train_metrics.update(batch, output)

@@ -79,7 +79,7 @@ class RunDirectory:
             raise ConfigError(f"{self.path} is a symbolic link to a run, which is not moved; use another --name")
         if self._has_checkpoint() and not replace:
             raise ConfigError(
-                f"{self.path} already contains a run; use another --name, or --replace to move it to "
+                f"{self.path} already contains a run; use another --name, --resume auto, or --replace to move it to "
                 f"{self._archive_root}"
             )
 

@@ -111,7 +111,8 @@ def test_existing_run_is_not_changed(cli: Cli, tiny: Callable[..., str], tmp_pat
     ran = cli("fit", "--config", tiny())
     assert ran.code == 2
     assert ran.err == (
-        f"error: {run} already contains a run; use another --name, or --replace to move it to {run.parent / '.old'}\n"
+        f"error: {run} already contains a run; use another --name, --resume auto, or --replace to move it to "
+        f"{run.parent / '.old'}\n"
     )
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
     assert [path.name for path in run.parent.iterdir()] == ["tiny"]

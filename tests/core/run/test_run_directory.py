@@ -60,7 +60,7 @@ def test_fit_writes_these_files(cli: Cli, tiny: Callable[..., str], tmp_path: Pa
 
 def test_directory_with_a_run_is_not_free(tmp_path: Path) -> None:
     make_run(tmp_path)
-    message = "already contains a run; use another --name, or --replace to move it to .*/.old$"
+    message = "already contains a run; use another --name, --resume auto, or --replace to move it to .*/.old$"
     with pytest.raises(ConfigError, match=message):
         RunDirectory(str(tmp_path), "x").check_free(replace=False)
     RunDirectory(str(tmp_path), "x").check_free(replace=True)
