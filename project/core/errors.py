@@ -100,11 +100,6 @@ def user_message(error: BaseException) -> str:
     return "\n".join(shorten(line, _MAX_LINE) for line in text.splitlines()[:3])
 
 
-def _chain(error: BaseException) -> list[BaseException]:
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return [error, *_chain(cause)] if cause is not None else [error]
-
-
 def normalize(name: str) -> str:
     """Return a name as it is compared, without case and underscores: `cross_entropy` is `CrossEntropy`."""
     return name.replace("_", "").lower()
