@@ -8,7 +8,7 @@ from typing import Any
 from project.core.config.yaml_files import PlainScalar, Tree
 from project.core.errors import ConfigError
 
-_PATH_KEY = re.compile(r"root|(\w+_)?(path|dir)")
+_PATH_KEY = re.compile(r"root|dirpath|(\w+_)?(path|dir)")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -33,7 +33,7 @@ def expand_path(text: str, where: str) -> str:
 
 
 def expand_paths(tree: Tree, where: str = "") -> Tree:
-    """Return a tree in which the paths are expanded: values of `root`, `path`, `dir`, `*_path` and `*_dir`."""
+    """Return a tree with expanded paths: the values of `root`, `path`, `dir`, `dirpath`, `*_path` and `*_dir`."""
     return {key: _expand(value, key, f"{where}.{key}" if where else str(key)) for key, value in tree.items()}
 
 

@@ -41,11 +41,12 @@ def test_unknown_variable_is_told() -> None:
 
 
 def test_only_paths_are_expanded() -> None:
-    text = "{root: ~/r, name: ~/n, data: {data_dir: ~/d, train: [{path: '${DISK}'}, {paths: ~/p}]}, seed: 3, path: 3}"
+    train = "[{path: '${DISK}'}, {paths: ~/p}, {dirpath: '~'}]"
+    text = f"{{root: ~/r, name: ~/n, data: {{data_dir: ~/d, train: {train}}}, seed: 3, path: 3}}"
     assert expand_paths(parse_untyped(text, "here")) == {
         "root": "/home/me/r",
         "name": "~/n",
-        "data": {"data_dir": "/home/me/d", "train": [{"path": "/disk one"}, {"paths": "~/p"}]},
+        "data": {"data_dir": "/home/me/d", "train": [{"path": "/disk one"}, {"paths": "~/p"}, {"dirpath": "/home/me"}]},
         "seed": "3",
         "path": "3",
     }
