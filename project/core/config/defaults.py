@@ -4,13 +4,14 @@ A default is never passed to the constructor, which has it already; config.yaml 
 may be anything, also what its annotation does not accept, or what yaml has no form for and config.yaml leaves out.
 """
 
+import inspect
 import math
 import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ def repeats_default(value: object, parameter: Parameter) -> bool:
         _find_imported(value) is default or (isinstance(default, Enum) and value == default.name)
     ):
         return True
-    return not parameter.required and _is_same(value, plain_default(parameter))
+    return not parameter.required and _is_same(value, plain_default(parameter), parameter.annotation)
 
 
 def fill_groups(values: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def _plain(default: Any, annotation: Any = Any) -> Any:
         has_plain_keys = all(type(key) in (bool, int, float, str) for key in default)
         return dict(zip(default, items, strict=True)) if has_plain_keys and items is not OMITTED else OMITTED
     if is_dataclass(default) and not isinstance(default, type):
-        values = {item.name: _plain(getattr(default, item.name)) for item in fields(default)}
+        values = {item.name: _plain(getattr(default, item.name)) for item in fields(default) if item.init}
         return OMITTED if any(value is OMITTED for value in values.values()) else values
     return _import_path(default)
 
@@ -115,7 +116,7 @@ def _find_imported(path: str) -> object:
     return getattr(sys.modules.get(module), name, OMITTED)
 
 
-def _is_same(value: object, default: object) -> bool:
+def _is_same(value: object, default: object, annotation: Any = float) -> bool:
     """Return whether plain data is equal; 1 is no boolean, and NaN is NaN."""
     if isinstance(value, list) and isinstance(default, list):
         return len(value) == len(default) and all(map(_is_same, value, default))
@@ -123,4 +124,12 @@ def _is_same(value: object, default: object) -> bool:
         return value.keys() == default.keys() and all(_is_same(value[key], default[key]) for key in value)
     if isinstance(value, float) and isinstance(default, float) and math.isnan(value):
         return math.isnan(default)
-    return isinstance(value, bool) == isinstance(default, bool) and value == default
+    if value != default or isinstance(value, bool) != isinstance(default, bool):
+        return False
+    return isinstance(value, float) == isinstance(default, float) or not _distinguishes_numbers(annotation)
+
+
+def _distinguishes_numbers(annotation: Any) -> bool:
+    """Return whether 1 may mean something else than 1.0, such as one batch and all batches."""
+    members = [get_args(each)[0] if get_origin(each) is Annotated else each for each in union_members(annotation)]
+    return Any in members or inspect.Parameter.empty in members or (int in members and float in members)

@@ -7,12 +7,13 @@ from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, TypeVar
+from typing import Annotated, Any, NamedTuple, Optional, TypeVar
 from typing import Callable as OldCallable  # noqa: UP035  # as in older code
 
 import numpy as np
 import pytest
 import torch
+from annotated_types import Ge
 from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -56,6 +57,7 @@ class Options:
 
     depth: int = 2
     names: list[str] = field(default_factory=list)
+    total: int = field(default=0, init=False)
 
 
 class Plain:
@@ -210,7 +212,7 @@ def test_given_value_replaces_the_default(text: str, annotation: Any, value: Any
         (float("nan"), float("nan"), True),
         (0, 0, True),
         (0, False, False),
-        (1, 1.0, True),
+        (1, 1.0, False),
         ("SMALL", Size.SMALL, True),
         (0, 1, False),
         ("x", None, False),
@@ -222,6 +224,16 @@ def test_given_value_replaces_the_default(text: str, annotation: Any, value: Any
 )
 def test_repeats_default(value: Any, default: Any, expected: bool) -> None:
     assert repeats_default(value, Parameter(Any, required=False, default=default)) is expected
+
+
+@pytest.mark.parametrize(
+    ("annotation", "expected"),
+    [(float, True), (float | None, True), (int | float, False), (Annotated[int, Ge(0)] | float | None, False)],
+)
+def test_integer_is_not_a_float_where_both_are_accepted(annotation: Any, expected: bool) -> None:
+    """One batch is not all batches."""
+    assert repeats_default(1, Parameter(annotation, required=False, default=1.0)) is expected
+    assert repeats_default(1.0, Parameter(annotation, required=False, default=1)) is expected
 
 
 def test_required_argument_has_no_default() -> None:
