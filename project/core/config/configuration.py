@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -20,7 +21,7 @@ from project.core.config.annotations import (
 )
 from project.core.config.construction import Component
 from project.core.config.entries import EntryConverter, PlainValue
-from project.core.config.entry_checks import check_names, join_path
+from project.core.config.entry_checks import INIT, check_names, join_path
 from project.core.config.settings import DEFAULT_DATA_DIR, DEFAULT_ROOT, Settings
 from project.core.config.values import is_accepted
 from project.core.config.yaml_files import Tree, dump_yaml
@@ -37,6 +38,7 @@ _NOT_REASONS = (
     "Errors:",
     "Given value",
 )
+_NOT_DUMPED = "Unable to serialize instance"  # matched: jsonargparse writes it in place of a value
 _TIMES = ("weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds")
 ROOT_TYPES: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
 
@@ -77,13 +79,28 @@ class Config:
 
     def to_yaml(self, parser: ArgumentParser, namespace: Namespace) -> str:
         """Return the whole configuration, including defaults, as yaml that gives the same run."""
-        dumped = parser.dump(namespace, skip_unset=False, format="yaml", skip_validation=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", rf"\s*{_NOT_DUMPED}")
+            dumped = parser.dump(namespace, skip_unset=False, format="yaml", skip_validation=True)
         tree = yaml.load(dumped, _LOADER)
         converter = EntryConverter(_engine_arguments(tree))
         for key, cls in (("model", self.model_class), ("data", self.data_class)):
             tree[key] = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": tree.get(key) or {}}
         parameters = root_parameters().items()
-        return dump_yaml({key: converter.collapse(tree[key], parameter.annotation) for key, parameter in parameters})
+        short = {key: converter.collapse(tree[key], parameter.annotation) for key, parameter in parameters}
+        return dump_yaml(self._restore_given(short, ""))
+
+    def _restore_given(self, value: Any, path: str) -> Any:
+        """Return a value with what the yaml gave where jsonargparse dumped nothing, such as for a list of functions."""
+        parent, _, key = path.rpartition(".")
+        given = self.plain_values.get(path, self.plain_values.get(join_path(join_path(parent, INIT), key)))
+        if given is not None:
+            return given.value if _NOT_DUMPED in str(value) else value
+        if isinstance(value, dict):
+            return {key: self._restore_given(item, join_path(path, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._restore_given(item, join_path(path, number)) for number, item in enumerate(value)]
+        return value
 
     def _explain(self, error: Exception) -> ConfigError:
         """Return an error that says what is wrong in the yaml, given the error of jsonargparse."""

@@ -32,6 +32,7 @@ from project.core.config.entry_checks import (
     check_reserved,
     is_nested,
     join_path,
+    take_class_path,
     take_init,
 )
 from project.core.config.tensors import as_weights
@@ -177,7 +178,7 @@ class EntryConverter:
     ) -> Tree:
         value = as_entry(value, path)
         if "class_path" in value:
-            value = {"type": value["class_path"]} | (value.get("init_args") or {})
+            value = take_class_path(value, path)
         name = value.get("type", implied)
         if name is None:
             raise ConfigError(f"{path} needs a `type`\n{registry.describe_known()}")

@@ -111,6 +111,21 @@ def check_reserved(values: Mapping[str, Any], fields: Parameters, component: Com
             )
 
 
+def take_class_path(value: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Return an entry in jsonargparse's form, with `class_path` and `init_args`, as one with `type` and arguments.
+
+    Raises:
+        ConfigError: the arguments are no mapping, or the type or an argument is given twice.
+    """
+    rest = {key: item for key, item in value.items() if key not in ("class_path", "init_args")}
+    init_args = {} if value.get("init_args") is None else value["init_args"]
+    check_mapping(init_args, f"{path}.init_args")
+    if "type" in {*rest, *init_args}:
+        raise ConfigError(f"{path} has both `type` and `class_path`; remove one")
+    _check_given_once(rest, init_args, path, "init_args")
+    return {"type": value["class_path"]} | rest | init_args
+
+
 def take_init(values: dict[str, Any], parameters: Parameters, path: str) -> dict[str, Any]:
     """Remove `init` from the arguments of a component, and return the arguments in it.
 
@@ -124,7 +139,12 @@ def take_init(values: dict[str, Any], parameters: Parameters, path: str) -> dict
     init = {} if values[INIT] is None else values[INIT]
     check_mapping(init, f"{path}.{INIT}")
     del values[INIT]
-    for key in init:
-        if key in values:
-            raise ConfigError(f"{path}.{key} and {path}.{INIT}.{key} are the same argument; remove one")
+    _check_given_once(values, init, path, INIT)
     return dict(init)
+
+
+def _check_given_once(values: Mapping[str, Any], inner: Mapping[str, Any], path: str, key: str) -> None:
+    """Raise ConfigError if the arguments at a config path and those at its key `key` have a name in common."""
+    for name in inner:
+        if name in values:
+            raise ConfigError(f"{path}.{name} and {path}.{key}.{name} are the same argument; remove one")

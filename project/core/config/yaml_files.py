@@ -241,10 +241,10 @@ def _merge(base: object, over: object, key: str) -> Any:
     if isinstance(base, str) and not isinstance(base, PlainScalar) and isinstance(over, dict):
         base = {"type": base}
     if isinstance(base, dict):
-        old_type = normalize(str(base.get("type", DEFAULT_TYPES.get(key, key))))
-        if isinstance(over, str) and normalize(over) == old_type:
+        old_type = _type_of(base, DEFAULT_TYPES.get(key, key))
+        if isinstance(over, str) and ("type", normalize(over)) == old_type:
             return base
-        if isinstance(over, dict) and normalize(str(over.get("type", old_type))) != old_type:
+        if isinstance(over, dict) and over.keys() & {"type", "class_path"} and _type_of(over, key) != old_type:
             base = {}
     if not isinstance(over, dict):
         return over
@@ -256,6 +256,12 @@ def _merge(base: object, over: object, key: str) -> Any:
         else:
             result[name] = _merge(result.get(name), value, str(name))
     return result
+
+
+def _type_of(entry: Tree, implied: str) -> tuple[str, str]:
+    """Return the key that names the type of an entry, and the type."""
+    key = "class_path" if "class_path" in entry else "type"
+    return key, normalize(str(entry.get(key, implied)))
 
 
 def _as_list(value: object) -> list[Any]:

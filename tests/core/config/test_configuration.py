@@ -229,6 +229,23 @@ def test_build_config_finds_classes_and_plain_values() -> None:
     }
 
 
+def test_argument_beside_class_path_is_used(cli: Cli, tiny: Callable[..., str]) -> None:
+    """In jsonargparse's form, and a `class_path` replaces the base's `type` with its arguments, and the reverse."""
+    own = {"class_path": "tests.components.MLP", "init_args": {"in_features": 64, "num_classes": 10}, "hidden": 3}
+    config = tiny({"model": {"net": own}})
+    assert printed(cli, "fit", "--config", config)["model"]["net"]["hidden"] == 3
+    net = ("--model.net.type", "torch.nn.Flatten")
+    assert printed(cli, "fit", "--config", config, *net)["model"]["net"]["type"] == "Flatten"
+
+
+def test_functions_in_a_list_are_written_as_they_were_given(cli: Cli, tiny: Callable[..., str]) -> None:
+    """`jsonargparse` writes `Unable to serialize instance` in their place, which would not repeat the run."""
+    given = {"type": "LambdaLR", "lr_lambda": ["math.sqrt"]}
+    ran = cli("fit", "--config", tiny({"model": {"scheduler": given}}), "--print_config")
+    assert (ran.code, ran.err) == (0, "")
+    assert parse_yaml(ran.out, "printed")["model"]["scheduler"]["lr_lambda"] == ["math.sqrt"]
+
+
 def test_root_parameters_are_the_settings_and_what_is_built() -> None:
     assert set(root_parameters()) == set(Settings.__dataclass_fields__) | {*ROOT_TYPES, "trainer"}
     assert [name for name, parameter in root_parameters().items() if parameter.required] == ["name", "model", "data"]
