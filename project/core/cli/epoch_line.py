@@ -9,7 +9,7 @@ _RATE = "lr"
 
 
 def main_values(values: Mapping[str, float], width: int) -> dict[str, float]:
-    """Return the most important values whose text is not wider than `width` columns.
+    """Return the most important values whose text is not wider than `width` columns, up to the first that does not fit.
 
     These are the losses of training and validation, the learning rates, and the metrics of the validation, in this
     order. A loss that is the only one is in its sum, and a learning rate that is the only one is called `lr`.
@@ -19,8 +19,11 @@ def main_values(values: Mapping[str, float], width: int) -> dict[str, float]:
         values = {_RATE if name in rates else name: value for name, value in values.items()}
     chosen: dict[str, float] = {}
     for name in sorted(values, key=_rank):
-        if not _is_in_sum(name, values) and len(format_values(chosen | {name: values[name]})) <= width:
-            chosen[name] = values[name]
+        if _is_in_sum(name, values):
+            continue
+        if len(format_values(chosen | {name: values[name]})) > width:
+            break  # a shorter value would take the place of a more important one, in some epochs
+        chosen[name] = values[name]
     return {name: chosen[name] for name in sorted(chosen, key=_is_learning_rate)}
 
 
