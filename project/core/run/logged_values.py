@@ -25,7 +25,7 @@ def declared_names(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str,
 
 
 def why_never_logged(split: str, trainer: pl.Trainer, evaluation: EvaluationSettings) -> str | None:
-    """Return why a run logs no value of a split; None if it does, as far as the settings tell."""
+    """Return why a run logs no value of a split; None if it does, as far as the settings tell, or trains nothing."""
     data: object = trainer.datamodule  # type: ignore[attr-defined]
     epochs, every = _max_epochs(trainer), trainer.check_val_every_n_epoch
     if split == "train" and trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
@@ -35,12 +35,12 @@ def why_never_logged(split: str, trainer: pl.Trainer, evaluation: EvaluationSett
             return "data.val is null"
         if trainer.limit_val_batches == 0:
             return "trainer.limit_val_batches is 0"
-        if every is not None and every > epochs:
+        if every is not None and every > epochs > 0:
             return f"trainer.check_val_every_n_epoch is {every}, and trainer.max_epochs is {epochs}"
     if split == "eval":
         if not evaluation.every_n_epochs:
             return "evaluation.every_n_epochs is 0"
-        if evaluation.every_n_epochs > epochs:
+        if evaluation.every_n_epochs > epochs > 0:
             return f"evaluation.every_n_epochs is {evaluation.every_n_epochs}, and trainer.max_epochs is {epochs}"
     return None
 

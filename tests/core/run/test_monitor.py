@@ -132,10 +132,11 @@ ACCEPTED: list[Over] = [
     stopping("eval/sum") | {"evaluation": {"every_n_epochs": 1}},
     stopping("val/sum", val_check_interval=0.5, max_steps=1),
     stopping("val/sum", fast_dev_run=True),
+    best("val/sum", evaluation={"every_n_epochs": 1}, trainer={"max_epochs": 0}),
 ]
 
 
-@pytest.mark.parametrize("over", slow_except(ACCEPTED, ACCEPTED[0]))
+@pytest.mark.parametrize("over", slow_except(ACCEPTED, ACCEPTED[0], ACCEPTED[-1]))
 def test_monitor_with_a_value_in_time_is_accepted(over: Over, cli: Cli, tiny: Callable[..., str]) -> None:
     ran = cli("fit", "--config", tiny(over))
     assert ran.code == 0, ran.err
