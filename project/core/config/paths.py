@@ -1,4 +1,4 @@
-"""`~` and `${VARIABLE}` in paths of yaml files and options."""
+"""`~`, `$VARIABLE` and `${VARIABLE}` in paths of yaml files and options."""
 
 import os
 import re
@@ -13,19 +13,19 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 def expand_path(text: str, where: str) -> str:
-    """Return a path with the values of `~` and `${VARIABLE}`.
+    """Return a path with the values of `~`, `${VARIABLE}` and, if it is set, `$VARIABLE`, as Lightning's loggers do.
 
     Args:
         text: the path.
         where: config path or option, for messages.
 
     Raises:
-        ConfigError: a variable is not set, or no user has this name.
+        ConfigError: the variable of a `${VARIABLE}` is not set, or no user has this name.
     """
     for name in _VARIABLE.findall(text):
         if name not in os.environ:
             raise ConfigError(f"{where} is {text!r}, but the environment variable {name} is not set")
-    expanded = _VARIABLE.sub(lambda match: os.environ[match[1]], text)
+    expanded = os.path.expandvars(text)
     try:
         return str(Path(expanded).expanduser()) if expanded.startswith("~") else expanded
     except RuntimeError as error:
