@@ -170,7 +170,7 @@ class DataModule(pl.LightningDataModule):
         if readers == 1 or not isinstance(dataset, IterableDataset) or getattr(dataset, "is_sharded", False):
             return
         effect = (
-            f"each of {readers} processes that load it reads all samples, so an epoch has each sample {readers} times"
+            f"{readers} processes load it, and unless it divides its samples, an epoch has each {readers} times"
             if is_training
             else f"it is read by one of {workers} workers, since each would read all samples"
         )

@@ -164,8 +164,8 @@ def test_evaluation_has_each_sample_once(stream: type[IndexStream], workers: int
 @pytest.mark.parametrize(
     ("stream", "split", "workers", "world_size", "effect"),
     [
-        (IndexStream, "train", 2, 3, "each of 6 processes that load it reads all samples, so an epoch has each"),
-        (IndexStream, "train", 0, 2, "each of 2 processes that load it reads all samples, so an epoch has each"),
+        (IndexStream, "train", 2, 3, "6 processes load it, and unless it divides its samples, an epoch has"),
+        (IndexStream, "train", 0, 2, "2 processes load it, and unless it divides its samples, an epoch has"),
         (IndexStream, "eval", 2, 1, "it is read by one of 2 workers, since each would read all samples"),
         (IndexStream, "train", 1, 1, None),
         (IndexStream, "eval", 1, 1, None),
