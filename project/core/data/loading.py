@@ -1,7 +1,7 @@
 """Loading of batches from a dataset."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from project.core.data.rows import (
     identify_rows,
     index_to_tensor,
     is_same_besides_index,
+    require_dict,
     share_rows,
     take_rows,
 )
@@ -105,13 +106,11 @@ class BatchDataset(TorchDataset[dict[str, Any]]):
             if adds_indices and len(batch) == len(indices):
                 batch = add_indices(batch, indices)
             seed_all(self.seed, self.path, COLLATE, request.epoch, request.batch, first_row)
-            batch = self._collate(batch)
-        if not isinstance(batch, dict):
-            raise ConfigError(
-                f"{self.location} yields a {type(batch).__name__}; a sample must be a dict of named tensors\n"
-                'Return a dict, such as {"image": image, "label": label}, from its __getitem__'
-            )
-        return batch
+            loaded, batch = batch, self._collate(batch)
+        else:
+            loaded = batch
+        require_dict(batch, loaded, self.location)
+        return cast(dict[str, Any], batch)
 
     def _load_sample(self, index: int, seed: int) -> Any:
         set_seed(seed)

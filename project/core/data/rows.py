@@ -30,6 +30,23 @@ def call_collate(collate: Callable[[Any], Any], samples: Sequence[Any]) -> Any:
         raise
 
 
+def require_dict(batch: Any, samples: object, location: str) -> None:
+    """Raise ConfigError if a batch is no dict.
+
+    Args:
+        batch: the batch.
+        samples: what the dataset returned; a list of samples, or the batch itself.
+        location: the dataset, for messages.
+    """
+    if not isinstance(batch, dict):
+        sample = samples[0] if isinstance(samples, list) and samples else samples
+        given = batch if isinstance(sample, dict) else sample
+        raise ConfigError(
+            f"{location} yields a {type(given).__name__}; a sample must be a dict of named tensors\n"
+            'Let the dataset return a dict, such as {"image": image, "label": label}'
+        )
+
+
 def identify_rows(
     batch: dict[str, Any], count: int, indices: Sequence[int] | None, is_training: bool, location: str
 ) -> dict[str, Any]:

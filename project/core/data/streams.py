@@ -7,7 +7,7 @@ from lightning_fabric.utilities.data import sized_len
 from loguru import logger
 from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 
-from project.core.data.rows import call_collate, identify_rows, index_to_tensor
+from project.core.data.rows import call_collate, identify_rows, index_to_tensor, require_dict
 from project.core.data.sampling import GetPosition, TrainingPosition
 from project.core.data.seeding import STREAM, seed_all
 from project.core.data.workers import raise_to_main, receive
@@ -20,8 +20,8 @@ _NUM_READ, _DATASET = "taken", "dataset"  # stored in checkpoints: do not edit
 class Stream(IterableDataset[Any]):
     """Samples of an iterable dataset, each drawn under a seed of its own.
 
-    Each process and each of its workers reads all samples, unless the dataset divides them. Nobody can see that, so
-    such a dataset says it: `is_sharded = True`.
+    Each process and each of its workers reads all samples, unless the dataset divides them. The engine cannot see
+    that, so such a dataset says it: `is_sharded = True`.
 
     Args:
         dataset: the dataset.
@@ -79,7 +79,8 @@ class Stream(IterableDataset[Any]):
         except BaseException as error:
             add_location(error, f"{self.location}, while samples were collated")
             raise_to_main(error)
-        if self.collate is not default_collate and isinstance(batch, dict):
+        require_dict(batch, samples, self.location)
+        if self.collate is not default_collate:
             batch = identify_rows(batch, len(samples), None, self.is_training, self.location)
         return batch, state, len(samples)
 

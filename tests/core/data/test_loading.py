@@ -102,8 +102,25 @@ def test_sample_must_be_a_dict() -> None:
         load_batch(BareTensors(), [0])
     assert str(caught.value) == (
         "data.train (BareTensors) yields a Tensor; a sample must be a dict of named tensors\n"
-        'Return a dict, such as {"image": image, "label": label}, from its __getitem__'
+        'Let the dataset return a dict, such as {"image": image, "label": label}'
     )
+
+
+def test_sample_may_not_be_a_tuple() -> None:
+    """torch's own collate makes a list of tuples; a stream is checked likewise."""
+
+    class Pairs(IndexImages):
+        def __getitem__(self, index: int) -> Any:
+            return torch.zeros(1), index
+
+    class PairStream(IndexStream):
+        def __iter__(self) -> Any:
+            yield torch.zeros(1), 0
+
+    with pytest.raises(ConfigError, match=r"^data\.train \(Pairs\) yields a tuple; a sample must be a dict"):
+        load_batch(Pairs(), [0])
+    with pytest.raises(ConfigError, match=r"^data\.train \(PairStream\) yields a tuple; a sample must be a dict"):
+        next(iter(build_loader(PairStream(1), "data.train", 1, 0, False)))
 
 
 def test_samples_of_different_shapes_are_an_error_with_remedies() -> None:
