@@ -1,7 +1,6 @@
 """What of Lightning a run refuses, and why. docs/lightning.md lists it for users, and what works."""
 
 from collections.abc import Iterator, Mapping
-from inspect import isabstract
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +131,7 @@ def _check_strategy_name(name: str) -> None:
 
 
 def _check_class(cls: type, path: str, is_fit: bool) -> None:
-    if cls in _BASES or isabstract(cls):
+    if cls in _BASES:
         raise ConfigError(f"{path} is {cls.__name__}, a base class that does nothing by itself; name a subclass of it")
     reason = next((why for refused, why in _CALLBACKS.items() if issubclass(cls, refused)), None)
     if reason is not None and is_fit:

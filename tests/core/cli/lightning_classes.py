@@ -23,6 +23,7 @@ from project.core.config.annotations import parameters_of, union_members
 HERE = __name__
 Table = dict[str, dict[str, Any] | str]  # arguments, or what the message begins with
 BASE = "{} is {}, a base class that does nothing by itself; name a subclass of it"
+ABSTRACT = "{}: {} cannot be built: it does not define "
 SPLIT, TPU = "models split over devices are not supported, use ddp", "TPUs are not supported"
 FORKS = "trainer.strategy starts processes by fork or spawn, which is not supported; use ddp"
 MISSING = "pip install"  # anywhere in the message
@@ -83,7 +84,7 @@ LOGGERS: Table = {
     "LitLogger": "trainer.logger.0: ",  # it does not derive from Logger
     "MLFlowLogger": MISSING,
     "WandbLogger": MISSING,
-    "Logger": BASE.format("trainer.logger.0", "Logger"),
+    "Logger": ABSTRACT.format("trainer.logger.0", "Logger"),
 }
 PROFILERS: Table = {
     "AdvancedProfiler": {},
@@ -91,7 +92,7 @@ PROFILERS: Table = {
     "PyTorchProfiler": {},
     "SimpleProfiler": {"filename": "times"},
     "XLAProfiler": f"trainer.profiler is XLAProfiler; {TPU}",
-    "Profiler": BASE.format("trainer.profiler", "Profiler"),
+    "Profiler": ABSTRACT.format("trainer.profiler", "Profiler"),
 }
 STRATEGIES: Table = {
     "DDPStrategy": {"find_unused_parameters": True},
@@ -99,7 +100,7 @@ STRATEGIES: Table = {
     **{name: f"trainer.strategy is {name}; {SPLIT}" for name in ("DeepSpeedStrategy", "FSDPStrategy")},
     "ModelParallelStrategy": f"trainer.strategy is ModelParallelStrategy; {SPLIT}",
     **{name: f"trainer.strategy is {name}; {TPU}" for name in ("SingleDeviceXLAStrategy", "XLAStrategy")},
-    **{name: BASE.format("trainer.strategy", name) for name in ("ParallelStrategy", "Strategy")},
+    **{name: ABSTRACT.format("trainer.strategy", name) for name in ("ParallelStrategy", "Strategy")},
 }
 PLUGINS: Table = {
     "AsyncCheckpointIO": "trainer.plugins has an AsyncCheckpointIO; leave it out: a run's own writer is asynchronous",
