@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytorch_lightning as pl
 from loguru import logger
-from pytorch_lightning.callbacks import Callback, EarlyStopping, LambdaCallback
+from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping, LambdaCallback
 
 from project.core.config.settings import CheckpointSettings, Settings
 from project.core.data.datamodule import DataModule
@@ -20,7 +20,11 @@ from project.core.training.lightning_internals.access import checks_at_epoch_end
 _ENGINE = f"{__name__.partition('.')[0]}.core."
 _KNOWN_CALLBACKS = ("pytorch_lightning.callbacks.", _ENGINE)
 _BASES = ("pytorch_lightning.", "lightning_fabric.", "torch.", "builtins.", "abc.", _ENGINE)
+# In the source of the user's own classes: whether they log, log a name that is computed, or pass on what can log.
 _LOGS = re.compile("log|metrics", re.IGNORECASE)
+_LOGS_COMPUTED = re.compile(r"log\w*\(\s*[^\s'\")]|metrics\[")
+_PASSES_ON = re.compile(r"(?<!def )(?<!super\(\)\.)\b\w+\((?:[^()]*\W)?(?:self|trainer|pl_module|module)\s*[,)]")
+_VALIDATION = re.compile(r"val(id|idation)?(?![a-z])")  # how the names of its values begin
 _LEARNING_RATES = "lr-"  # LearningRateMonitor logs them
 
 
@@ -62,10 +66,10 @@ class Monitor:
 class MonitorCheck(Callback):
     """Callback that refuses monitored names whose values will not be logged, or too late, before the first step.
 
-    All names are known if the module is a SupervisedModule, and every callback is of Lightning or the engine or has no
-    `log` in its source. Others may log any name at any time; then a name of the validation is refused after the sanity
-    validation if it was not logged there and does not occur in their source, and for other names there is at most a
-    warning.
+    All names are known if the module is a SupervisedModule, and every callback is of Lightning or the engine, or
+    neither logs nor passes on the trainer or module. Others may log any name at any time; then a name of the validation
+    is refused after the sanity validation if it was not logged there and they cannot log it later, as far as their
+    source tells, and for other names there is at most a warning.
 
     Args:
         settings: settings of the run.
@@ -87,25 +91,28 @@ class MonitorCheck(Callback):
         self._is_complete = not (self._is_own_module or own_data or foreign)
         self._declared = declared_names(trainer, pl_module)
         explicit = self._best if self.settings.checkpoint.monitor else []
-        self._monitors = [*explicit, *_find_monitors(trainer)]
-        for monitor in self._monitors:
+        self._monitors = []
+        for monitor in (*explicit, *_find_monitors(trainer)):
             split = monitor.name.partition("/")[0]
-            reason = why_never_logged(split, trainer, self.settings.evaluation)
+            is_trial = trainer.fast_dev_run  # type: ignore[attr-defined]  # which replaces these settings
+            reason = None if is_trial else why_never_logged(split, trainer, self.settings.evaluation)
             known = self._known_names(trainer)
             if reason:
                 problem = f"'{monitor.name}' is never logged: {reason}"
                 self._report(monitor, problem, f"known: {join_names(known)}")
             elif self._is_complete and not (self._is_declared(monitor.name) or _is_learning_rate(monitor.name)):
                 raise unknown_name(monitor.setting, monitor.name, self._declared.get(split, known))
+            else:
+                self._monitors.append(monitor)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.sanity_checking:
             return
-        logged = [name for name in trainer.callback_metrics if name.startswith("val")]
+        logged = [name for name in trainer.callback_metrics if _VALIDATION.match(name)]
         for monitor in [*self._best, *self._monitors] if logged else ():
             name = monitor.name
-            may_come = self._is_mentioned(pl_module, name) or (self._has_entries(name) and _parent(name) not in logged)
-            if name.startswith("val") and name not in logged and not may_come:
+            may_come = self._may_log(pl_module, name) or (self._has_entries(name) and _parent(name) not in logged)
+            if _VALIDATION.match(name) and name not in logged and not may_come:
                 raise unknown_name(monitor.setting, name, logged)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -129,19 +136,28 @@ class MonitorCheck(Callback):
         """Return whether a name may be an entry of a metric or loss with several values, such as val/f1/3."""
         return any(name.startswith(f"{item}/") for names in self._declared.values() for item in names)
 
-    def _is_mentioned(self, module: pl.LightningModule, name: str) -> bool:
-        """Return whether a text in the user's own module or callbacks ends like a name: they may log it later."""
+    def _may_log(self, module: pl.LightningModule, name: str) -> bool:
+        """Return whether the user's own module or callbacks may log a name later, as far as their source tells."""
         last = re.compile(rf"['\"/]{re.escape(name.rpartition('/')[2])}['\"]")
-        return any(_finds(last, owner) for owner in (module, *self.given))
+        return any(
+            _finds(each, owner) for each in (last, _LOGS_COMPUTED, _PASSES_ON) for owner in (module, *self.given)
+        )
 
     def _known_names(self, trainer: pl.Trainer) -> list[str]:
         splits = [split for split in self._declared if not why_never_logged(split, trainer, self.settings.evaluation)]
         return [name for split in splits for name in self._declared[split]]
 
     def _report(self, monitor: Monitor, problem: str, remedy: str) -> None:
-        """Refuse a value that is missing or late; only warn if that does no harm, or the user's own code may log it."""
+        """Refuse a value that is missing or late; only warn if that does no harm, or the user's own code may log it.
+
+        Without it, checkpoints select the last one: a short run, or one without a validation, may have a longer one's
+        yaml. One that disables the evaluation has never selected another.
+        """
         is_known = self._is_complete or (self._is_declared(monitor.name) and not self._is_own_module)
-        if monitor.is_strict and is_known:
+        does_harm = not isinstance(monitor.owner, Checkpoint | None) or not (
+            monitor.name.startswith("val/") or (monitor.name.startswith("eval/") and self.settings.evaluation.is_active)
+        )
+        if monitor.is_strict and is_known and does_harm:
             raise ConfigError(f"{monitor.setting}: {problem}\n{remedy}")
         logger.warning(f"{monitor.setting}: {problem}")
 
@@ -178,7 +194,8 @@ def _find_monitors(trainer: pl.Trainer) -> Iterator[Monitor]:
     """Yield what callbacks and schedulers monitor."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         name = getattr(callback, "monitor", None)
-        if isinstance(name, str) and not type(callback).__module__.startswith(_ENGINE):
+        is_count = isinstance(callback, Checkpoint) and name in ("epoch", "step")  # which ModelCheckpoint adds
+        if isinstance(name, str) and not is_count and not type(callback).__module__.startswith(_ENGINE):
             setting = f"trainer.callbacks ({type(callback).__name__}).monitor"
             yield Monitor(setting, name, callback, getattr(callback, "strict", True))
     for config in trainer.lr_scheduler_configs:
@@ -188,10 +205,11 @@ def _find_monitors(trainer: pl.Trainer) -> Iterator[Monitor]:
 
 
 def _is_known(callback: Callback) -> bool:
-    """Return whether it is known what a callback logs: it is of Lightning or the engine, or its source has no log."""
+    """Return whether it is known what a callback logs: it is of Lightning or the engine, or does not log."""
     if isinstance(callback, LambdaCallback):
         return False  # its functions may be the user's
-    return type(callback).__module__.startswith(_KNOWN_CALLBACKS) or not _finds(_LOGS, callback)
+    may_log = _finds(_LOGS, callback) or _finds(_PASSES_ON, callback)
+    return type(callback).__module__.startswith(_KNOWN_CALLBACKS) or not may_log
 
 
 def _finds(pattern: re.Pattern[str], owner: object) -> bool:
