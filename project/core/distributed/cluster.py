@@ -51,16 +51,18 @@ def restart_count(environment: Mapping[str, str]) -> int:
 
 
 def job_record(environment: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return the name of a file for a run directory, and the job's line in it; None outside Slurm and torchrun.
+    """Return the name of a file for a run directory, and the job's line in it; None if nothing identifies it.
 
-    The line is the same after a restart, and another one for another job. torchrun's run id is often "none", so the
-    process that is torchrun counts as well, unless there is one on each of several nodes.
+    The line is the same after a restart, and another one for another job. torchrun's run id is "none" by default, so
+    the process that is torchrun counts as well; on several nodes there are several, so such a job has no line.
     """
     if "SLURM_JOB_ID" in environment:
         return "slurm.txt", environment["SLURM_JOB_ID"]
     if "TORCHELASTIC_RUN_ID" not in environment:
         return None
     is_one_node = environment.get("GROUP_WORLD_SIZE", "1") == "1"
+    if not is_one_node and environment["TORCHELASTIC_RUN_ID"] == "none":
+        return None
     process = [str(os.getppid())] if is_one_node else []
     return "torchrun.txt", "-".join([*environment["TORCHELASTIC_RUN_ID"].split(), *process])
 

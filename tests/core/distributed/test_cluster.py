@@ -219,6 +219,7 @@ def test_job_is_recognized_after_a_restart_and_differs_from_other_jobs() -> None
     assert job_record({}) is None
     assert job_record(elastic) == ("torchrun.txt", f"a-b-{os.getppid()}")
     assert job_record(elastic | {"GROUP_WORLD_SIZE": "2"}) == ("torchrun.txt", "a-b")
+    assert job_record({"TORCHELASTIC_RUN_ID": "none", "GROUP_WORLD_SIZE": "2"}) is None  # any other job's, too
     assert job_record(elastic | {"SLURM_JOB_ID": "7"}) == ("slurm.txt", "7")
 
 
