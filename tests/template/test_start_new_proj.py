@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import slow_except
 from tests.template.conftest import ROOT, START, commit, git, run, start
 
 sys.path.append(str(ROOT / "scripts"))
@@ -56,7 +57,7 @@ def check_files(copy: Path, child: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", [LONG, "a", "Metric", "zz_project"])
+@pytest.mark.parametrize("name", slow_except([LONG, "a", "Metric", "zz_project"], LONG))
 def test_code_is_formatted_for_any_name(copy: Path, tmp_path: Path, name: str) -> None:
     assert len(LONG) == LONGEST
     child = start(copy, tmp_path, name)

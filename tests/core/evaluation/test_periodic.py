@@ -25,8 +25,8 @@ EVERY_TWO_EPOCHS: dict[str, Any] = RANDOM | {
     [
         {},
         {"trainer": {"callbacks": [{"type": "EMAWeightAveraging", "decay": 0.9}]}},
-        {"trainer": {"precision": "bf16-mixed"}},
-        {"trainer": {"precision": "64-true"}},
+        pytest.param({"trainer": {"precision": "bf16-mixed"}}, marks=pytest.mark.slow),
+        pytest.param({"trainer": {"precision": "64-true"}}, marks=pytest.mark.slow),
         {"data": {"eval": {"type": "tests.core.random_components.NoisyBatches", "length": 11}}},
         {"data": {"num_workers": 1}},
     ],

@@ -120,7 +120,7 @@ def assert_equal(one: dict[str, Tensor], two: dict[str, Tensor]) -> None:
 
 @pytest.mark.parametrize(
     "feature",
-    slow_except(Feature, Feature.EXACT_LOOPS, Feature.FAST_STEPS, Feature.STEP_SEEDS),
+    slow_except(Feature, Feature.EXACT_LOOPS, Feature.FAST_STEPS),
     ids=[feature.name for feature in Feature],
 )
 def test_run_without_a_feature_has_the_same_weights_and_can_be_resumed(
