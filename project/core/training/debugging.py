@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 
 from project.core.errors import RunStopped, is_library
-from project.core.training.lightning_internals.access import should_log
+from project.core.training.lightning_internals.access import log_to_loggers, should_log
 
 
 class GradientMonitor(Callback):
@@ -39,8 +39,8 @@ class GradientMonitor(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
         # Only now all optimizers have stepped. Not by `log_dict`: too many values for the line of an epoch.
-        for logger in trainer.loggers if self.norms else ():
-            logger.log_metrics(self.norms, trainer.global_step)
+        if self.norms:
+            log_to_loggers(trainer, self.norms)
         self.norms = {}
 
 

@@ -54,6 +54,15 @@ def log_immediately(module: pl.LightningModule, values: dict[str, Tensor]) -> No
     module.trainer._logger_connector.log_metrics(values)
 
 
+def log_to_loggers(trainer: pl.Trainer, values: dict[str, float]) -> None:
+    """Log values to the loggers only, after the optimizer step; in a training batch, as one point with its others."""
+    if is_available(Feature.STEP_LOGGING):
+        trainer._logger_connector.log_metrics(values)  # type: ignore[arg-type]
+        return
+    for logger in trainer.loggers:
+        logger.log_metrics(values, trainer.global_step)
+
+
 def is_between_batches(trainer: pl.Trainer) -> bool:
     """Return whether the only process waits for a training batch that is not the first of its epoch."""
     loop: Any = trainer.fit_loop.epoch_loop
