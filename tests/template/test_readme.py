@@ -93,7 +93,7 @@ def check_tensorboard(copy: Path) -> None:
         assert process.stderr is not None
         address = next(match[0] for line in process.stderr if (match := re.search(r"http://localhost:\d+", line)))
         runs = urllib.request.urlopen(f"{address}/data/runs", timeout=30).read()
-        assert runs == b'["."]'
+        assert runs == b'[".", "hparams"]'
     finally:
         process.kill()
         process.communicate()
