@@ -18,6 +18,7 @@ _CORE = Path(__file__).parent
 _LIBRARIES = [Path(get_paths()[name]) for name in ("stdlib", "purelib", "platlib")]
 RAISED_IN = "raised in "  # stored: a DataLoader's worker passes errors on as text, in which this is looked for
 _WORKER_ENDED = "DataLoader worker (pid"  # matched: torch raises this anywhere in the main process
+_PASSED_ON = re.compile(r"Caught (\w+) in DataLoader")  # matched: followed by the traceback of a worker
 _MAX_CAUSES = 100
 # Matched: Lightning and torch refuse these settings with a plain RuntimeError or ValueError.
 _REFUSALS = (
@@ -95,8 +96,8 @@ def user_message(error: BaseException) -> str:
     """Return a mistake's message in one to three lines, also if a DataLoader's worker passed it on as text."""
     mistake = find_cause(error, ConfigError)
     text = message_of(error if mistake is None else mistake).strip()
-    if text.startswith(f"Caught {ConfigError.__name__} in DataLoader"):
-        text = text.rpartition(f"{ConfigError.__name__}: ")[2]
+    if passed_on := _PASSED_ON.match(text):
+        text = re.split(rf"^(?:\w+\.)*{passed_on[1]}: ", text, flags=re.MULTILINE)[-1]
     return "\n".join(shorten(line, _MAX_LINE) for line in text.splitlines()[:3])
 
 

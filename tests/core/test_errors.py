@@ -96,6 +96,8 @@ def test_user_message_is_short_and_drops_the_text_of_the_worker() -> None:
         "Caught ConfigError in DataLoader worker process 0.\nTraceback:\n  line\nproject.core.errors.ConfigError: bad"
     )
     assert user_message(ConfigError(text)) == "bad"
+    text = "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback:\n  line\nRuntimeError: Odd: odd"
+    assert user_message(RuntimeError(text)) == "Odd: odd"  # the reason in summary.json
 
 
 def test_refusals_of_lightning_are_mistakes_unless_they_have_a_location() -> None:

@@ -35,7 +35,7 @@ class Interrupted(Exception):
     reason = ""
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}{self.reason}; continue with `--resume auto`")
+        super().__init__(f"stopped by {signal.Signals(number).name}{self.reason}")
         self.code = 128 + number if number == signal.SIGINT else PREEMPTED
 
 

@@ -1,8 +1,6 @@
 """Names of monitored values: the check, before the first step, that a value of each name will be logged in time."""
 
-import inspect
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,13 +17,7 @@ from project.core.training.lightning_internals.access import checks_at_epoch_end
 
 _ENGINE = f"{__name__.partition('.')[0]}.core."
 _KNOWN_CALLBACKS = ("pytorch_lightning.callbacks.", _ENGINE)
-_BASES = ("pytorch_lightning.", "lightning_fabric.", "torch.", "builtins.", "abc.", _ENGINE)
-# In the source of the user's own classes: whether they log, log a name that is computed, or pass on what can log.
-_LOGS = re.compile("log|metrics", re.IGNORECASE)
-_LOGS_COMPUTED = re.compile(r"log\w*\(\s*[^\s'\")]|metrics\[")
-_PASSES_ON = re.compile(r"(?<!def )(?<!super\(\)\.)\b\w+\((?:[^()]*\W)?(?:self|trainer|pl_module|module)\s*[,)]")
-_VALIDATION = re.compile(r"val(id|idation)?(?![a-z])")  # how the names of its values begin
-_LEARNING_RATES = "lr-"  # LearningRateMonitor logs them
+_LEARNING_RATES, _VALIDATION = "lr-", ("val/", "val_", "valid")  # how the names of such values begin
 
 
 @dataclass
@@ -66,10 +58,9 @@ class Monitor:
 class MonitorCheck(Callback):
     """Callback that refuses monitored names whose values will not be logged, or too late, before the first step.
 
-    All names are known if the module is a SupervisedModule, and every callback is of Lightning or the engine, or
-    neither logs nor passes on the trainer or module. Others may log any name at any time; then a name of the validation
-    is refused after the sanity validation if it was not logged there and they cannot log it later, as far as their
-    source tells, and for other names there is at most a warning.
+    A SupervisedModule declares its names. What another module logs in a validation is known after the sanity
+    validation. A callback of the user's own may log any name at any time, so that beside one, an unknown name gets only
+    a warning.
 
     Args:
         settings: settings of the run.
@@ -79,20 +70,20 @@ class MonitorCheck(Callback):
 
     def __init__(self, settings: Settings, selects_best: str | None, given: list[Callback]) -> None:
         self.settings, self.given = settings, given
-        self._best = [Monitor("checkpoint.monitor", selects_best)] if selects_best else []
+        best = [Monitor("checkpoint.monitor", selects_best)] if selects_best else []
+        self._given, self._default = (best, []) if settings.checkpoint.monitor else ([], best)
         self._monitors: list[Monitor] = []
         self._declared: dict[str, list[str]] = {}
-        self._is_own_module = self._is_complete = False
+        self._is_own_module = self._has_own_callbacks = self._is_complete = False
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._is_own_module = type(pl_module) is not SupervisedModule
         own_data = not isinstance(trainer.datamodule, DataModule)  # type: ignore[attr-defined]
-        foreign = [each for each in self.given if not _is_known(each)]
-        self._is_complete = not (self._is_own_module or own_data or foreign)
+        self._has_own_callbacks = not all(map(_is_of_library, self.given))
+        self._is_complete = not (self._is_own_module or own_data or self._has_own_callbacks)
         self._declared = declared_names(trainer, pl_module)
-        explicit = self._best if self.settings.checkpoint.monitor else []
         self._monitors = []
-        for monitor in (*explicit, *_find_monitors(trainer)):
+        for monitor in (*self._given, *_find_monitors(trainer)):
             split = monitor.name.partition("/")[0]
             is_trial = trainer.fast_dev_run  # type: ignore[attr-defined]  # which replaces these settings
             reason = None if is_trial else why_never_logged(split, trainer, self.settings.evaluation)
@@ -100,20 +91,20 @@ class MonitorCheck(Callback):
             if reason:
                 problem = f"'{monitor.name}' is never logged: {reason}"
                 self._report(monitor, problem, f"known: {join_names(known)}")
-            elif self._is_complete and not (self._is_declared(monitor.name) or _is_learning_rate(monitor.name)):
-                raise unknown_name(monitor.setting, monitor.name, self._declared.get(split, known))
-            else:
+            elif self._is_known(monitor.name):
                 self._monitors.append(monitor)
+            else:
+                self._report_unknown(monitor, self._declared.get(split, known))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.sanity_checking:
             return
-        logged = [name for name in trainer.callback_metrics if _VALIDATION.match(name)]
-        for monitor in [*self._best, *self._monitors] if logged else ():
+        logged = [name for name in trainer.callback_metrics if name.startswith(_VALIDATION)]
+        for monitor in [*self._default, *self._monitors] if logged else ():
             name = monitor.name
-            may_come = self._may_log(pl_module, name) or (self._has_entries(name) and _parent(name) not in logged)
-            if _VALIDATION.match(name) and name not in logged and not may_come:
-                raise unknown_name(monitor.setting, name, logged)
+            is_entry = self._has_entries(name) and name.rpartition("/")[0] not in logged
+            if name.startswith(_VALIDATION) and name not in logged and not is_entry:
+                self._report_unknown(monitor, logged)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         timeline = Timeline(trainer, self.settings.evaluation)
@@ -129,6 +120,11 @@ class MonitorCheck(Callback):
                     monitor, f"'{monitor.name}' is first logged after step {first}, but {when}", monitor.remedy
                 )
 
+    def _is_known(self, name: str) -> bool:
+        """Return whether a name is logged, or whether it is not known what the module logs."""
+        is_silent = self._is_own_module or not self._declared
+        return is_silent or self._is_declared(name) or name.startswith(_LEARNING_RATES)
+
     def _is_declared(self, name: str) -> bool:
         return any(name == item for names in self._declared.values() for item in names) or self._has_entries(name)
 
@@ -136,16 +132,16 @@ class MonitorCheck(Callback):
         """Return whether a name may be an entry of a metric or loss with several values, such as val/f1/3."""
         return any(name.startswith(f"{item}/") for names in self._declared.values() for item in names)
 
-    def _may_log(self, module: pl.LightningModule, name: str) -> bool:
-        """Return whether the user's own module or callbacks may log a name later, as far as their source tells."""
-        last = re.compile(rf"['\"/]{re.escape(name.rpartition('/')[2])}['\"]")
-        return any(
-            _finds(each, owner) for each in (last, _LOGS_COMPUTED, _PASSES_ON) for owner in (module, *self.given)
-        )
-
     def _known_names(self, trainer: pl.Trainer) -> list[str]:
         splits = [split for split in self._declared if not why_never_logged(split, trainer, self.settings.evaluation)]
         return [name for split in splits for name in self._declared[split]]
+
+    def _report_unknown(self, monitor: Monitor, known: list[str]) -> None:
+        """Refuse an unknown name; only warn if a callback of the user's own may log it."""
+        if not self._has_own_callbacks:
+            raise unknown_name(monitor.setting, monitor.name, known)
+        near = did_you_mean(monitor.name, known)
+        logger.warning(f"{monitor.setting}: only a callback of your own can log '{monitor.name}'{near}")
 
     def _report(self, monitor: Monitor, problem: str, remedy: str) -> None:
         """Refuse a value that is missing or late; only warn if that does no harm, or the user's own code may log it.
@@ -204,26 +200,6 @@ def _find_monitors(trainer: pl.Trainer) -> Iterator[Monitor]:
             yield Monitor(setting, config.monitor, config, config.strict)
 
 
-def _is_known(callback: Callback) -> bool:
-    """Return whether it is known what a callback logs: it is of Lightning or the engine, or does not log."""
-    if isinstance(callback, LambdaCallback):
-        return False  # its functions may be the user's
-    may_log = _finds(_LOGS, callback) or _finds(_PASSES_ON, callback)
-    return type(callback).__module__.startswith(_KNOWN_CALLBACKS) or not may_log
-
-
-def _finds(pattern: re.Pattern[str], owner: object) -> bool:
-    """Return whether a pattern occurs in the source of an object's class and its bases; True if there is no source."""
-    own = [cls for cls in type(owner).__mro__ if not f"{cls.__module__}.".startswith(_BASES)]
-    try:
-        return any(pattern.search(inspect.getsource(cls)) for cls in own)
-    except (OSError, TypeError):  # the class was not read from a file
-        return True
-
-
-def _is_learning_rate(name: str) -> bool:
-    return name.startswith(_LEARNING_RATES)
-
-
-def _parent(name: str) -> str:
-    return name.rpartition("/")[0]
+def _is_of_library(callback: Callback) -> bool:
+    """Return whether a callback is of Lightning or the engine; the functions of a LambdaCallback may be the user's."""
+    return type(callback).__module__.startswith(_KNOWN_CALLBACKS) and not isinstance(callback, LambdaCallback)

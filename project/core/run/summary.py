@@ -161,7 +161,7 @@ class RunSummary(Callback):
 def _describe(error: BaseException) -> tuple[str, str]:
     """Return the state of a run that an exception has ended, and the reason."""
     if interrupted := find_cause(error, Interrupted):
-        return STOPPED, str(interrupted).partition(";")[0]
+        return STOPPED, str(interrupted)
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
         return STOPPED, "stopped by Ctrl-C"
     if isinstance(error, SIGTERMException):

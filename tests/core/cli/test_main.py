@@ -33,9 +33,9 @@ def caused_by(cause: BaseException) -> RuntimeError:
         (ConfigError("seed is -1"), 2, "error: seed is -1\n"),
         (caused_by(ConfigError("seed is -1")), 2, "error: seed is -1\n"),
         (KeyboardInterrupt(), 130, "WARNING stopped by Ctrl-C\n"),
-        (Interrupted(signal.SIGTERM), 75, "WARNING stopped by SIGTERM; continue with `--resume auto`\n"),
-        (Interrupted(signal.SIGINT), 130, "WARNING stopped by SIGINT; continue with `--resume auto`\n"),
-        (caused_by(Interrupted(signal.SIGUSR1)), 75, "WARNING stopped by SIGUSR1; continue with `--resume auto`\n"),
+        (Interrupted(signal.SIGTERM), 75, "WARNING stopped by SIGTERM\n"),
+        (Interrupted(signal.SIGINT), 130, "WARNING stopped by SIGINT\n"),
+        (caused_by(Interrupted(signal.SIGUSR1)), 75, "WARNING stopped by SIGUSR1\n"),
         (SIGTERMException(), 143, ""),
         (RunStopped("the loss is nan"), 1, "ERROR   the loss is nan\n"),
         (

@@ -254,5 +254,5 @@ def test_signal_to_main_process_and_workers_stops_the_run(
     os.killpg(process.pid, number)
     shown = process.communicate(timeout=60)[1]
     assert process.returncode == code, shown
-    assert f"stopped by {number.name}; continue with `--resume auto`" in shown
+    assert f"stopped by {number.name}\n" in shown
     assert "Traceback" not in shown

@@ -166,7 +166,7 @@ def test_killed_run_is_not_finished_and_a_mistake_changes_nothing(
     over = {"trainer": {"callbacks": [{"type": f"{HERE}.ReadsSummary"}]}}
     ReadsSummary.found.clear()
     assert cli("fit", "--config", tiny(over)).code == 0
-    ran = cli("fit", "--resume", "experiments/tiny", "--checkpoint.monitor", "val/summ", "--trainer.max_epochs", "2")
+    ran = cli("fit", "--resume", "experiments/tiny", "--checkpoint.monitor", "eval/sum", "--trainer.max_epochs", "2")
     assert (ran.code, read(tmp_path)["state"]) == (2, "finished"), ran.err
     assert cli("fit", "--resume", "experiments/tiny", "--trainer.max_epochs", "2").code == 0
     states = [(each["state"], each["reason"], each["steps"]) for each in ReadsSummary.found]
