@@ -141,6 +141,7 @@ def test_command_runs(command: str, copy: Path) -> None:
     assert ("--out build" in command) == (copy / f"build/{_build.NAMESPACE}.so").is_file()
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_python_snippets_run(copy: Path) -> None:
     """Runs all snippets in one process; loading a copy needs no compiler."""
@@ -154,7 +155,8 @@ def test_python_snippets_run(copy: Path) -> None:
 
 
 @needs_bash
-@pytest.mark.parametrize("mode", ["reference", pytest.param("native", marks=[pytest.mark.slow, needs_compiler])])
+@pytest.mark.parametrize("mode", ["reference", pytest.param("native", marks=needs_compiler)])
+@pytest.mark.slow
 def test_steps_add_an_operation(mode: str, copy: Path) -> None:
     follow(copy)
     for command in (["check"], ["format", "--check"]):

@@ -18,7 +18,7 @@ ALONE = {"EMAWeightAveraging", "ModelSummary", "TQDMProgressBar"}  # callbacks o
 
 # The other names of strategies are refused for the same reasons.
 NAMES = {"ddp_spawn", "ddp_notebook", "deepspeed_stage_2", "fsdp", "single_xla"}
-DEFAULT = [(kind, name) for kind, name in REFUSED if kind != "strategy name" or name in NAMES]
+DEFAULT = [(kind, name) for kind, name in REFUSED if kind in ("callback", "logger", "strategy") or name in NAMES]
 
 
 @pytest.fixture(autouse=True)

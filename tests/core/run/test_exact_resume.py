@@ -209,7 +209,7 @@ SLOW = {
     *("validation within an epoch", "validation every other epoch", "no validation", "EMA", "bf16-true", "64-true"),
     *("ReduceLROnPlateau", "max_steps", "channels last", "mean teacher", "overfit_batches"),
     *("part of a stateful stream", "stateful stream", "stateful stream that ends before its length"),
-    *("stateful stream in a worker", "stateful stream that ends before the limit"),
+    *("stateful stream in a worker", "stateful stream that ends before the limit", "bf16-mixed", "__getitems__"),
     *("stateful stream with the right length", "stateful stream longer than its length"),
     *("part of a stateful stream in a worker", "stateful stream that ends at the limit", "part of an epoch"),
     *("validation between accumulated batches", "stop that waits for min_epochs", "schedule over the whole run"),

@@ -99,15 +99,15 @@ def validations(run: Path) -> list[int]:
     [
         (42, {}, [5, 10, 15]),  # the right length
         (60, {}, [5, 10, 15]),
-        (None, {"limit_train_batches": 9}, [5, 10, 15]),
-        (60, {"limit_train_batches": 9}, [5, 10, 15]),
+        pytest.param(None, {"limit_train_batches": 9}, [5, 10, 15], marks=pytest.mark.slow),
+        pytest.param(60, {"limit_train_batches": 9}, [5, 10, 15], marks=pytest.mark.slow),
         (80, {"limit_train_batches": 0.7}, [5, 10, 15]),  # 7 of 10 batches are announced
         (60, {"val_check_interval": 3}, [3, 8, 13]),  # as with the right length, not at the end
         (60, {"val_check_interval": 0.5}, [3, 8, 13]),  # of 7 batches: every 3; of 5: every 2, and not at the end
         (60, {"val_check_interval": 7}, [5, 10, 15]),  # would be refused with the right length
-        (None, {"val_check_interval": 7}, [5, 10, 15]),
+        pytest.param(None, {"val_check_interval": 7}, [5, 10, 15], marks=pytest.mark.slow),
         (60, {"val_check_interval": 7, "check_val_every_n_epoch": None}, [7, 14]),  # across epochs
-        (60, {"check_val_every_n_epoch": 3}, [15]),
+        pytest.param(60, {"check_val_every_n_epoch": 3}, [15], marks=pytest.mark.slow),
         (24, {}, [3, 5, 8]),  # the second epoch continues, and ends after 2 of 3 batches
     ],
 )
