@@ -59,7 +59,7 @@ def _git_diff() -> str:
     if not index.is_file():
         return ""
     with tempfile.TemporaryDirectory() as directory:
-        copied = shutil.copy(index, directory)
+        copied = shutil.copy2(index, directory)  # with its time, from which git sees that a file may be newer
         _git("add", "--intent-to-add", ".", index=copied)
         return _git("diff", "--no-color", "--no-ext-diff", "HEAD", index=copied)
 

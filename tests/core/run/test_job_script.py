@@ -146,3 +146,22 @@ def test_difference_restores_the_files_byte_for_byte(
     Path("code.py").write_bytes(b"first\n")
     subprocess.run([*git, "apply", str(run / "git.diff")], check=True)
     assert Path("code.py").read_bytes() == content
+
+
+def test_difference_contains_a_change_made_at_the_time_of_the_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of the same size and time as in the index may differ, if the index is not newer."""
+    monkeypatch.chdir(tmp_path)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "core.trustctime=false"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "config", "core.trustctime", "false"], check=True)
+    for content in ("first\n", "other\n"):
+        Path("code.py").write_text(content)
+        os.utime("code.py", (1e9, 1e9))
+        if content == "first\n":
+            subprocess.run([*git, "add", "."], check=True)
+            subprocess.run([*git, "commit", "-qm", "x"], check=True)
+            os.utime(".git/index", (1e9, 1e9))
+    write_job_script(tmp_path / "run")
+    assert "+other" in (tmp_path / "run" / "git.diff").read_text()
