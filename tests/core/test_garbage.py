@@ -9,8 +9,9 @@ from project.core.garbage import delaying_collection
 
 
 @pytest.fixture(autouse=True)
-def unfrozen() -> Iterator[None]:
+def unfrozen(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Start without excluded objects, which the tests have; exclude them again for the tests that follow."""
+    monkeypatch.setattr(gc, "get_freeze_count", gc.get_freeze_count.__wrapped__)  # type: ignore[attr-defined]
     gc.unfreeze()
     yield
     gc.enable()
