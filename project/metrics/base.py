@@ -15,6 +15,9 @@ class Metric(torchmetrics.Metric):
     - `picture(value)` converts the result of `compute` to a picture `(3, H, W)` of floats in [0, 1] or integers in
       [0, 255], which is shown in TensorBoard and saved with the results instead of numbers.
 
+    The attribute `higher_is_better`, if it is True or False, lets the engine refuse a `checkpoint.mode` that would keep
+    the worst checkpoint.
+
     Example::
 
         @METRIC_REGISTRY.register()

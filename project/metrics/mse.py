@@ -11,6 +11,8 @@ from project.registry import METRIC_REGISTRY
 class MSE(SampleMean):
     """Mean squared error of each sample, averaged over samples."""
 
+    higher_is_better = False
+
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the error of each sample `(B,)`, given two tensors `(B, ...)` of the same shape."""
         squares = F.mse_loss(prediction.float(), target.float(), reduction="none")

@@ -18,6 +18,8 @@ class SSIM(SampleMean):
         data_range: difference between the largest and the smallest possible value.
     """
 
+    higher_is_better = True
+
     def __init__(self, data_range: Annotated[float, Gt(0)] = 1.0) -> None:
         super().__init__()
         self.data_range = data_range

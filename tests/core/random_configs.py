@@ -145,6 +145,7 @@ def random_config(seed: int) -> Tree:
             model["interval"] = "step"
     monitors = ["train/sum", *(["val/sum", "val/accuracy"] if has_val else [])]
     evaluates = draw.random() < 0.3
+    monitor = draw.choice([None, *monitors, *(["eval/accuracy"] if evaluates else [])])
     return {
         "model": model,
         "data": {
@@ -159,8 +160,8 @@ def random_config(seed: int) -> Tree:
             "every_n_epochs": draw.choice([0, 1, 2]),
             "keep": draw.choice([1, 2, -1]),
             "best": draw.choice([1, 2]),
-            "monitor": draw.choice([None, *monitors, *(["eval/accuracy"] if evaluates else [])]),
-            "mode": draw.choice(["min", "max"]),
+            "monitor": monitor,
+            "mode": _mode(monitor),
         },
         "evaluation": {"every_n_epochs": draw.choice([1, 2]) if evaluates else 0},
         "trainer": trainer | {"callbacks": _callbacks(draw, monitors)},
@@ -170,11 +171,16 @@ def random_config(seed: int) -> Tree:
 def _callbacks(draw: random.Random, monitors: list[str]) -> list[Tree]:
     ema = {"type": "EMAWeightAveraging", "decay": 0.9, "update_every_n_steps": draw.choice([1, 2])}
     monitor = draw.choice(monitors[1:] or monitors)
+    mode = {"monitor": monitor, "mode": _mode(monitor)}
     choices: dict[float, Callable[[], Tree]] = {
         0.31: lambda: ema | {"update_starting_at_step": draw.choice([None, 2])},
-        0.3: lambda: {"type": "EarlyStopping", "monitor": monitor, "mode": "max", "patience": draw.choice([1, 2])},
-        0.25: lambda: {"type": "ModelCheckpoint", "monitor": monitor, "dirpath": "own", "save_top_k": 2},
+        0.3: lambda: {"type": "EarlyStopping", **mode, "min_delta": 9.0, "patience": draw.choice([1, 2])},
+        0.25: lambda: {"type": "ModelCheckpoint", **mode, "dirpath": "own", "save_top_k": 2},
         0.4: lambda: {"type": "GradientMonitor"},
         0.2: lambda: {"type": "ModelSummary"},
     }
     return [build() for share, build in choices.items() if draw.random() < share]
+
+
+def _mode(monitor: str | None) -> str:
+    return "max" if monitor and monitor.endswith("accuracy") else "min"

@@ -12,6 +12,7 @@ from project.core.config.settings import CheckpointSettings, Settings
 from project.core.data.datamodule import DataModule
 from project.core.errors import ConfigError, did_you_mean, join_names
 from project.core.model.module import SupervisedModule
+from project.core.run.direction import check_mode
 from project.core.run.logged_values import Timeline, declared_names, why_never_logged
 from project.core.training.lightning_internals.access import checks_at_epoch_end
 
@@ -46,6 +47,12 @@ class Monitor:
         else:
             step = math.inf
         return min(step, timeline.last)
+
+    @property
+    def mode(self) -> str | None:
+        """Whether the lowest or the highest value is best for the owner; None if that is unknown."""
+        owner = getattr(self.owner, "scheduler", self.owner)
+        return getattr(owner, "mode", None)
 
     @property
     def remedy(self) -> str:
@@ -95,6 +102,9 @@ class MonitorCheck(Callback):
                 self._monitors.append(monitor)
             else:
                 self._report_unknown(monitor, self._declared.get(split, known))
+        for monitor in (*self._default, *self._monitors):
+            mode = monitor.mode if monitor.owner else self.settings.checkpoint.mode
+            check_mode(monitor.setting.replace(".monitor", ".mode"), mode, monitor.name, trainer, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.sanity_checking:

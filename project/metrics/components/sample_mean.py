@@ -10,6 +10,8 @@ from torchmetrics import MeanMetric
 class SampleMean(MeanMetric):
     """Base class of metrics that average the values of `per_sample` over all samples."""
 
+    higher_is_better: bool | None = None  # type: ignore[assignment]  # MeanMetric has the type None
+
     def __init__(self) -> None:
         super().__init__(nan_strategy="disable")  # a check for NaN would wait for the GPU
         self.set_dtype(torch.float32)  # a sum of ones in bf16 stops at 256

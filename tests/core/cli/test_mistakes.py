@@ -126,7 +126,7 @@ def test_missing_data_is_a_mistake(cli: Cli, tiny: Callable[..., str], tmp_path:
 
 
 def test_mistake_found_after_a_step_keeps_the_run_directory(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
-    config = tiny({"trainer": {"callbacks": [{"type": "EarlyStopping", "monitor": "val/accuracy/3"}]}})
+    config = tiny({"trainer": {"callbacks": [{"type": "EarlyStopping", "monitor": "val/accuracy/3", "mode": "max"}]}})
     ran = cli("fit", "--config", config)
     assert ran.code == 2
     assert "error: Early stopping conditioned on metric `val/accuracy/3` which is not available" in ran.err

@@ -126,14 +126,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "ReduceLROnPlateau": {
         "model": {
-            "scheduler": {"type": "ReduceLROnPlateau", "monitor": "val/sum", "patience": 0, "mode": "max"},
+            "scheduler": {"type": "ReduceLROnPlateau", "monitor": "val/sum", "patience": 0, "threshold": 9.0},
             "interval": "epoch",
         }
     },
     "early stopping": {
         "trainer": {
             "max_epochs": 9,
-            "callbacks": [{"type": "EarlyStopping", "monitor": "val/sum", "mode": "max", "patience": 1}],
+            "callbacks": [{"type": "EarlyStopping", "monitor": "val/sum", "min_delta": 9.0, "patience": 1}],
         }
     },
     "max_steps": {"trainer": {"max_epochs": None, "max_steps": 7, "val_check_interval": 2}},
@@ -158,7 +158,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "checkpoint": {"monitor": "train/sum"},
         "trainer": {
             "max_epochs": 6,
-            "callbacks": [{"type": "EarlyStopping", "monitor": "train/sum", "mode": "max", "patience": 1}],
+            "callbacks": [{"type": "EarlyStopping", "monitor": "train/sum", "min_delta": 9.0, "patience": 1}],
         },
     },
     "ReduceLROnPlateau with validations within an epoch": {

@@ -57,7 +57,7 @@ def plateau(monitor: str, interval: str = "epoch", **trainer: Any) -> Over:
 
 def best(monitor: str, **over: Any) -> Over:
     """Return settings of a run that keeps the best checkpoint."""
-    return {"checkpoint": {"monitor": monitor}} | over
+    return {"checkpoint": {"monitor": monitor, "mode": "max" if "accuracy" in monitor else "min"}} | over
 
 
 def saving(monitor: str, **trainer: Any) -> Over:

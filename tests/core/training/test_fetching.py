@@ -53,14 +53,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "schedule per epoch": {"model": {"scheduler": {"type": "StepLR", "step_size": 1}, "interval": "epoch"}},
     "ReduceLROnPlateau": {
         "model": {
-            "scheduler": {"type": "ReduceLROnPlateau", "monitor": "val/sum", "patience": 0, "mode": "max"},
+            "scheduler": {"type": "ReduceLROnPlateau", "monitor": "val/sum", "patience": 0, "threshold": 9.0},
             "interval": "epoch",
         }
     },
     "early stopping": {
         "trainer": {
             "max_epochs": 9,
-            "callbacks": [{"type": "EarlyStopping", "monitor": "val/sum", "mode": "max", "patience": 1}],
+            "callbacks": [{"type": "EarlyStopping", "monitor": "val/sum", "min_delta": 9.0, "patience": 1}],
         }
     },
     "two workers": {"data": {"num_workers": 2}},
