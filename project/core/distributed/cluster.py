@@ -34,6 +34,8 @@ def apply_cluster(trainer: dict[str, Any], environment: Mapping[str, str], is_fi
         _set_processes(trainer, int(local), int(nodes), *names)
     elif "SLURM_JOB_ID" in environment:
         _apply_slurm(trainer, environment, is_fit)
+    elif is_fit and not trainer["plugins"]:
+        _check_no_launcher(trainer, environment)
 
 
 def check_sync_batchnorm(trainer: pl.Trainer, is_enabled: bool) -> None:
@@ -80,6 +82,20 @@ def _warn_of_shared_store(environment: Mapping[str, str]) -> None:
         logger.warning(
             f"torchrun --max-restarts={restarts}: restarted processes will hang; "
             "start it as `TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun ...`"
+        )
+
+
+def _check_no_launcher(trainer: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+    """Refuse what only a launcher starts: else a run trains as one process, or waits for others forever."""
+    if int(environment.get("WORLD_SIZE", "1")) > 1 and "RANK" in environment:
+        raise ConfigError(
+            f"RANK is {environment['RANK']} and WORLD_SIZE {environment['WORLD_SIZE']}, but torchrun did not set them; "
+            "start with `torchrun --nproc-per-node N cli.py ...`, or unset them"
+        )
+    if trainer["num_nodes"] > 1 and not environment.keys() & {"NODE_RANK", "GROUP_RANK", "LSB_JOBID"}:
+        raise ConfigError(
+            f"trainer.num_nodes is {trainer['num_nodes']}, but nothing says which of the machines this is; start with "
+            "srun or torchrun, or set NODE_RANK and MASTER_ADDR on each"
         )
 
 

@@ -59,7 +59,7 @@ def test_one_task_or_no_slurm_changes_little() -> None:
     )
     assert (arguments["devices"], arguments["num_nodes"], arguments["strategy"]) == (1, 1, "auto")
     arguments = trainer_arguments()
-    apply_cluster(arguments, {}, is_fit=True)
+    apply_cluster(arguments, {"RANK": "0", "WORLD_SIZE": "1"}, is_fit=True)
     assert arguments == trainer_arguments()
 
 
@@ -133,6 +133,8 @@ def test_torchrun_sets_devices_and_nodes_also_in_a_slurm_job() -> None:
         ),
         ({}, without("SLURM_STEP_ID"), r"SLURM_NTASKS is 8, but python was not started by srun"),
         ({}, without("SLURM_NTASKS_PER_NODE"), r"SLURM_NTASKS is 8, but SLURM_NTASKS_PER_NODE is not set"),
+        ({}, {"RANK": "1", "WORLD_SIZE": "2"}, r"RANK is 1 and WORLD_SIZE 2, but torchrun did not set them"),
+        ({"num_nodes": 2}, {}, r"trainer.num_nodes is 2, but nothing says which of the machines this is"),
     ],
 )
 def test_processes_that_contradict_the_yaml_are_refused(
