@@ -1,6 +1,8 @@
 """Base class of datasets."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
 
 import torch.utils.data
 from torch import Tensor
@@ -24,11 +26,17 @@ class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
     - `order(seed, epoch)` returns the indices of an epoch; it must not depend on state.
     - `name(index)` returns the name of a sample in samples.csv and of its pictures in the stage `predict`.
 
+    A yaml refers to an attribute of the training set as `${data.NAME}`, such as `${data.num_classes}`, if it is a
+    number, a text, a boolean or a list of these.
+
     A constructor argument `data_dir` receives the setting `data.data_dir`. A constructor that cannot use its files
     raises `OSError("FILE ...")` or FileNotFoundError, whose message the user gets without a traceback.
 
     Args:
         augmentation: transforms by name, which `augment` applies in this order.
+
+    Attributes:
+        classes: names of the labels 0, 1, ..., if the samples have classes.
 
     Example::
 
@@ -44,6 +52,8 @@ class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
                 return self.augment({"image": image / 1.3, "label": label})
     """
 
+    classes: Sequence[str]
+
     def __init__(self, augmentation: dict[str, Transform] | None = None) -> None:
         self.augmentation = augmentation or {}
 
@@ -54,6 +64,13 @@ class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
     @abstractmethod
     def __len__(self) -> int:
         """Return the number of samples."""
+
+    @cached_property
+    def num_classes(self) -> int:
+        """Number of classes; a dataset may also set this attribute itself."""
+        if not hasattr(self, "classes"):
+            raise AttributeError(f"{type(self).__name__} has neither `classes` nor `num_classes`")
+        return len(self.classes)
 
     def augment(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
         """Apply all transforms of `augmentation` to a sample or batch."""

@@ -25,6 +25,8 @@ class Digits(Dataset):
         augmentation: transforms by name, applied in this order.
     """
 
+    classes = tuple("0123456789")
+
     def __init__(
         self, split: Literal["train", "val", "test"], augmentation: dict[str, Transform] | None = None
     ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from project.core.config.configuration import root_parameters
 from project.core.config.paths import expand_path, expand_paths
+from project.core.config.reference_texts import mark_references
 from project.core.config.yaml_files import Tree, nest, parse_untyped
 from project.core.errors import ConfigError, did_you_mean, join_names
 
@@ -106,7 +107,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
 
 def _parse_setting(name: str, value: str) -> Tree:
     if name == "name":  # a text, also if it is no yaml, such as `*`, so that the message is about names
-        return {name: value}
+        return {name: mark_references(value)}
     return nest(name, parse_untyped(value, f"--{name}"))
 
 

@@ -1,4 +1,4 @@
-"""Building a checked configuration with LightningCLI, and loading a trained module in Python."""
+"""Building a checked configuration with LightningCLI, its training set alone, and a trained module in Python."""
 
 import sys
 from pathlib import Path
@@ -12,8 +12,11 @@ from project.core.config.configuration import Config, build_config
 from project.core.config.construction import raising_constructor_errors
 from project.core.config.paths import expand_path
 from project.core.config.yaml_files import Tree
+from project.core.data.datamodule import DataModule
+from project.core.data.seeding import seed_run
 from project.core.run.checkpoint_files import find_checkpoint, load_checkpoint
 from project.core.run.resume import saved_tree
+from project.registry import Dataset
 
 
 class BuildCLI(LightningCLI):
@@ -64,6 +67,36 @@ class ModuleCLI(BuildCLI):
 
     def instantiate_trainer(self, **_: object) -> None:  # type: ignore[override]
         """Build no trainer."""
+
+
+class DataCLI(BuildCLI):
+    """LightningCLI that builds the data module of a configuration, without module and trainer."""
+
+    @property
+    def values(self) -> Tree:
+        return {"data": self.checked_config.values["data"]}
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_lightning_class_args(self.checked_config.data_class, "data")
+
+    def instantiate_trainer(self, **_: object) -> None:  # type: ignore[override]
+        """Build no trainer."""
+
+
+def build_training_set(tree: Tree) -> Dataset:
+    """Build the training set of a tree, for values that refer to it; the run builds its own.
+
+    Args:
+        tree: `data` with the keys `train` and `data_dir`, and `seed`, so that all processes build the same.
+
+    Raises:
+        ConfigError: it cannot be built.
+    """
+    others = {"name": "training_set", "model": {"type": "pytorch_lightning.LightningModule"}}
+    cli = DataCLI(build_config(others | tree))
+    seed_run(cli.checked_config.plain_values["seed"].value if "seed" in tree else 0)
+    data: DataModule = cli.datamodule
+    return data.build_training_set()
 
 
 def load_module(path: Path, trust: bool = False) -> pl.LightningModule:

@@ -14,10 +14,12 @@ from loguru import logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from project.core.cli.arguments import Arguments, parse_arguments
+from project.core.cli.building import build_training_set
 from project.core.cli.help import component_help, describe_versions, stage_help
 from project.core.cli.stages import StageCLI
 from project.core.config.configuration import build_config
 from project.core.config.paths import expand_paths
+from project.core.config.references import ReferenceResolver, show_references
 from project.core.config.settings import DEFAULT_ROOT
 from project.core.config.yaml_files import Tree, merge_all, read_config
 from project.core.distributed.cluster import array_task_name
@@ -47,6 +49,7 @@ from project.core.run.bare_weights import bare_weights
 from project.core.run.checkpoint_files import find_checkpoint, is_checkpoint, load_checkpoint, run_dir_of, safe_load
 from project.core.run.resume import (
     AUTO,
+    build_over_saved,
     find_resume_point,
     locate,
     resume_config,
@@ -126,12 +129,13 @@ def _run(
     files = [expand_paths(read_config(path)) for path in arguments.configs]
     if arguments.component_help is not None:
         tree = merge_all([*files, *arguments.settings])
+        tree = ReferenceResolver(tree).resolve_known(tree)
         print_text(f"{component_help(*arguments.component_help, tree)}\n")
         return
     build = _build_fit if arguments.stage == "fit" else _build_evaluation
     stage = build(arguments, files, interruption, stack)
     if arguments.print_config:
-        print_text(stage.config_yaml)
+        print_text(show_references(stage.config_yaml, stage.checked_config.references))
     else:
         begin_collection()
         stage.run()
@@ -143,22 +147,23 @@ def _build_fit(arguments: Arguments, files: list[Tree], interruption: Interrupti
     if resume is not None and ("finetune" in arguments.options or arguments.replace):
         other = "replace" if arguments.replace else "finetune"
         raise ConfigError(f"--resume continues a run, and --{other} starts one; use only one of them")
-    if resume in (None, AUTO) and isinstance(given.get("name"), str):
-        name = array_task_name(given["name"], os.environ)
-        if name != given["name"]:
-            given["name"] = name
+    run = ReferenceResolver(given, build_training_set).resolve("name", "root")
+    if resume in (None, AUTO) and isinstance(run.get("name"), str):
+        name = array_task_name(run["name"], os.environ)
+        if name != run["name"]:
+            run["name"] = given["name"] = name
             arguments.settings.append({"name": name})
-    directory = Path(str(given.get("root", DEFAULT_ROOT))) / str(given["name"]) if given.get("name") else None
+    directory = Path(str(run.get("root", DEFAULT_ROOT))) / str(run["name"]) if run.get("name") else None
     if directory is not None and not (resume is not None and (directory / "checkpoints").is_dir()):
-        check_file_name(str(given["name"]), "name")  # older versions allowed others
+        check_file_name(str(run["name"]), "name")  # older versions allowed others
     checkpoint = find_resume_point(resume, directory, os.environ)
     if checkpoint is None:
-        config = build_config(given)
+        config = build_config(given, build_training_set)
     else:
         saved = saved_tree(checkpoint, [given], arguments.trust)
-        config = resume_config(checkpoint, saved, arguments.settings)
+        config = resume_config(checkpoint, saved, arguments.settings, build_training_set)
         if any("name" in file for file in files):  # the yaml of an experiment, not only presets
-            warn_of_ignored_changes(config, given)
+            warn_of_ignored_changes(config, given, build_training_set)
     return StageCLI(arguments, config, checkpoint, interruption, stack)
 
 
@@ -176,11 +181,11 @@ def _build_evaluation(
         results = Path(arguments.options.get("results_dir", path.parent / "eval" / path.stem / stage))
         if "results_dir" not in arguments.options and results.exists():
             raise ConfigError(f"{results} already contains results of {path.name}; set --results_dir")
-        config = build_config(merge_all(given))
+        config = build_config(merge_all(given), build_training_set)
         return StageCLI(arguments, config, bare_weights(path, content), interruption, stack, results)
     checkpoint = load_checkpoint(path)
     saved = locate(saved_tree(checkpoint, given, arguments.trust), run_dir_of(path))
-    config = build_config(merge_all([saved, *given]))
+    config = build_over_saved(saved, given, stage, build_training_set)
     return StageCLI(arguments, config, checkpoint, interruption, stack, results)
 
 

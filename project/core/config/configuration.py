@@ -4,7 +4,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
@@ -22,6 +22,8 @@ from project.core.config.annotations import (
 from project.core.config.construction import Component
 from project.core.config.entries import EntryConverter, PlainValue
 from project.core.config.entry_checks import INIT, check_names, join_path
+from project.core.config.reference_texts import escape
+from project.core.config.references import BuildTrainingSet, ReferenceResolver
 from project.core.config.settings import DEFAULT_DATA_DIR, DEFAULT_ROOT, Settings
 from project.core.config.values import is_accepted
 from project.core.config.yaml_files import Tree, dump_yaml
@@ -53,6 +55,8 @@ class Config:
         data_class: class of `data.type`.
         plain_values: values that are not entries, by config path.
         components: the components.
+        tree: the tree of which it was built, without references.
+        references: texts with references that gave values of the tree, by config path.
     """
 
     values: Tree
@@ -60,6 +64,8 @@ class Config:
     data_class: type[pl.LightningDataModule]
     plain_values: dict[str, PlainValue]
     components: list[Component]
+    tree: Tree = field(default_factory=dict)
+    references: dict[str, str] = field(default_factory=dict)
 
     def parse(self, parser: ArgumentParser, values: Tree) -> Namespace:
         """Return values with the types that a parser's arguments ask for.
@@ -88,7 +94,9 @@ class Config:
             tree[key] = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": tree.get(key) or {}}
         parameters = root_parameters().items()
         short = {key: converter.collapse(tree[key], parameter.annotation) for key, parameter in parameters}
-        return dump_yaml(self._restore_given(short, ""))
+        if "vars" in self.plain_values:
+            short["vars"] = self.plain_values["vars"].value
+        return dump_yaml(escape(self._restore_given(short, "")))
 
     def _restore_given(self, value: Any, path: str) -> Any:
         """Return a value with what the yaml gave where jsonargparse dumped nothing, such as for a list of functions."""
@@ -106,7 +114,7 @@ class Config:
         """Return an error that says what is wrong in the yaml, given the error of jsonargparse."""
         wrong = _first_of_wrong_type(self.plain_values.values())
         if wrong is not None:
-            return wrong_value(wrong)
+            return wrong_value(wrong, self.references)
         text = str(error)
         keys, names = re.findall(r'Parser key "([^"]+)"', text), re.findall(r"class_path '([^']+)'", text)
         name = names[-1].rpartition(".")[2] if names else ""
@@ -116,22 +124,37 @@ class Config:
         return ConfigError(": ".join(filter(None, [where, "; ".join(dict.fromkeys(reasons))])))
 
 
-def wrong_value(value: PlainValue) -> ConfigError:
-    """Return the error of a value that its config path does not accept."""
+def wrong_value(value: PlainValue, references: Mapping[str, str]) -> ConfigError:
+    """Return the error of a value that its config path does not accept.
+
+    Args:
+        value: the value.
+        references: texts with references that gave values, by config path.
+    """
+    given = f" (from {references[value.path]})" if value.path in references else ""
     near = did_you_mean(str(value.value), choices(value.annotation))
-    return ConfigError(f"{value.path} is {show_value(value.value)}; it takes {describe_type(value.annotation)}{near}")
+    return ConfigError(
+        f"{value.path} is {show_value(value.value)}{given}; it takes {describe_type(value.annotation)}{near}"
+    )
 
 
-def build_config(tree: Tree) -> Config:
-    """Check the names in a tree and find the classes that they mean.
+def build_config(tree: Tree, build_training_set: BuildTrainingSet | None = None) -> Config:
+    """Resolve the references in a tree, check its names, and find the classes that they mean.
+
+    Args:
+        tree: the merged tree.
+        build_training_set: builds the training set, if a reference needs it; None if no person wrote the tree.
 
     Raises:
-        ConfigError: a type or name is unknown or missing.
+        ConfigError: a reference, type or name is unknown or missing.
     """
+    resolver = ReferenceResolver(tree, build_training_set)
+    tree = resolver.resolve()
     parameters = root_parameters()
     check_names(tree, parameters, "")
     converter = EntryConverter(_engine_arguments(tree))
     values = converter.expand_arguments(tree, parameters, "")
+    values.pop("vars", None)  # in which jsonargparse would read texts such as "12:30" as numbers
     _check_trainer(values.get("trainer", {}))
     classes: dict[str, Any] = {}
     for key in ROOT_TYPES:
@@ -141,8 +164,8 @@ def build_config(tree: Tree) -> Config:
     plain_values = {value.path: value for value in converter.plain_values}
     for value in plain_values.values():
         if not value.is_default and not is_accepted(value.value, value.annotation):
-            raise wrong_value(value)
-    return Config(values, classes["model"], classes["data"], plain_values, converter.components)
+            raise wrong_value(value, resolver.texts)
+    return Config(values, classes["model"], classes["data"], plain_values, converter.components, tree, resolver.texts)
 
 
 def root_parameters() -> Parameters:

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from project.core.config.configuration import Config
-from project.core.config.yaml_files import DEFAULT_TYPES
+from project.core.config.yaml_files import DEFAULT_TYPES, flatten
 
 NOT_COMPARED = ("name", "root", "replace", "log_level", "timeout")  # they do not change what is trained
 _SECTIONS = ("model", "data", "trainer")
@@ -21,12 +21,14 @@ def hyper_parameters(config: Config) -> dict[str, bool | int | float | str]:
         hyper_parameters(config)  # {"net": "ResNet", "net.num_classes": 10, "optimizer.lr": 0.003, "max_epochs": 15}
     """
     values = {path: plain for path, plain in config.plain_values.items() if path not in NOT_COMPARED}
+    constants = values.pop("vars", None)
     counts = Counter(map(_short_name, values))
-    return {
+    shown = {
         _short_name(path) if counts[_short_name(path)] == 1 else path: _scalar(plain.value)
         for path, plain in values.items()
         if not plain.is_default and plain.value != _DEFAULT_TYPES.get(path)
     }
+    return shown | (flatten(constants.value, "vars.") if constants and constants.value else {})
 
 
 def _short_name(path: str) -> str:

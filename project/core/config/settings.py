@@ -1,7 +1,7 @@
 """Settings of a run outside `model`, `data` and `trainer`."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Interval
 
@@ -85,6 +85,7 @@ class Settings:
         log_level: level of messages on the console; log.txt contains all.
         timeout: time that processes of a run wait for each other, in seconds.
         replace: move an existing run of this name to ROOT/.old/, as the option --replace does.
+        vars: constants of your own, which other values refer to: `${vars.NAME}`.
         visual: visual that draws the pictures.
         progress: pictures during training.
         checkpoint: when checkpoints are saved, and which are kept.
@@ -97,6 +98,7 @@ class Settings:
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     timeout: Annotated[float, Interval(gt=0, lt=10**9)] = 600.0
     replace: bool = False
+    vars: dict[str, Any] | None = None
     visual: VisualTerm | None = None
     progress: ProgressSettings = field(default_factory=ProgressSettings)
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)

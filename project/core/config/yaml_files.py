@@ -11,6 +11,7 @@ from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
+from project.core.config.reference_texts import mark_references, shield
 from project.core.errors import ConfigError, did_you_mean, normalize, shorten, show_value
 
 Tree = dict[str, Any]
@@ -117,10 +118,13 @@ def parse_yaml(text: str, source: str) -> Any:
 def parse_untyped(text: str, source: str) -> Any:
     """Return the value of a yaml text that a person wrote; its numbers and booleans are PlainScalars.
 
+    Texts that may refer to other values are ReferringTexts: see references.py.
+
     Raises:
         ConfigError: the text has a syntax error; the message names `source` and the line.
     """
-    return _load(text, source, _PlainLoader)
+    value = _load(shield(text), source, _PlainLoader)
+    return mark_references(value) if "${" in text else value
 
 
 def _check_size(root: yaml.Node | None) -> None:
@@ -237,14 +241,16 @@ def nest(path: str, value: Any) -> Tree:
     return value  # type: ignore[no-any-return]
 
 
-def _merge(base: object, over: object, key: str) -> Any:
+def _merge(base: object, over: object, path: str) -> Any:
+    key = path.rpartition(".")[2]
     if isinstance(base, str) and not isinstance(base, PlainScalar) and isinstance(over, dict):
         base = {"type": base}
     if isinstance(base, dict):
-        old_type = _type_of(base, DEFAULT_TYPES.get(key, key))
+        old_type = _type_of(base, DEFAULT_TYPES.get(path, key))
         if isinstance(over, str) and ("type", normalize(over)) == old_type:
             return base
-        if isinstance(over, dict) and over.keys() & {"type", "class_path"} and _type_of(over, key) != old_type:
+        names_type = isinstance(over, dict) and over.keys() & {"type", "class_path"}
+        if names_type and _type_of(over, key) != old_type and not path.startswith("vars"):
             base = {}
     if not isinstance(over, dict):
         return over
@@ -254,11 +260,11 @@ def _merge(base: object, over: object, key: str) -> Any:
             old = result.get(name[:-1]) or []
             result[name[:-1]] = [*_as_list(old), *_as_list(value)]
         else:
-            result[name] = _merge(result.get(name), value, str(name))
+            result[name] = _merge(result.get(name), value, f"{path}.{name}" if path else str(name))
     return result
 
 
-def _type_of(entry: Tree, implied: str) -> tuple[str, str]:
+def _type_of(entry: Any, implied: str) -> tuple[str, str]:
     """Return the key that names the type of an entry, and the type."""
     key = "class_path" if "class_path" in entry else "type"
     return key, normalize(str(entry.get(key, implied)))

@@ -88,6 +88,10 @@ class DataModule(pl.LightningDataModule):
                 f"data.batch_size is {self.batch_size}; training needs one divisible by {devices} devices"
             )
 
+    def build_training_set(self) -> Dataset:
+        """Build the training set, without a loader."""
+        return _build(self.splits["train"][""], _config_path("train", ""))
+
     def train_dataloader(self) -> DataLoader[Tensors]:
         loader = self._loaders("train")[0]
         if isinstance(loader, StreamLoader):

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from loguru import logger
 
 from project.core.config.changes import changed_by_options, config_changes
 from project.core.config.configuration import Config, build_config
+from project.core.config.reference_texts import unescape
+from project.core.config.references import BuildTrainingSet, ReferenceResolver
 from project.core.config.trust import SavedText, mark_saved, texts_in
 from project.core.config.values import to_type
 from project.core.config.yaml_files import Tree, merge_all, parse_yaml
@@ -71,12 +74,13 @@ def saved_tree(checkpoint: LoadedCheckpoint, given: Sequence[Tree] = (), trusts:
     Raises:
         ConfigError: the configuration is damaged.
     """
-    tree: Tree = parse_yaml(checkpoint.header.config, f"the config in {checkpoint.path}")
+    tree: Tree = unescape(parse_yaml(checkpoint.header.config, f"the config in {checkpoint.path}"))
     if not (isinstance(tree, dict) and isinstance(tree.get("root"), str) and isinstance(tree.get("name"), str)):
         raise ConfigError(f"the config in {checkpoint.path} is damaged: it has no `root` and `name`")
     if trusts:
         return tree
-    marked: Tree = mark_saved(tree, set[str]().union(*map(texts_in, given)))
+    known = ReferenceResolver(merge_all(given)).resolve_known(merge_all(given))
+    marked: Tree = mark_saved(tree, set[str]().union(*map(texts_in, [*given, known])))
     return marked
 
 
@@ -87,29 +91,61 @@ def locate(tree: Tree, directory: Path) -> Tree:
     return tree | {"root": str(directory.absolute().parent), "name": directory.absolute().name}
 
 
-def resume_config(checkpoint: LoadedCheckpoint, saved: Tree, options: Sequence[Tree]) -> Config:
+def build_over_saved(
+    saved: Tree, given: Sequence[Tree], what: str, build_training_set: BuildTrainingSet | None = None
+) -> Config:
+    """Return the configuration of a checkpoint with yaml files and options merged over it, which may refer to it.
+
+    Args:
+        saved: the configuration in the checkpoint.
+        given: the files and options.
+        what: stage or option, for a message.
+        build_training_set: builds the training set, if they refer to it.
+
+    Raises:
+        ConfigError: they are not valid, or change `vars`, to which the saved values no longer refer, without an effect.
+    """
+    # Resolved before they are merged, a `type: ${vars.net}` that is the saved type keeps the saved arguments.
+    resolver = ReferenceResolver(merge_all(given))
+    config = build_config(merge_all([saved, *map(resolver.resolve_known, given)]), build_training_set)
+    config.references |= resolver.texts
+    before, after = (to_type(tree.get("vars") or {}, dict[str, Any]) for tree in (saved, config.tree))
+    if before != after and not config.references:
+        raise ConfigError(
+            f"{what} cannot change vars: the saved config contains the values that referred to it; set these instead"
+        )
+    return config
+
+
+def resume_config(
+    checkpoint: LoadedCheckpoint,
+    saved: Tree,
+    options: Sequence[Tree],
+    build_training_set: BuildTrainingSet | None = None,
+) -> Config:
     """Return the configuration of a resumed run: that of the checkpoint, with options merged over it.
 
     Args:
         checkpoint: the checkpoint.
         saved: its configuration.
         options: the options.
+        build_training_set: builds the training set, if an option refers to it.
 
     Raises:
         ConfigError: an option is not valid, or changes the type or parameter groups that the saved state belongs to.
     """
     directory = checkpoint.run_directory
-    merged = merge_all([locate(saved, directory) if directory else saved, *options])
-    root = merged["root"]
+    located = locate(saved, directory) if directory else saved
+    root = merge_all([located, *options])["root"]
     is_elsewhere = Path(root).is_absolute() or ".." in Path(root).parts
     if directory is None and isinstance(root, SavedText) and is_elsewhere:
         raise ConfigError(f"{checkpoint.path} is in no run directory; set --root (its config has '{root}')")
-    config = build_config(merged)
-    changes = changed_by_options(saved, merged, config)
+    config = build_over_saved(located, options, "--resume", build_training_set)
+    changes = changed_by_options(saved, config.tree, config)
     for path in _FIXED:
         if path in changes:
             raise ConfigError(f"--resume cannot change {path}; {NEW_RUN}")
-    if _groups(saved) != _groups(merged):
+    if _groups(saved) != _groups(config.tree):
         raise ConfigError(f"--resume cannot change `match` and `freeze` in model.groups; {NEW_RUN}")
     if changes:
         logger.warning(f"resuming with changed settings: {'; '.join(changes.values())}")
@@ -123,15 +159,16 @@ def _groups(tree: Tree) -> list[tuple[object, bool]]:
     return [(item.get("match"), to_type(item.get("freeze"), bool) or False) for item in items if isinstance(item, dict)]
 
 
-def warn_of_ignored_changes(config: Config, given: Tree) -> None:
+def warn_of_ignored_changes(config: Config, given: Tree, build_training_set: BuildTrainingSet | None = None) -> None:
     """Warn if yaml files differ from the configuration of a resumed run.
 
     Args:
         config: the configuration of the run.
         given: the yaml files and options, merged.
+        build_training_set: builds their training set, if they refer to it.
     """
     try:
-        changes = config_changes(config, build_config(given))
+        changes = config_changes(config, build_config(given, build_training_set))
     except ConfigError as error:
         logger.warning(f"--resume uses the config saved in the checkpoint; the yaml files are not valid: {error}")
         return

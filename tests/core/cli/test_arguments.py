@@ -10,7 +10,7 @@ from project.core.errors import ConfigError
 
 KNOWN = (
     "known: resume, finetune, replace, trust, config, print_config, help, name, root, seed, log_level, timeout, "
-    "visual, progress, checkpoint, evaluation, model, data, trainer"
+    "vars, visual, progress, checkpoint, evaluation, model, data, trainer"
 )
 
 
