@@ -99,10 +99,10 @@ def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.chdir(tmp_path)
 
-    def call(*argv: str) -> Ran:
+    def call(*argv: str, **arguments: Any) -> Ran:
         capfd.readouterr()
         try:
-            code = main([str(word) for word in argv])
+            code = main([str(word) for word in argv], **arguments)
         except SystemExit as exit:
             code = int(exit.code or 0)
         out, err = capfd.readouterr()

@@ -10,7 +10,8 @@ class Loss(nn.Module, ABC):
     """Base class of losses.
 
     The parameters of `forward` name tensors of the batch or of the model's output. An optional method `per_sample` with
-    such parameters returns one value per sample, `(B,)`: the column of the loss in samples.csv.
+    such parameters returns one value per sample, `(B,)`: the column of the loss in samples.csv. An optional method
+    `fit_to(dataset)` computes buffers from the samples of the training set before the first step (docs/fitting.md).
 
     Example::
 

@@ -1,32 +1,76 @@
 """Cross entropy."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from annotated_types import Interval
+import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
 from torch.nn import functional as F
 
 from project.losses.base import Loss
-from project.registry import LOSS_REGISTRY
+from project.registry import LOSS_REGISTRY, ConfigError
 
 
 @LOSS_REGISTRY.register()
 class CrossEntropy(Loss):
     """Cross entropy between class scores and labels, in nats.
 
+    With class weights, each label counts with the weight of its class, and the mean is divided by the sum of these
+    weights, as in torch.nn.CrossEntropyLoss. `balanced` weights are fitted to the N labels of the training set: class
+    c of C with n samples gets N / (C n), so that all classes count alike::
+
+        model:
+          loss:
+            cross_entropy: {class_weights: balanced}
+
     Args:
         label_smoothing: fraction of the target probability that is spread over all classes, in [0, 1).
+        class_weights: weight of each class, >= 0; balanced computes them from the training set; null weighs all alike.
     """
 
-    def __init__(self, label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0) -> None:
+    weight: Any  # a tensor or None
+
+    def __init__(
+        self,
+        label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
+        class_weights: Literal["balanced"] | list[Annotated[float, Ge(0)]] | None = None,
+    ) -> None:
         super().__init__()
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.is_balanced = label_smoothing, class_weights == "balanced"
+        given = None if class_weights is None else torch.tensor([] if self.is_balanced else class_weights).float()
+        # Values of the yaml are not saved: those of a changed yaml count.
+        self.register_buffer("weight", given, persistent=self.is_balanced)
+
+    def fit_to(self, dataset: Any) -> None:
+        """Set balanced weights from the attribute `labels` of a dataset, or else from its samples."""
+        labels = getattr(dataset, "labels", None)
+        parts = [labels] if labels is not None else (sample["label"] for sample in dataset)
+        counts = torch.zeros(0, dtype=torch.long)
+        for part in parts:
+            label = torch.as_tensor(part).flatten()
+            found = torch.bincount(label[label >= 0], minlength=len(counts))  # those below 0 are ignored
+            found[: len(counts)] += counts
+            counts = found
+        if not counts.all() or not len(counts):
+            missing = (counts == 0).nonzero().flatten().tolist()
+            raise ConfigError(
+                f"CrossEntropy: {f'the classes {missing} have' if missing else 'there are'} no samples in the training "
+                "set, so there are no balanced weights; give class_weights as a list"
+            )
+        self.weight = (counts.sum() / (len(counts) * counts.double())).to(self.weight.dtype)
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the mean over the batch, given logits `(B, classes, ...)` and labels `(B, ...)`."""
-        return F.cross_entropy(logits, label, label_smoothing=self.label_smoothing)
+        return self._compute(logits, label, "mean")
 
     def per_sample(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Return the mean over each sample, `(B,)`."""
-        loss = F.cross_entropy(logits, label, label_smoothing=self.label_smoothing, reduction="none")
+        """Return the mean over each sample, `(B,)`, times the weight of its class."""
+        loss = self._compute(logits, label, "none")
         return loss if loss.ndim == 1 else loss.flatten(1).mean(1)
+
+    def _compute(self, logits: Tensor, label: Tensor, reduction: str) -> Tensor:
+        weight = self.weight
+        if weight is not None and len(weight) != logits.shape[1]:
+            source = f"fitted to the labels 0 to {len(weight) - 1}" if self.is_balanced else f"{len(weight)} values"
+            raise ConfigError(f"CrossEntropy: class_weights are {source}, but logits have {logits.shape[1]} classes")
+        return F.cross_entropy(logits, label, weight=weight, label_smoothing=self.label_smoothing, reduction=reduction)

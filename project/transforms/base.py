@@ -11,7 +11,9 @@ from torch import Tensor
 class Transform(ABC):
     """Base class of transforms of samples.
 
-    If the dataset fetches whole batches, a transform receives a batch: tensors may have any leading dimensions.
+    If the dataset fetches whole batches, and in `model.prepare`, a transform receives a batch: tensors may have any
+    leading dimensions. There it may have a method `fit_to(dataset)`, which computes buffers from the samples of the
+    training set before the first step (docs/fitting.md); it then derives from nn.Module as well.
 
     Example::
 
@@ -53,7 +55,8 @@ class PictureTransform(Transform):
     def __init__(self, keys: Sequence[str] = ("image",)) -> None:
         self.keys = [keys] if isinstance(keys, str) else list(keys)
 
-    def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
+    def check_keys(self, sample: dict[str, Tensor]) -> None:
+        """Raise ConfigError if a sample lacks one of the `keys`."""
         missing = [key for key in self.keys if key not in sample]
         if missing:
             from project.registry import ConfigError  # the registry imports this module
@@ -62,6 +65,9 @@ class PictureTransform(Transform):
                 f"{type(self).__name__}: a sample has no {', '.join(missing)}, which its setting `keys` names\n"
                 f"known: {', '.join(sample)}"
             )
+
+    def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
+        self.check_keys(sample)
         most = max(sample[key].ndim for key in self.keys)
         masks = {key for key in self.keys if sample[key].ndim in (2, most - 1)}
         for key in self.keys:

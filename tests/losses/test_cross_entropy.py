@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from project.losses.cross_entropy import CrossEntropy
+from project.registry import ConfigError
 
 
 @pytest.mark.parametrize("shape", [(), (5, 6)])
@@ -16,3 +19,34 @@ def test_values_and_per_sample_means(shape: tuple[int, ...], smoothing: float) -
     per_sample = loss.per_sample(logits, label)
     assert per_sample.shape == (4,)
     torch.testing.assert_close(per_sample, expected.flatten(1).mean(1) if shape else expected)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_class_weights_are_those_of_torch_and_scikit_learn(smoothing: float) -> None:
+    """Labels below 0 are ignored."""
+    label = torch.tensor([0, 0, 0, 0, 1, 2, 2, 0, -100])
+    logits = torch.randn(9, 3, generator=torch.Generator().manual_seed(0))
+    weights = 8 / (3 * torch.tensor([5.0, 1.0, 2.0]))
+    balanced = CrossEntropy(smoothing, "balanced")
+    balanced.fit_to([{"label": each} for each in label.view(3, 3)])
+    assert balanced.weight is not None
+    torch.testing.assert_close(balanced.state_dict(), {"weight": weights})
+    for loss in (balanced, CrossEntropy(smoothing, weights.tolist())):
+        for name, value in (("forward", "mean"), ("per_sample", "none")):
+            expected = torch.nn.CrossEntropyLoss(weights, label_smoothing=smoothing, reduction=value)(logits, label)
+            torch.testing.assert_close(getattr(loss, name)(logits, label), expected)
+
+
+def test_labels_of_a_dataset_are_used_without_reading_samples() -> None:
+    loss = CrossEntropy(class_weights="balanced")
+    loss.fit_to(SimpleNamespace(labels=[0, 1, 1, 1]))
+    assert loss.state_dict()["weight"].tolist() == pytest.approx([2, 2 / 3])
+
+
+def test_classes_without_samples_are_told() -> None:
+    loss = CrossEntropy(class_weights="balanced")
+    with pytest.raises(ConfigError, match=r"the classes \[0, 2\] have no samples in the training set"):
+        loss.fit_to(SimpleNamespace(labels=[1, 3]))
+    loss.fit_to(SimpleNamespace(labels=[0, 1]))
+    with pytest.raises(ConfigError, match="are fitted to the labels 0 to 1, but logits have 3 classes"):
+        loss(torch.rand(1, 3), torch.tensor([0]))

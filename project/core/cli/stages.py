@@ -131,7 +131,8 @@ class StageCLI(BuildCLI):
             last = self._fit_callbacks(self.training_run, settings, arguments)
             policy = self.training_run.policy
             check = MonitorCheck(settings, policy.monitor if policy else None, as_list(arguments["callbacks"]))
-            first: list[Callback] = [EpochLogger("DEBUG" if is_terminal() else "INFO", self._logged_epoch()), check]
+            epochs = EpochLogger("DEBUG" if is_terminal() else "INFO", self._logged_epoch())
+            first: list[Callback] = [self.training_run.fitting, epochs, check]
         else:
             assert self.results is not None
             first, last = [], [ResultsWriter(self.results, settings.visual, self.config_yaml)]

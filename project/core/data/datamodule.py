@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from annotated_types import Ge
 from loguru import logger
 from pytorch_lightning.accelerators import CUDAAccelerator
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader, IterableDataset
 
 from project.core.config.settings import DEFAULT_DATA_DIR
@@ -112,6 +113,15 @@ class DataModule(pl.LightningDataModule):
         """Return loaders of the eval datasets, of their first `max_samples` samples if that is given."""
         return self._loaders("eval", max_samples)
 
+    def training_set(self) -> Dataset:
+        """Return the training set; of an iterable one, which may be read only once, another instance."""
+        self._check_split("train")
+        dataset = self._dataset("train", "")
+        if isinstance(dataset, IterableDataset):
+            with isolate_rng():
+                return _build(self.splits["train"][""], _config_path("train", ""))
+        return dataset
+
     def on_exception(self, exception: BaseException) -> None:
         kill_workers()
 
@@ -124,10 +134,7 @@ class DataModule(pl.LightningDataModule):
             raise ConfigError(f"data.{split} is not set; this stage needs it")
 
     def _loader(self, split: str, name: str, max_samples: int | None) -> DataLoader[Tensors]:
-        path = _config_path(split, name)
-        if path not in self.datasets:
-            self.datasets[path] = _build(self.splits[split][name], path)
-            self._warn_if_read_repeatedly(path, split == "train")
+        path, dataset = _config_path(split, name), self._dataset(split, name)
         workers: dict[str, Any] = {"num_workers": self.num_workers, "pin_memory": self._pins_memory()}
         if self.num_workers:
             workers |= {"prefetch_factor": self.prefetch_factor, "persistent_workers": self.persistent_workers}
@@ -137,8 +144,15 @@ class DataModule(pl.LightningDataModule):
         is_training = split == "train"
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         get_position = self._position if is_training else TrainingPosition
-        common = (self.datasets[path], path, self.batch_size, self.seed, is_training)
+        common = (dataset, path, self.batch_size, self.seed, is_training)
         return build_loader(*common, rank, world_size, get_position, max_samples, self._is_limited(split), **workers)
+
+    def _dataset(self, split: str, name: str) -> Dataset:
+        path = _config_path(split, name)
+        if path not in self.datasets:
+            self.datasets[path] = _build(self.splits[split][name], path)
+            self._warn_if_read_repeatedly(path, split == "train")
+        return self.datasets[path]
 
     def _is_limited(self, split: str) -> bool:
         """Return whether the trainer takes a fraction of a split's batches, for which their number must be known."""

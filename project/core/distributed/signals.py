@@ -45,6 +45,20 @@ class InterruptedWait(Interrupted):
     reason = " while it waited for a batch, which did not come"
 
 
+class InterruptedStart(Interrupted):
+    """A stop by a signal before the first step, with nothing to save.
+
+    Args:
+        number: the signal.
+    """
+
+    reason = " before the first step; nothing was saved"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 class Interruption:
     """Receiver of the signals that ask a run to stop: SIGTERM, SIGUSR1, SIGUSR2 and SIGINT (Ctrl-C).
 
@@ -62,6 +76,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.number = 0
+        self._raises = False
         self._wait: FrameType | None = None  # of the batch that the main process waits for
         self._wait_start = 0.0
 
@@ -87,10 +102,24 @@ class Interruption:
         if self.number:
             signal.raise_signal(self.number)
 
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """In the `with` block, raise InterruptedStart at a signal, also one that was received before."""
+        self._raises = True
+        try:
+            if self.number:
+                raise InterruptedStart(self.number)
+            yield
+        finally:
+            self._raises = False
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.number:
             raise KeyboardInterrupt
         self.number = number
+        if self._raises:
+            self._raises = False
+            raise InterruptedStart(number)
         if _HAS_ALARM:
             signal.signal(signal.SIGALRM, self.check_wait)
             signal.setitimer(signal.ITIMER_REAL, _CHECK_INTERVAL, _CHECK_INTERVAL)

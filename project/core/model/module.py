@@ -17,9 +17,11 @@ from project.core.data.tensors import Tensors, batch_size, describe_shapes
 from project.core.errors import ConfigError, join_names
 from project.core.model.metrics import DatasetEvaluation, Metrics
 from project.core.model.optimization import Clip, Optimization, ParameterGroup, freeze
+from project.core.model.preparation import Preparation
 from project.core.model.wiring import NamedCall, WiredTerm, per_sample_columns, per_sample_once
 from project.core.tensorboard import tensorboard_writers
 from project.core.training.lightning_internals.access import log_immediately, should_log
+from project.registry import Transform
 
 
 class BaseModule(pl.LightningModule):
@@ -85,6 +87,7 @@ class SupervisedModule(BaseModule):
         clip: gradient clipping.
         compile: compile the net with torch.compile.
         channels_last: store the weights of 2d convolutions in the memory format channels_last.
+        prepare: transforms of a batch by name, for the net only: losses, metrics and visuals see the dataset's tensors.
     """
 
     def __init__(
@@ -99,10 +102,12 @@ class SupervisedModule(BaseModule):
         clip: Clip | None = None,
         compile: bool = False,
         channels_last: bool = False,
+        prepare: dict[str, Transform] | None = None,
     ) -> None:
         super().__init__(clip)
         loss, metric = loss or {}, metric or {}
         _check_names(loss, metric)
+        self.prepare = Preparation(prepare) if prepare else None
         self.net, self.output = net.net, net.output
         self.losses = nn.ModuleDict({name: term.loss for name, term in loss.items()})
         self.optimization = Optimization(optimizer, scheduler, interval, groups or [])
@@ -116,6 +121,8 @@ class SupervisedModule(BaseModule):
         self.metric_terms = {
             name: WiredTerm(term.metric, "update", f"model.metric.{name}", term.inputs) for name, term in metric.items()
         }
+        if fitted := {name: term.metric for name, term in metric.items() if hasattr(term.metric, "fit_to")}:
+            self.fitted_metrics = nn.ModuleDict(fitted)  # saved in checkpoints
         self.train_metrics: Metrics | None = None
         self.inputs_checked = False
         self.evaluations: list[DatasetEvaluation] = []
@@ -134,7 +141,7 @@ class SupervisedModule(BaseModule):
 
     def forward(self, batch: Tensors) -> Tensors:
         """Return the net's output, a dict of named tensors."""
-        output = self.call_net(batch, {})
+        output = self.call_net(self.prepare(batch) if self.prepare else batch, {})
         if isinstance(output, Mapping) and self.output is None:
             return dict(output)
         if isinstance(output, Tensor) and self.output is not None:

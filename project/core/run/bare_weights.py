@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from project.core.errors import ConfigError
+from project.core.model.fitting import adopt_shapes
 from project.core.run.checkpoint_files import LoadedCheckpoint
 from project.core.run.checkpoint_header import CONFIG
 
@@ -19,6 +20,7 @@ class BareWeights(LoadedCheckpoint):
     """Weights of a net or of a module, loaded to the CPU, for a configuration of the user."""
 
     def load_weights(self, module: nn.Module) -> None:
+        adopt_shapes(module, rename_like(self.content["state_dict"], module.state_dict()))
         own = module.state_dict()
         has_net = any(name.startswith(_NET) for name in own)
         # Losses and metrics may have tensors, such as weights of classes, that the configuration sets.

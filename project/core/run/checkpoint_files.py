@@ -13,6 +13,7 @@ from loguru import logger
 from torch.nn.parameter import is_lazy
 
 from project.core.errors import ConfigError, did_you_mean, shorten
+from project.core.model.fitting import adopt_shapes, check_fitted
 from project.core.run.checkpoint_header import CONFIG, NewerFormatError, read_header
 
 BEST, LAST = "best.ckpt", "last.ckpt"
@@ -61,11 +62,13 @@ class LoadedCheckpoint:
         Raises:
             ConfigError: the module has other weights.
         """
+        adopt_shapes(module, self.content["state_dict"])
         self.match_precision(module)
         try:
             module.load_state_dict(self.content["state_dict"])
         except RuntimeError as error:
             raise self.mismatch(error) from error
+        check_fitted(module, self.path)
 
     def match_precision(self, module: torch.nn.Module) -> None:
         """Convert a module to float64 if the weights are; Lightning does so later, when they have been rounded."""

@@ -7,23 +7,29 @@ from loguru import logger
 from torch import Tensor, nn
 
 from project.core.errors import ConfigError, join_names
+from project.core.model.fitting import adopt_shapes
 from project.core.run.bare_weights import rename_like, weights_in
 from project.core.run.checkpoint_files import find_checkpoint, safe_load
 
 
-def load_matching(module: nn.Module, path: Path) -> None:
+def load_matching(module: nn.Module, path: Path) -> frozenset[str]:
     """Load the tensors of a file whose names and shapes match the module's; the others keep their initial values.
 
     Args:
         module: the LightningModule.
         path: a checkpoint, a run directory, or a file with tensors by name, such as the state_dict of a net.
 
+    Returns:
+        The names of the tensors that were loaded.
+
     Raises:
         ConfigError: the file cannot be read, or no tensor matches.
     """
     file = find_checkpoint(path)
-    weights, own = weights_in(safe_load(file)), module.state_dict()
-    given = rename_like(weights, own)
+    weights = weights_in(safe_load(file))
+    given = rename_like(weights, module.state_dict())
+    adopt_shapes(module, given)
+    own = module.state_dict()
     matching = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     in_file = _describe_first(
         weights if not matching else {name: given[name] for name in given if name not in matching}
@@ -44,6 +50,7 @@ def load_matching(module: nn.Module, path: Path) -> None:
         logger.debug(f"not loaded: {name} {tuple(own[name].shape)}")
     for name in given.keys() - matching.keys():
         logger.debug(f"not used: {name} {tuple(given[name].shape)}")
+    return frozenset(matching)
 
 
 def _describe_first(weights: Mapping[str, Tensor], count: int = 3) -> str:

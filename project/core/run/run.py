@@ -16,6 +16,7 @@ from project.core.config.settings import Settings
 from project.core.distributed.signals import Interruption
 from project.core.errors import is_user_error
 from project.core.log import logging_to_file
+from project.core.model.fitting import FitToTrainingSet, adopt_shapes
 from project.core.run.callback_settings import CallbackSettings
 from project.core.run.checkpoint_policy import CheckpointPolicy
 from project.core.run.checkpoint_writer import CheckpointWriter
@@ -64,6 +65,7 @@ class Run:
         self.hyper_parameters = hyper_parameters
         self.directory = start.directory
         self.writer = CheckpointWriter(start.checkpoint)
+        self.fitting = FitToTrainingSet(settings.seed, interruption, start.checkpoint is not None)
         self.policy: CheckpointPolicy | None = None  # None if no checkpoints are saved
 
     def callbacks(self, saves: bool, monitor: str | None) -> list[Callback]:
@@ -139,8 +141,10 @@ class Run:
         if isinstance(trainer.precision_plugin, DoublePrecision):
             model.double()  # Lightning does so after callbacks have copied the module, and weights were loaded into it
         # Before anything is written, except for modules whose weights Lightning builds or loads in another way.
-        if checkpoint is not None and model.strict_loading and not is_overridden("configure_model", model):
-            checkpoint.check_weights(model)
+        if checkpoint is not None:
+            adopt_shapes(model, checkpoint.content["state_dict"])
+            if model.strict_loading and not is_overridden("configure_model", model):
+                checkpoint.check_weights(model)
         self.start.acquire_directory(self.config)
         stack.callback(self.directory.release)
         stack.enter_context(logging_to_file(self.directory.path / LOG))
@@ -160,7 +164,7 @@ class Run:
 
     def _load_finetune_weights(self, model: pl.LightningModule) -> None:
         if self.start.finetune is not None:
-            load_matching(model, Path(self.start.finetune))
+            self.fitting.loaded = load_matching(model, Path(self.start.finetune))
 
     @contextmanager
     def _undoing_after_mistakes(self, trainer: pl.Trainer) -> Iterator[None]:

@@ -17,6 +17,7 @@ import torch
 from project.core.config.yaml_files import merge_all
 from project.core.run.checkpoint_files import load_resumable
 from tests.conftest import CONFIGS, TINY, Cli
+from tests.core.fitted_components import BUFFERS, FITTED, buffers
 from tests.core.run.test_exact_resume import RANDOM
 from tests.exactness import curves, differing, outcome
 
@@ -328,3 +329,44 @@ def test_torchrun_starts_the_processes_of_a_run(tiny: Callable[..., str], tmp_pa
         [*command, "--trainer.devices", "3", "--name", "x"], cwd=tmp_path, capture_output=True, text=True, timeout=100
     )
     assert wrong.stderr.count("error: trainer.devices is 3, but LOCAL_WORLD_SIZE is 2") == 1
+
+
+@pytest.mark.slow
+def test_fitted_buffers_do_not_depend_on_the_number_of_processes(tiny: Callable[..., str], tmp_path: Path) -> None:
+    writer = {"type": "tests.core.fitted_components.WriteBuffers"}
+    config = tiny(FITTED | {"trainer": {"strategy": "ddp", "callbacks": [writer]}})
+    found = []
+    for devices in (1, 2, 3):
+        directory = tmp_path / str(devices)
+        shown = fit(config, directory, devices)
+        assert shown.count("fitted model.net to 42 samples") == 1
+        found += [torch.load(file, weights_only=True) for file in directory.glob("buffers.*.pt")]
+        shown = fit(config, directory, devices, "--resume", "auto", "--trainer.max_epochs", "2")
+        assert "fitted model.net" not in shown
+        found.append(buffers(directory / "experiments/tiny"))
+    assert len(found) == 6 + 3
+    for other in found[1:]:
+        assert all(torch.equal(other[name], found[0][name]) for name in BUFFERS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "code", "message"),
+    [
+        ("wait", 0, "fitted model.net to "),
+        ("error", 1, "ZeroDivisionError: on purpose"),
+        ("mistake", 2, "error: a mistake"),
+        ("signal", 75, "stopped by SIGTERM before the first step; nothing was saved"),
+    ],
+)
+def test_other_processes_wait_for_the_first_one_to_fit(
+    how: str, code: int, message: str, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    """As long as it takes, although the `timeout` is shorter."""
+    net = {"type": "tests.core.fitted_components.Waiting", "how": how, "seconds": 25 if how == "wait" else 1}
+    config = tiny({"timeout": 20, "model": {"net": net}, "trainer": {"strategy": "ddp", "devices": 2}})
+    command = [sys.executable, str(CONFIGS.parent / "cli.py"), "fit", "--config", config]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count(message) >= 1
+    assert "Timed out" not in done.stderr

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from project.core.errors import ConfigError
 from project.core.run.bare_weights import bare_weights, rename_like
 from project.core.run.finetune import load_matching
+from project.transforms.normalize import Normalize
 from tests.conftest import Cli
 
 PREFIXES = ["", "net.", "module.", "module.net."]
@@ -51,6 +52,19 @@ def test_file_without_weights_is_refused(content: object) -> None:
 def test_weights_that_do_not_fit_are_refused(weights: dict[str, Tensor]) -> None:
     with pytest.raises(ConfigError, match=r"^checkpoint x\.pt does not fit this model\n"):
         bare_weights(Path("x.pt"), weights).load_weights(Module())
+
+
+def test_weights_without_what_is_fitted_are_refused() -> None:
+    module = Module()
+    module.add_module("prepare", nn.Sequential(Normalize()))
+    weights = nn.Linear(2, 3).state_dict()
+    with pytest.raises(
+        ConfigError, match=r"^model\.prepare\.0\.mean is fitted to the training set, and x\.pt does not"
+    ):
+        bare_weights(Path("x.pt"), weights).load_weights(module)
+    state = module.state_dict() | {f"prepare.0.{name}": torch.full((3, 1, 1), 2.0) for name in ("mean", "std")}
+    bare_weights(Path("x.pt"), state).load_weights(module)
+    assert torch.equal(module.state_dict()["prepare.0.std"], state["prepare.0.std"])
 
 
 def test_finetune_shows_the_names_of_both_sides(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from project.core.data import datamodule, loading
 from project.core.data.sampling import TrainingPosition
 from project.core.training import step_seeding
 from tests.conftest import TINY, Cli, slow_except
+from tests.core.fitted_components import FITTED
 from tests.exactness import differing, outcome
 from tests.modules.test_gan import GAN
 from tests.modules.test_mean_teacher import TEACHER
@@ -103,6 +104,7 @@ def test_seeds_of_order_samples_and_steps_are_all_needed(
 
 STREAM = {"type": "tests.core.random_components.AnnouncedStream", "length": 42}
 VARIANTS: dict[str, dict[str, Any]] = {
+    "fitted components": FITTED | {"data": {"batch_size": 8}},
     "accumulated batches": {"trainer": {"accumulate_grad_batches": 2}},
     "validation within an epoch": {"trainer": {"val_check_interval": 2}},
     "validation between accumulated batches": {"trainer": {"val_check_interval": 3, "accumulate_grad_batches": 2}},

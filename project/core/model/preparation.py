@@ -1,0 +1,33 @@
+"""Preparation of batches for the net: `model.prepare`."""
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from project.core.data.tensors import Tensors
+from project.core.errors import ConfigError
+from project.registry import Transform
+
+
+class Preparation(nn.Module):
+    """Transforms of a batch `(B, ...)` before the net, in every stage. Their buffers are saved in checkpoints.
+
+    Args:
+        transforms: transforms by name, applied in this order; those with buffers are also nn.Modules.
+    """
+
+    def __init__(self, transforms: Mapping[str, Transform]) -> None:
+        super().__init__()
+        self.transforms = dict(transforms)
+        for name, transform in transforms.items():
+            if not isinstance(transform, nn.Module):
+                continue
+            if "." in name or hasattr(self, name):
+                raise ConfigError(f"model.prepare: a transform cannot be called '{name}'; rename it and set its `type`")
+            self.add_module(name, transform)
+
+    def forward(self, batch: Tensors) -> Tensors:
+        """Return what the net sees of a batch."""
+        for transform in self.transforms.values():
+            batch = transform(batch)
+        return batch
