@@ -73,6 +73,11 @@ class Arrays(Dataset):
         # Indexing a plain array is faster than indexing a memmap.
         return self.augment({name: self._tensor(name, np.asarray(array)[rows]) for name, array in self.arrays.items()})
 
+    @property
+    def labels(self) -> Tensor | None:
+        """The array `label`, if there is one."""
+        return self._tensor("label", np.asarray(self.arrays["label"])) if "label" in self.arrays else None
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"arrays": {}}  # a spawned worker maps the files itself
 

@@ -1,15 +1,17 @@
 """Base class of datasets."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import torch.utils.data
 from torch import Tensor
 
 from project.transforms.base import Transform
 
-__all__ = ["Dataset", "Transform"]
+__all__ = ["Dataset", "EpochSamples", "Transform"]
 
 
 class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
@@ -24,7 +26,12 @@ class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
       other entries of the batch. If no row is left, it returns `{}`; a training batch needs a row. `__getitems__` may
       do so too, with an `index` of its own.
     - `order(seed, epoch)` returns the indices of an epoch; it must not depend on state.
+    - `set_epoch(epoch)` gets the number of the epoch before its first sample is loaded, in each worker; it must depend
+      on nothing else. Instead, `__getitem__` or `__getitems__` may have an argument `epoch: int = 0`. It is 0 in an
+      evaluation, which so does not depend on when it is done, and with `trainer.overfit_batches`.
     - `name(index)` returns the name of a sample in samples.csv and of its pictures in the stage `predict`.
+
+    An optional attribute `labels` has the class of each sample, an integer, so that nothing needs to read all samples.
 
     A yaml refers to an attribute of the training set as `${data.NAME}`, such as `${data.num_classes}`, if it is a
     number, a text, a boolean or a list of these.
@@ -77,3 +84,46 @@ class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
         for transform in self.augmentation.values():
             sample = transform(sample)
         return sample
+
+
+class EpochSamples:
+    """Samples of a dataset in an epoch, which the dataset gets if it wants it.
+
+    It does if it has a method `set_epoch(epoch)`, or if `__getitem__` or `__getitems__` has an argument `epoch`.
+
+    Args:
+        dataset: the dataset.
+
+    Example::
+
+        samples = EpochSamples(dataset)
+        samples.set_epoch(3)
+        samples.load(0)  # dataset[0], or dataset.__getitem__(0, epoch=3)
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset, self.epoch = dataset, 0
+        self._takes_epoch = _takes_epoch(dataset, "__getitem__")
+        self._batch_takes_epoch = _takes_epoch(dataset, "__getitems__")
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch of the samples that are loaded from now on."""
+        self.epoch = epoch
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(epoch)
+
+    def load(self, index: int) -> Any:
+        """Return a sample."""
+        return self.dataset.__getitem__(index, epoch=self.epoch) if self._takes_epoch else self.dataset[index]
+
+    def load_batch(self, indices: list[int]) -> Any:
+        """Return the result of `__getitems__`."""
+        arguments = {"epoch": self.epoch} if self._batch_takes_epoch else {}
+        return self.dataset.__getitems__(indices, **arguments)
+
+
+def _takes_epoch(dataset: Any, method: str) -> bool:
+    try:
+        return "epoch" in inspect.signature(getattr(dataset, method)).parameters
+    except (AttributeError, ValueError):  # there is no such method, or it is not written in Python
+        return False

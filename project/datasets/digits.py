@@ -38,14 +38,14 @@ class Digits(Dataset):
             rank[label == digit] = np.arange((label == digit).sum())
         chosen = np.isin(rank % 20, _PARTS[split])
         self.image = torch.from_numpy(image[chosen]).unsqueeze(1)
-        self.label = torch.from_numpy(label[chosen]).long()
+        self.labels = torch.from_numpy(label[chosen]).long()
 
     def __len__(self) -> int:
-        return len(self.label)
+        return len(self.labels)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return {name: tensor[0] for name, tensor in self.__getitems__([index]).items()}
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
         rows = torch.tensor(indices)
-        return self.augment({"image": self.image[rows].float() / 16, "label": self.label[rows]})
+        return self.augment({"image": self.image[rows].float() / 16, "label": self.labels[rows]})

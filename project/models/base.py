@@ -11,8 +11,9 @@ class Model(nn.Module, ABC):
 
     The parameters of `forward` name the tensors of the batch that it receives. It returns a dict of named tensors, or a
     single tensor, which the config entry names with `output`. An optional method `predict(**output)` returns a dict of
-    tensors `(B, ...)`, which the stage `predict` writes; without it, the stage writes the output itself. An optional
-    method `fit_to(dataset)` computes buffers from the samples of the training set before the first step
+    tensors `(B, ...)`, which the stage `predict` writes; without it, the stage writes the output itself. In the other
+    stages, what is one number per sample is in samples.csv: `label` as `prediction`, and that of the batch as `target`.
+    An optional method `fit_to(dataset)` computes buffers from the samples of the training set before the first step
     (docs/fitting.md); parts of the net may have one, too.
 
     Example::

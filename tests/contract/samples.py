@@ -10,6 +10,7 @@ from torch import Tensor
 
 from project.core.config.annotations import parameters_of
 from project.registry import Registry
+from tests.datasets.balanced import BalancedGlyphs
 
 BATCH = 4
 ARGUMENTS: dict[str, Any] = {
@@ -21,6 +22,12 @@ ARGUMENTS: dict[str, Any] = {
     "split": "train",
     "mean": [0.5],
     "std": [0.25],
+    "dataset": BalancedGlyphs("val"),
+    "parts": [BalancedGlyphs("val"), BalancedGlyphs("test")],
+    "fields": ["image", "label"],
+    "k": 5,
+    "fold": 0,
+    "part": "val",
 }
 
 

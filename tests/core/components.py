@@ -266,6 +266,14 @@ class Filed(IndexImages):
             raise FileNotFoundError(f"no pictures in {data_dir}")
 
 
+class Around(IndexImages):
+    """Dataset that contains another one."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        super().__init__()
+        self.dataset = dataset
+
+
 class BrokenDataset(IndexImages):
     """Dataset that fails when a sample is loaded."""
 

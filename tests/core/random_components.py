@@ -34,6 +34,19 @@ class Noisy(IndexImages):
         return {"image": index / self.length + noise, "label": torch.tensor(index % 10)}
 
 
+class NoisyEpochs(Noisy):
+    """Noisy dataset whose noise depends on the epoch, which it gets in both ways."""
+
+    factor = 0.0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.factor = 1 + epoch + random.random()
+
+    def __getitem__(self, index: int, epoch: int = 9) -> dict[str, Tensor]:
+        sample = super().__getitem__(index)
+        return sample | {"image": sample["image"] * self.factor + epoch}
+
+
 class Hanging(Noisy):
     """Noisy dataset that hangs at a sample, once; before, the main process gets a signal.
 

@@ -19,7 +19,7 @@ def test_splits_are_fixed_and_stratified() -> None:
     parts = [Digits(split) for split in SPLITS]
     assert [len(part) for part in parts] == [1269, 267, 261]
     for part in parts:
-        shares = part.label.bincount(minlength=10) / len(part)
+        shares = part.labels.bincount(minlength=10) / len(part)
         assert shares.min() > 0.085
         assert shares.max() < 0.115
     digest = hashlib.sha256("".join(key for part in parts for key in keys(part)).encode()).hexdigest()

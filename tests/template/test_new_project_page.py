@@ -69,7 +69,7 @@ def test_the_first_hour(copy: Path) -> None:
     assert metrics.keys() == {"cross_entropy", "entropy", "sum", "accuracy", "confidence"}
     (promised,) = re.findall(r"at least (\d+) %", begin)
     assert metrics["accuracy"] >= int(promised) / 100
-    assert (results / "samples.csv").read_text().startswith("index,cross_entropy,entropy,accuracy\n")
+    assert (results / "samples.csv").read_text().splitlines()[0].endswith(",cross_entropy,entropy,accuracy")
     assert Image.open(results / "visual.png").size == (16 * 10, 10)
     assert git(child, "log", "-1", "--format=%s") == "Which half is brighter?"
     assert git(child, "diff", "--name-status", "template").splitlines() == [

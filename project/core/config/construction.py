@@ -1,16 +1,21 @@
-"""Construction of components: an error in a constructor is told with the config path of the component."""
+"""Construction of components: an error in a constructor is told with the config path of the component.
 
-from collections.abc import Iterator, Mapping
+The engine builds a dataset when a stage needs it. A dataset inside another one is built with that one.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from jsonargparse import add_instantiator
 from torch import nn
 
 from project.core.config.tensors import keep_given_buffers
-from project.core.errors import ConfigError, constructor_error
+from project.core.errors import ConfigError, constructor_error, has_location
+from project.registry import Dataset
 
 Built = TypeVar("Built")
 
@@ -30,16 +35,29 @@ class _Failure:
 
     components: list[Component]
     error: Exception | None = None
+    num_running: int = 0  # constructors that have begun and not ended
 
 
 _failure: ContextVar[_Failure | None] = ContextVar("_failure", default=None)
 
 
+@dataclass
+class _Unbuilt:
+    """A dataset that is an argument of something that has not been built yet."""
+
+    make: Callable[[], Dataset]
+    location: str
+
+
 def construct(class_type: type[Built], *args: Any, **kwargs: Any) -> Built:
-    """Build an object for jsonargparse; remember an error in the constructor."""
+    """Build an object for jsonargparse, or promise a dataset; remember an error in the constructor."""
     failure = _failure.get()
+    is_dataset = isinstance(class_type, type) and issubclass(class_type, Dataset)
+    if failure is not None and not failure.num_running and is_dataset:
+        make = partial(construct, class_type, *args, **kwargs)
+        return cast(Built, _Unbuilt(make, _describe(class_type, kwargs, failure.components)))
     try:
-        built = class_type(*args, **kwargs)
+        built = _call(class_type, args, kwargs, failure)
         if isinstance(built, nn.Module) and "_modules" not in vars(built):
             where = _describe(class_type, kwargs, failure.components if failure else [])
             raise ConfigError(f"{where}: its constructor does not call super().__init__()")
@@ -55,6 +73,23 @@ def construct(class_type: type[Built], *args: Any, **kwargs: Any) -> Built:
 
 
 add_instantiator(construct, object)
+
+
+def build_dataset(make: Callable[[], Dataset], location: str) -> Dataset:
+    """Build a dataset.
+
+    Raises:
+        ConfigError: it cannot use its files, or a library refuses its arguments.
+    """
+    try:
+        return make()
+    except Exception as error:
+        # An OSError without a number was not raised by the system, but by a dataset that cannot use its files.
+        if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno is None):
+            raise ConfigError(f"{location}: {error}") from error
+        if has_location(error):  # a dataset inside this one
+            raise
+        raise constructor_error(error, location) from error.__cause__
 
 
 @contextmanager
@@ -74,6 +109,25 @@ def raising_constructor_errors(components: list[Component]) -> Iterator[None]:
         raise
     finally:
         _failure.reset(token)
+
+
+def _call(cls: type[Built], args: tuple[Any, ...], kwargs: dict[str, Any], failure: _Failure | None) -> Built:
+    """Call a constructor with the datasets among its arguments built."""
+    if failure is None:
+        return cls(*_build_datasets(args), **_build_datasets(kwargs))
+    failure.num_running += 1
+    try:
+        return cls(*_build_datasets(args), **_build_datasets(kwargs))
+    finally:
+        failure.num_running -= 1
+
+
+def _build_datasets(value: Any) -> Any:
+    if isinstance(value, _Unbuilt):
+        return build_dataset(value.make, value.location)
+    if type(value) in (list, tuple):
+        return type(value)(map(_build_datasets, value))
+    return {key: _build_datasets(item) for key, item in value.items()} if type(value) is dict else value
 
 
 def _describe(cls: type, arguments: Mapping[str, Any], components: list[Component]) -> str:

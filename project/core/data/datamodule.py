@@ -11,6 +11,7 @@ from pytorch_lightning.accelerators import CUDAAccelerator
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader, IterableDataset
 
+from project.core.config.construction import build_dataset
 from project.core.config.settings import DEFAULT_DATA_DIR
 from project.core.data.loading import build_loader
 from project.core.data.sampling import TrainingPosition
@@ -19,7 +20,7 @@ from project.core.data.streams import StreamLoader
 from project.core.data.tensors import Tensors
 from project.core.data.workers import prepare_worker
 from project.core.distributed.signals import kill_workers
-from project.core.errors import ConfigError, constructor_error
+from project.core.errors import ConfigError
 from project.core.file_names import check_file_name
 from project.registry import Dataset
 
@@ -91,7 +92,7 @@ class DataModule(pl.LightningDataModule):
 
     def build_training_set(self) -> Dataset:
         """Build the training set, without a loader."""
-        return _build(self.splits["train"][""], _config_path("train", ""))
+        return build_dataset(self.splits["train"][""], _config_path("train", ""))
 
     def train_dataloader(self) -> DataLoader[Tensors]:
         loader = self._loaders("train")[0]
@@ -119,7 +120,7 @@ class DataModule(pl.LightningDataModule):
         dataset = self._dataset("train", "")
         if isinstance(dataset, IterableDataset):
             with isolate_rng():
-                return _build(self.splits["train"][""], _config_path("train", ""))
+                return build_dataset(self.splits["train"][""], _config_path("train", ""))
         return dataset
 
     def on_exception(self, exception: BaseException) -> None:
@@ -150,7 +151,7 @@ class DataModule(pl.LightningDataModule):
     def _dataset(self, split: str, name: str) -> Dataset:
         path = _config_path(split, name)
         if path not in self.datasets:
-            self.datasets[path] = _build(self.splits[split][name], path)
+            self.datasets[path] = build_dataset(self.splits[split][name], path)
             self._warn_if_read_repeatedly(path, split == "train")
         return self.datasets[path]
 
@@ -238,13 +239,3 @@ def find_dataset(trainer: pl.Trainer, split: str, index: int) -> Dataset | None:
 
 def _config_path(split: str, name: str) -> str:
     return f"data.{split}.{name}" if name else f"data.{split}"
-
-
-def _build(make: MakeDataset, path: str) -> Dataset:
-    try:
-        return make()
-    except Exception as error:
-        # An OSError without a number was not raised by the system, but by a dataset that cannot use its files.
-        if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno is None):
-            raise ConfigError(f"{path}: {error}") from error
-        raise constructor_error(error, path) from error.__cause__

@@ -20,11 +20,12 @@ from project.core.data.rows import (
     take_rows,
 )
 from project.core.data.sampling import BatchRequest, GetPosition, ResumableBatchSampler, TrainingPosition
-from project.core.data.seeding import BATCH, COLLATE, SAMPLE, derive_seeds, seed_all, set_seed
+from project.core.data.seeding import BATCH, COLLATE, EPOCH, SAMPLE, derive_seeds, seed_all, set_seed
 from project.core.data.streams import Stream, StreamLoader
 from project.core.data.tensors import Tensors, abbreviate, describe_shapes
 from project.core.data.workers import raise_to_main, receive
 from project.core.errors import ConfigError, add_location, located
+from project.datasets.base import EpochSamples
 
 _Batch = TypeVar("_Batch")
 
@@ -47,6 +48,7 @@ class BatchDataset(TorchDataset[dict[str, Any]]):
 
     def __init__(self, dataset: Any, path: str, seed: int, is_training: bool) -> None:
         self.dataset, self.path, self.seed, self.is_training = dataset, path, seed, is_training
+        self.samples, self.epoch = EpochSamples(dataset), -1
         self.location = f"{path} ({type(dataset).__name__})"
         self.collate: Callable[[Any], Tensors] = getattr(dataset, "collate", default_collate)
         self.has_getitems = hasattr(dataset, "__getitems__")
@@ -95,10 +97,11 @@ class BatchDataset(TorchDataset[dict[str, Any]]):
             return False
 
     def _load(self, indices: list[int], request: BatchRequest, adds_indices: bool = False) -> dict[str, Any]:
+        self._set_epoch(request.epoch)
         first_row = request.rows.start if self.is_training else 0
         if self.has_getitems:
             seed_all(self.seed, self.path, BATCH, request.epoch, request.batch, first_row)
-            batch = self.dataset.__getitems__(indices)
+            batch = self.samples.load_batch(indices)
         else:
             seeds = derive_seeds(indices, self.seed, self.path, SAMPLE, request.epoch)
             batch = [self._load_sample(index, seed) for index, seed in zip(indices, seeds, strict=True)]
@@ -112,9 +115,15 @@ class BatchDataset(TorchDataset[dict[str, Any]]):
         require_dict(batch, loaded, self.location)
         return cast(dict[str, Any], batch)
 
+    def _set_epoch(self, epoch: int) -> None:
+        if epoch != self.epoch:
+            seed_all(self.seed, self.path, EPOCH, epoch)
+            self.samples.set_epoch(epoch)
+            self.epoch = epoch
+
     def _load_sample(self, index: int, seed: int) -> Any:
         set_seed(seed)
-        return self.dataset[index]
+        return self.samples.load(index)
 
     def _collate(self, samples: list[Any]) -> Any:
         try:

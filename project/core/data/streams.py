@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate, get_w
 
 from project.core.data.rows import call_collate, identify_rows, index_to_tensor, require_dict
 from project.core.data.sampling import GetPosition, TrainingPosition
-from project.core.data.seeding import STREAM, seed_all
+from project.core.data.seeding import EPOCH, STREAM, seed_all
 from project.core.data.workers import raise_to_main, receive
 from project.core.errors import ConfigError, add_location
 
@@ -46,6 +46,9 @@ class Stream(IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         self.num_read = 0
+        if hasattr(self.dataset, "set_epoch"):
+            seed_all(self.seed, self.path, EPOCH, self.epoch)
+            self.dataset.set_epoch(self.epoch)
         if self._state is not None:
             self.num_read = self._state[_NUM_READ]
             self.dataset.load_state_dict(self._state[_DATASET])

@@ -46,8 +46,14 @@ class FitToTrainingSet(Callback):
     def __init__(self, seed: int, interruption: Interruption, is_resumed: bool) -> None:
         self.seed, self.interruption, self.is_resumed = seed, interruption, is_resumed
         self.loaded: frozenset[str] = frozenset()  # names of tensors from other weights
+        self._known: set[str] = set()  # names of the parts in `setup`
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for name in _fitted_parts(pl_module).keys() - self._known:
+            raise ConfigError(f"{_config_path(name)} has a fit_to, but was built after fitting: build it in __init__")
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._known = {*_fitted_parts(pl_module)}
         parts = {} if self.is_resumed else self._parts_to_fit(pl_module)
         if not parts:
             return

@@ -15,13 +15,17 @@ from project.core.config.terms import LossTerm, MetricTerm, NetTerm
 from project.core.data.datamodule import metric_prefix
 from project.core.data.tensors import Tensors, batch_size, describe_shapes
 from project.core.errors import ConfigError, join_names
-from project.core.model.metrics import DatasetEvaluation, Metrics
+from project.core.model.metrics import DatasetEvaluation
 from project.core.model.optimization import Clip, Optimization, ParameterGroup, freeze
+from project.core.model.predictions import COLUMNS, prediction_columns
 from project.core.model.preparation import Preparation
+from project.core.model.training_log import TrainingLog
 from project.core.model.wiring import NamedCall, WiredTerm, per_sample_columns, per_sample_once
 from project.core.tensorboard import tensorboard_writers
 from project.core.training.lightning_internals.access import log_immediately, should_log
 from project.registry import Transform
+
+_RESERVED = ("sum", "visual", "index", "name", *COLUMNS)  # other logged values, and columns of samples.csv
 
 
 class BaseModule(pl.LightningModule):
@@ -88,6 +92,8 @@ class SupervisedModule(BaseModule):
         compile: compile the net with torch.compile.
         channels_last: store the weights of 2d convolutions in the memory format channels_last.
         prepare: transforms of a batch by name, for the net only: losses, metrics and visuals see the dataset's tensors.
+        train_metrics: whether `train/` values are of single batches or whole epochs. Metrics of torchmetrics are then
+            updated at each batch, and wait for the GPU unless they have `validate_args: false`.
     """
 
     def __init__(
@@ -103,6 +109,7 @@ class SupervisedModule(BaseModule):
         compile: bool = False,
         channels_last: bool = False,
         prepare: dict[str, Transform] | None = None,
+        train_metrics: Literal["step", "epoch"] = "step",
     ) -> None:
         super().__init__(clip)
         loss, metric = loss or {}, metric or {}
@@ -123,8 +130,8 @@ class SupervisedModule(BaseModule):
         }
         if fitted := {name: term.metric for name, term in metric.items() if hasattr(term.metric, "fit_to")}:
             self.fitted_metrics = nn.ModuleDict(fitted)  # saved in checkpoints
-        self.train_metrics: Metrics | None = None
-        self.inputs_checked = False
+        scalars = {name: term for name, term in self.metric_terms.items() if not hasattr(term.component, "picture")}
+        self.training_log = TrainingLog(train_metrics, [*loss], scalars)
         self.evaluations: list[DatasetEvaluation] = []
 
     def setup(self, stage: str) -> None:
@@ -173,16 +180,23 @@ class SupervisedModule(BaseModule):
         return values | {"sum": sum(weighted[1:], weighted[0])}
 
     def on_train_start(self) -> None:
-        scalars = {name: term for name, term in self.metric_terms.items() if not hasattr(term.component, "picture")}
-        self.train_metrics, self.inputs_checked = Metrics(scalars, self.device), False
+        self.training_log.start(self.trainer, self.device)
 
     def training_step(self, batch: Tensors, batch_idx: int) -> dict[str, Any]:
         output = self(batch)
         losses = self.loss_values(batch, output)
         detached = {name: value.detach() for name, value in output.items() if isinstance(value, Tensor)}
-        if self.should_log or not self.inputs_checked:
-            self._log_training(batch, detached, losses)
+        self.training_log.add(self, batch, detached, losses)
         return {"loss": losses["sum"], "output": detached}
+
+    def on_train_epoch_end(self) -> None:
+        self.log_dict(self.training_log.end_epoch())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.training_log.save(checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.training_log.load(checkpoint)
 
     def on_validation_epoch_start(self) -> None:
         self.reset_evaluations(len(self.trainer.num_val_batches))
@@ -207,13 +221,11 @@ class SupervisedModule(BaseModule):
         if batch_size(batch) == 0:
             return {}
         output = self(batch)
-        prediction: Tensors = self.call_predict({}, output) if self.call_predict else output
-        return prediction
+        return self._predict(output)
 
     def value_names(self) -> list[str]:
         """Return the names of the losses, their sum, and the metrics that are scalars, as they are logged."""
-        scalars = [name for name, term in self.metric_terms.items() if not hasattr(term.component, "picture")]
-        return [*self.loss_terms, "sum", *scalars]
+        return [*self.loss_terms, "sum", *self.training_log.terms]
 
     def reset_evaluations(self, num_datasets: int) -> None:
         """Start an evaluation for each of `num_datasets` datasets."""
@@ -246,32 +258,30 @@ class SupervisedModule(BaseModule):
         with per_sample_once(terms.values()) if needs_columns else nullcontext():
             evaluation.add(batch, output, self.loss_values(batch, output))
             columns = per_sample_columns(terms, batch, output) if needs_columns else {}
+        if needs_columns:
+            predicted = prediction_columns(batch, self._predict(output), self.loss_terms, bool(self.call_predict))
+            columns = predicted | columns
         return {"output": output, "columns": columns}
 
-    def _log_training(self, batch: Tensors, output: Tensors, losses: Tensors) -> None:
-        """Log losses and metrics of a batch; at the first batch this checks all names before any weight changes."""
-        assert self.train_metrics is not None
-        self.inputs_checked = True
-        if not losses["sum"].requires_grad:
-            raise ConfigError(
-                f"model.loss: the sum of {join_names(self.loss_terms)} has no gradient\n"
-                "Remove what detaches it from the parameters, in the net or the losses: detach, item, no_grad, argmax"
-            )
-        with torch.no_grad():
-            self.train_metrics.reset()
-            self.train_metrics.update(batch, output)
-            values = {name: value.detach() for name, value in losses.items()} | self.train_metrics.compute()
-        if self.should_log:
-            self.log_immediately({f"train/{name}": value for name, value in values.items()})
+    def _predict(self, output: Tensors) -> Tensors:
+        """Return the result of the net's `predict`, or its output if it has no such method."""
+        if self.call_predict is None:
+            return output
+        prediction = self.call_predict({}, output)
+        if not isinstance(prediction, Mapping):
+            name = type(self.net).__name__
+            raise ConfigError(f"model.net ({name}): `predict` returns a {type(prediction).__name__}; it must be a dict")
+        return dict(prediction)
 
 
 def _check_names(loss: Mapping[str, LossTerm], metric: Mapping[str, MetricTerm]) -> None:
     if not loss:
         raise ConfigError("model.loss is empty; it needs at least one loss, such as `cross_entropy: {}`")
     for name in (*loss, *metric):
-        if "." in name or "/" in name or name in ("sum", "visual"):
+        if "." in name or "/" in name or name in _RESERVED:
+            reserved = join_names(_RESERVED)
             raise ConfigError(
-                f"model: a loss or metric cannot be called '{name}' (no dots, no slashes, not sum or visual)"
+                f"model: a loss or metric cannot be called '{name}' (no dots, no slashes, not {reserved})"
             )
     for name in loss.keys() & metric.keys():
         raise ConfigError(f"model: a loss and a metric are both called '{name}'; rename one and set its `type`")

@@ -28,7 +28,7 @@ def why_never_logged(split: str, trainer: pl.Trainer, evaluation: EvaluationSett
     """Return why a run logs no value of a split; None if it does, as far as the settings tell, or trains nothing."""
     data: object = trainer.datamodule  # type: ignore[attr-defined]
     epochs, every = _max_epochs(trainer), trainer.check_val_every_n_epoch
-    if split == "train" and trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+    if split == "train" and trainer.log_every_n_steps == 0 and not _logs_training_epochs(trainer):  # type: ignore[attr-defined]
         return "trainer.log_every_n_steps is 0"
     if split == "val":
         if isinstance(data, DataModule) and not data.dataset_names("val"):
@@ -64,8 +64,9 @@ class Timeline:
         self.last = min(_max_epochs(trainer) * self.steps_per_epoch, steps)
         self.first_validation = self._first_validation(trainer)
         log_every = min(trainer.log_every_n_steps, max(1, self.batches // self.accumulated))  # type: ignore[attr-defined]
+        over_epoch = _logs_training_epochs(trainer)
         self.first_logged = {
-            "train": log_every or math.inf,
+            "train": min(self.steps_per_epoch, self.last) if over_epoch else log_every or math.inf,
             "val": self.first_validation,
             "eval": evaluation.every_n_epochs * self.steps_per_epoch or math.inf,
         }
@@ -79,6 +80,12 @@ class Timeline:
             return 0
         epoch, batch = divmod(interval, self.batches) if every is None else (every - 1, min(interval, self.batches))
         return epoch * self.steps_per_epoch + math.ceil(batch / self.accumulated)
+
+
+def _logs_training_epochs(trainer: pl.Trainer) -> bool:
+    """Return whether `train/` values are those of whole epochs."""
+    module = trainer.lightning_module
+    return isinstance(module, SupervisedModule) and module.training_log.is_over_epoch
 
 
 def _max_epochs(trainer: pl.Trainer) -> float:

@@ -66,7 +66,7 @@ def test_config_is_built_once_and_a_checkpoint_is_read_once(
 
     calls.clear()
     assert cli("test", "--ckpt_path", "experiments/tiny").code == 0
-    assert calls == {"build_config": 1, "merge_all": 1, "load": 1, "load_state_dict": 1}
+    assert calls == {"build_config": 1, "load": 1, "load_state_dict": 1}
 
     calls.clear()
     argv = ["--name", "tuned", "--finetune", "experiments/tiny"]

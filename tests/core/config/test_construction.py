@@ -1,5 +1,6 @@
 """An error in a constructor is told with the config path of its component, however jsonargparse reports it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from project.core.config.construction import Component, raising_constructor_erro
 from project.core.config.entries import EntryConverter
 from project.core.errors import ConfigError
 from project.models.base import Model
+from project.registry import Dataset
 from tests.components import MLP
 from tests.conftest import TINY
 
@@ -63,3 +65,58 @@ def test_message_of_several_lines_names_argument_and_class() -> None:
     assert str(config._explain(error)) == "model.net.hidden (MLP): Expected a <class 'int'>; Expected a None"
     foreign = Config({}, config.model_class, config.data_class, {}, [Component("model.net", MLP, {})])
     assert str(foreign._explain(TypeError('Parser key "trainer.x":\n  It is wrong'))) == "trainer.x: It is wrong"
+
+
+class Outer:
+    """Dataset that takes others."""
+
+    def __init__(self, parts: list[Dataset], made: Callable[[], Dataset]) -> None:
+        BUILT.append("outer")
+        self.parts, self.own = parts, made()
+
+    def __getitem__(self, index: int) -> object:
+        return self.parts[index]
+
+
+class Inner:
+    """Dataset that takes nothing."""
+
+    def __init__(self, number: int) -> None:
+        BUILT.append(number)
+
+    def __getitem__(self, index: int) -> object:
+        return index
+
+
+class Holder:
+    """Class that is built at once and takes a dataset, such as a data module of the user's own."""
+
+    def __init__(self, dataset: Dataset | None, later: Callable[[], Dataset]) -> None:
+        self.dataset, self.later = dataset, later
+
+
+BUILT: list[object] = []
+
+
+def test_dataset_inside_another_is_built_with_it() -> None:
+    """A stage needs the files of no other stage's datasets. What is built at once gets its datasets at once."""
+    BUILT.clear()
+
+    def inner(number: int) -> dict[str, Any]:
+        return {"type": f"{__name__}.Inner", "number": number}
+
+    def outer(*parts: dict[str, Any]) -> dict[str, Any]:
+        return {"type": f"{__name__}.Outer", "parts": [*parts], "made": inner(0)}
+
+    converter, annotations = EntryConverter(), {"dataset": Dataset | None, "later": Callable[[], Dataset]}
+    values = {"dataset": inner(1), "later": outer(inner(2), outer(inner(3)))}
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Holder, "holder")
+    expanded = {key: converter.expand(value, annotations[key], key) for key, value in values.items()}
+    with raising_constructor_errors(converter.components):
+        holder = parser.instantiate_classes(parser.parse_object({"holder": expanded}, defaults=False)).holder
+    assert isinstance(holder.dataset, Inner)
+    assert BUILT == [1]
+    built = holder.later()
+    assert BUILT == [1, 2, 3, "outer", 0, "outer", 0]
+    assert [type(part) for part in built.parts] == [Inner, Outer]

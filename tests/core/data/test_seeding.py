@@ -60,6 +60,8 @@ def test_texts_in_seeds_never_change() -> None:
         "SAMPLE": "sample",
         "BATCH": "batch",
         "COLLATE": "collate",
+        "FIT": "fit",
+        "EPOCH": "epoch",
         "STREAM": "stream",
         "STEP": "step",
         "EPOCH_START": "epoch start",

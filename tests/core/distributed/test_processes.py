@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -94,6 +95,29 @@ def test_run_of_two_processes_is_resumed_with_one(tiny: Callable[..., str], tmp_
     assert joined == trace(tmp_path / "one")
     epoch = [*chain(*joined[:7])]
     assert len(epoch) == len({*epoch}) == 42
+
+
+@pytest.mark.slow
+def test_training_values_over_the_epoch_are_of_all_processes_and_resumed_exactly(
+    tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    """With a learning rate of 0 and without dropout, one process has the same values."""
+    auroc = {"type": "MulticlassAUROC", "num_classes": 10, "inputs": {"preds": "logits", "target": "label"}}
+    over: dict[str, Any] = {"train_metrics": "epoch", "metric": TINY["model"]["metric"] | {"auroc": auroc}}
+    over |= {"net": {"type": "tests.components.MLP", "in_features": 64, "num_classes": 10}, "optimizer": {"lr": 0.0}}
+    config = tiny(TRACED | {"model": RANDOM["model"] | over})
+    for devices in (1, 2):
+        fit(config, tmp_path / str(devices), devices)
+    alone, shared = (curves(tmp_path / str(devices) / "experiments/tiny") for devices in (1, 2))
+    for name in ("train/sum", "train/accuracy", "train/auroc"):
+        assert [step for step, _ in shared[name]] == [7, 14]
+        assert [value for _, value in shared[name]] == pytest.approx([value for _, value in alone[name]], rel=1e-5)
+    whole = shutil.copytree(tmp_path / "2/experiments/tiny", tmp_path / "whole")
+    checkpoint = "experiments/tiny/checkpoints/epoch_0001_step_000010.ckpt"
+    run(tmp_path / "2", "fit", "--resume", checkpoint, "--trust", "--trainer.devices", "2")
+    assert differing(outcome(whole), outcome(tmp_path / "2/experiments/tiny")) == []
+    shown = run(tmp_path / "2", "fit", "--resume", checkpoint, "--trust", "--trainer.devices", "1")
+    assert "train/ values of this epoch are those of its batches after the checkpoint" in shown
 
 
 @pytest.mark.slow

@@ -63,6 +63,10 @@ def test_metrics_and_values_per_sample_are_correct(
     assert metrics["accuracy"] == pytest.approx(is_correct.mean().item(), abs=1e-6)
     assert metrics["cross_entropy"] == metrics["sum"] == pytest.approx(losses.mean().item(), rel=1e-5)
     assert [float(row["accuracy"]) for row in rows] == is_correct.tolist()
+    assert [int(row["prediction"]) for row in rows] == logits.argmax(1).tolist()
+    assert [int(row["target"]) for row in rows] == batch["label"].tolist()
+    share = sum(row["prediction"] == row["target"] for row in rows) / len(rows)
+    assert metrics["accuracy"] == pytest.approx(share, abs=1e-6)
     assert [float(row["cross_entropy"]) for row in rows] == pytest.approx(losses.tolist(), rel=1e-4, abs=1e-6)
     assert Image.open(results / "visual.png").size == (16 * 8, 8)
 

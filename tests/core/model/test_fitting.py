@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -79,7 +79,7 @@ def test_net_sees_prepared_tensors_and_losses_the_dataset_s() -> None:
     assert not [name for name in module.state_dict() if name.startswith("prepare")]
 
 
-def test_prepare_applies_plain_transforms_in_order_and_fits_no_given_values() -> None:
+def test_prepare_applies_transforms_in_order() -> None:
     class Half(Transform):
         def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
             return sample | {"image": sample["image"] / 2}
@@ -87,10 +87,18 @@ def test_prepare_applies_plain_transforms_in_order_and_fits_no_given_values() ->
     prepare = Preparation({"half": Half(), "normalize": Normalize([0.5], [0.25]), "again": Half()})
     image = torch.rand(3, 1, 8, 8)
     assert torch.equal(prepare({"image": image})["image"], (image / 2 - 0.5) / 0.25 / 2)
-    without_trainer: Any = None
-    FitToTrainingSet(0, Interruption(), is_resumed=False).setup(without_trainer, Wrapper(prepare), "fit")
     with pytest.raises(ConfigError, match="cannot be called 'forward'"):
         Preparation({"forward": Normalize()})
+
+
+def test_given_values_are_not_fitted_and_parts_built_too_late_are_told() -> None:
+    module, without_trainer = Wrapper(Normalize([0.5], [0.25])), cast(Any, None)
+    callback = FitToTrainingSet(0, Interruption(), is_resumed=False)
+    callback.setup(without_trainer, module, "fit")
+    callback.on_fit_start(without_trainer, module)
+    module.late = Normalize()
+    with pytest.raises(ConfigError, match=r"^model\.late has a fit_to, but was built after fitting"):
+        callback.on_fit_start(without_trainer, module)
 
 
 def test_example_of_the_page_is_fitted() -> None:

@@ -134,9 +134,10 @@ def test_tensor_gets_the_name_in_output() -> None:
     assert torch.equal(output["flat"], BATCH["image"].flatten(1))
 
 
-@pytest.mark.parametrize("name", ["a.b", "a/b", "sum", "visual"])
+@pytest.mark.parametrize("name", ["a.b", "a/b", "sum", "visual", "target"])
 def test_reserved_names_of_losses_are_errors(name: str) -> None:
-    message = f"a loss or metric cannot be called '{name}' (no dots, no slashes, not sum or visual)"
+    reserved = "sum, visual, index, name, prediction, target"
+    message = f"a loss or metric cannot be called '{name}' (no dots, no slashes, not {reserved})"
     with pytest.raises(ConfigError) as caught:
         build(loss={name: LossTerm(CrossEntropy())})
     assert str(caught.value) == f"model: {message}"
@@ -223,7 +224,10 @@ def test_values_per_sample_are_computed_once_per_batch_for_samples_csv_only(
     assert calls == dict.fromkeys(names, NUM_BATCHES)
     with (tmp_path / f"experiments/tiny/eval/{stage}/samples.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["index", "cross_entropy", "separate", "accuracy"]
+    assert list(rows[0]) == [
+        *("index", "prediction", "target", "prediction.probability"),
+        *("cross_entropy", "separate", "accuracy"),
+    ]
     assert [row["cross_entropy"] for row in rows] == [row["separate"] for row in rows]
 
 
@@ -236,4 +240,4 @@ def test_evaluation_during_training_computes_values_per_sample(
     assert calls["separate_samples"] == NUM_BATCHES
     assert calls["mean_of_samples"] == TINY["trainer"]["limit_train_batches"] + NUM_BATCHES
     table = (tmp_path / "experiments/tiny/eval/epoch_0000/samples.csv").read_text()
-    assert table.startswith("index,cross_entropy,separate,accuracy\n")
+    assert table.startswith("index,prediction,target,prediction.probability,cross_entropy,separate,accuracy\n")

@@ -102,6 +102,12 @@ def test_seeds_of_order_samples_and_steps_are_all_needed(
     assert resume(uninterrupted, checkpoints(uninterrupted)[2]) != []
 
 
+FOLD = {
+    "type": "Fold",
+    "k": 3,
+    "fold": 0,
+    "dataset": {"type": "tests.core.random_components.NoisyEpochs", "length": 42},
+}
 STREAM = {"type": "tests.core.random_components.AnnouncedStream", "length": 42}
 VARIANTS: dict[str, dict[str, Any]] = {
     "fitted components": FITTED | {"data": {"batch_size": 8}},
@@ -142,6 +148,21 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "evaluation during training": {
         "evaluation": {"every_n_epochs": 1},
         "checkpoint": {"monitor": "eval/accuracy", "mode": "max"},
+    },
+    "values over the training epoch, of a dataset that gets it": {
+        "model": {
+            "train_metrics": "epoch",
+            "metric": TINY["model"]["metric"]
+            | {
+                "auroc": {
+                    "type": "MulticlassAUROC",
+                    "num_classes": 10,
+                    "inputs": {"preds": "logits", "target": "label"},
+                }
+            },
+        },
+        "data": {"train": {"type": "tests.core.random_components.NoisyEpochs", "length": 42}},
+        "checkpoint": {"monitor": "train/auroc"},
     },
     "__getitems__": {"data": {"train": {"type": "tests.core.random_components.NoisyBatches", "length": 42}}},
     "channels last": {"model": {"net": {"type": "tests.core.random_components.Convolved"}, "channels_last": True}},

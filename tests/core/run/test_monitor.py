@@ -97,6 +97,11 @@ REFUSED: list[tuple[Over, str, str]] = [
         NEVER + "evaluation.every_n_epochs is 2, and trainer.max_epochs is 1",
     ),
     (stopping("train/sum", log_every_n_steps=0), "train/sum", NEVER + "trainer.log_every_n_steps is 0"),
+    (
+        {"model": plateau("train/sum", "step")["model"] | {"train_metrics": "epoch"}},
+        "train/sum",
+        LATE + "2, but needed after step 1",
+    ),
 ]
 
 

@@ -154,6 +154,13 @@ def uneven_list_states(metric: Metric) -> list[str]:
     return [name for name in lists if metric._reductions[name] is not dim_zero_cat]
 
 
+def restore_metric(metric: Metric, num_updates: int, states: dict[str, Any]) -> None:
+    """Set the states of a metric, as after a number of updates."""
+    for name, value in states.items():
+        setattr(metric, name, value)
+    metric._update_count = num_updates
+
+
 def checks_at_epoch_end(early_stopping: EarlyStopping) -> bool:
     """Return whether the monitored value is read at the end of epochs, not after validations."""
     return not is_available(Feature.MONITORS) or bool(early_stopping._check_on_train_epoch_end)

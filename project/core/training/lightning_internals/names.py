@@ -85,7 +85,7 @@ PRIVATE_NAMES: Mapping[Feature, list[str]] = {
     Feature.SENDING: _names("multiprocessing.queues:Queue", "_on_queue_feeder_error"),
     Feature.SIGNALS: _names("trainer", "_signal_connector.register_signal_handlers"),
     Feature.TIMEOUT: _names("ddp", "_timeout"),
-    Feature.METRIC_STATES: _names("metric", "_defaults _reductions _sync_dist"),
+    Feature.METRIC_STATES: _names("metric", "_defaults _reductions _sync_dist _update_count"),
     Feature.AVERAGES: _names("averaging", "_average_model"),
     Feature.LAUNCHERS: _names(f"{_LAUNCHERS}:", "_MultiProcessingLauncher"),
     Feature.MONITORS: _names("early_stopping", "_check_on_train_epoch_end"),
