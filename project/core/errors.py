@@ -142,10 +142,18 @@ def add_location(error: BaseException, location: str) -> None:
 
 @contextmanager
 def located(location: str) -> Iterator[None]:
-    """Add a location to errors raised in the `with` block."""
+    """Add a location to errors raised in the `with` block.
+
+    Raises:
+        ConfigError: a package is missing.
+    """
     try:
         yield
+    except ConfigError:
+        raise
     except Exception as error:
+        if needed := missing_package(error):
+            raise ConfigError(f"{location}: it {needed}") from error
         add_location(error, location)
         raise
 

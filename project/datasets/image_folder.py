@@ -8,13 +8,14 @@ from annotated_types import Ge
 from torch import Tensor
 
 from project.datasets.base import Dataset, Transform
-from project.datasets.components.pictures import Channels, find_pictures, read_picture
+from project.datasets.components.picture_cache import Cache, Pictures
+from project.datasets.components.pictures import Channels, find_pictures
 from project.registry import DATASET_REGISTRY
 
 
 @DATASET_REGISTRY.register()
 class ImageFolder(Dataset):
-    """Pictures in a directory, whose subdirectories are the classes; read on access.
+    """Pictures in a directory, whose subdirectories are the classes; read on access, or cached.
 
     A sample has `image` (channels, H, W) in [0, 1] and `label`; if a picture is in the directory itself, only `image`.
 
@@ -25,6 +26,7 @@ class ImageFolder(Dataset):
         classes: subdirectories with the labels 0, 1, ...; null means all, sorted. Needed if a set lacks classes.
         augmentation: transforms by name, applied in this order.
         data_dir: directory that contains `path`, unless `path` is absolute.
+        cache: keep decoded pictures: `ram`, or `disk`, in DATA_DIR/.cache; null reads a file whenever it is used.
     """
 
     example: ClassVar[dict[str, Any]] = {"path": str(Path(__file__).with_name("photographs"))}
@@ -37,9 +39,10 @@ class ImageFolder(Dataset):
         classes: list[str] | None = None,
         augmentation: dict[str, Transform] | None = None,
         data_dir: str = ".",
+        cache: Cache | None = None,
     ) -> None:
         super().__init__(augmentation)
-        self.folder, self.size, self.channels = Path(data_dir, path), size, channels
+        self.folder = Path(data_dir, path)
         self.files = find_pictures(self.folder)
         folders = [file.relative_to(self.folder).parts[0] for file in self.files]
         flat = any(file.parent == self.folder for file in self.files)
@@ -48,12 +51,13 @@ class ImageFolder(Dataset):
         if self.classes and (others := set(folders) - set(self.classes)):
             raise FileNotFoundError(f"{self.folder}: {min(others)} is not one of the classes {', '.join(self.classes)}")
         self.labels = [self.classes.index(name) for name in folders] if self.classes else None
+        self.pictures = Pictures(self.files, channels, size, cache, Path(data_dir, ".cache"))
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        sample = {"image": read_picture(self.files[index], self.channels, self.size)}
+        sample = {"image": self.pictures[index]}
         if self.labels is not None:
             sample["label"] = torch.tensor(self.labels[index])
         return self.augment(sample)

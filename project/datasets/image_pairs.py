@@ -1,18 +1,20 @@
 """Pairs of pictures."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from project.datasets.base import Dataset, Transform
-from project.datasets.components.pictures import Channels, find_pictures, read_picture
+from project.datasets.components.picture_cache import Cache, Pictures
+from project.datasets.components.pictures import Channels, find_pictures
 from project.registry import DATASET_REGISTRY
 
 
 @DATASET_REGISTRY.register()
 class ImagePairs(Dataset):
-    """Pairs of pictures from two directories, with the same name except for the suffix; read on access.
+    """Pairs of pictures from two directories, with the same name except for the suffix; read on access, or cached.
 
     A sample has `image` and `target`, both (channels, H, W) in [0, 1]. Both directories may be the same if transforms
     change only one of the two, as in denoising.
@@ -23,6 +25,7 @@ class ImagePairs(Dataset):
         channels: 1 for grey, 3 for RGB.
         augmentation: transforms by name, applied in this order.
         data_dir: directory that contains `image` and `target`, unless they are absolute.
+        cache: keep decoded pictures: `ram`, or `disk`, in DATA_DIR/.cache; null reads a file whenever it is used.
     """
 
     example: ClassVar[dict[str, Any]] = dict.fromkeys(("image", "target"), str(Path(__file__).with_name("photographs")))
@@ -34,23 +37,24 @@ class ImagePairs(Dataset):
         channels: Channels = 3,
         augmentation: dict[str, Transform] | None = None,
         data_dir: str = ".",
+        cache: Cache | None = None,
     ) -> None:
         super().__init__(augmentation)
+        cached = partial(Pictures, channels=channels, size=None, cache=cache, directory=Path(data_dir, ".cache"))
         folders = [Path(data_dir, folder) for folder in (image, target)]
         images, targets = (_by_name(folder) for folder in folders)
         if unpaired := images.keys() ^ targets.keys():
             has, lacks = folders if min(unpaired) in images else reversed(folders)
             raise FileNotFoundError(f"{lacks} has no picture '{min(unpaired)}', but {has} has one")
-        self.channels = channels
         self.names = list(images)
-        self.pairs = [(images[name], targets[name]) for name in images]
+        self.images = cached(list(images.values()))
+        self.targets = self.images if images == targets else cached([targets[name] for name in images])
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self.names)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        image, target = (read_picture(file, self.channels) for file in self.pairs[index])
-        return self.augment({"image": image, "target": target})
+        return self.augment({"image": self.images[index], "target": self.targets[index]})
 
     def name(self, index: int) -> str:
         """Return the path of the pictures, relative to their directories, without the suffix."""

@@ -44,7 +44,7 @@ class CrossEntropy(Loss):
     def fit_to(self, dataset: Any) -> None:
         """Set balanced weights from the attribute `labels` of a dataset, or else from its samples."""
         labels = getattr(dataset, "labels", None)
-        parts = [labels] if labels is not None else (sample["label"] for sample in dataset)
+        parts = [labels] if labels is not None else map(_label_of, dataset)
         counts = torch.zeros(0, dtype=torch.long)
         for part in parts:
             label = torch.as_tensor(part).flatten()
@@ -74,3 +74,9 @@ class CrossEntropy(Loss):
             source = f"fitted to the labels 0 to {len(weight) - 1}" if self.is_balanced else f"{len(weight)} values"
             raise ConfigError(f"CrossEntropy: class_weights are {source}, but logits have {logits.shape[1]} classes")
         return F.cross_entropy(logits, label, weight=weight, label_smoothing=self.label_smoothing, reduction=reduction)
+
+
+def _label_of(sample: dict[str, Tensor]) -> Tensor:
+    if "label" not in sample:
+        raise ConfigError(f"CrossEntropy: balanced class weights need a `label` in each sample, which has {[*sample]}")
+    return sample["label"]

@@ -13,7 +13,7 @@ class Metric(torchmetrics.Metric):
 
     - `per_sample`, with such parameters, returns one value per sample, `(B,)`: the column of the metric in samples.csv.
     - `picture(value)` converts the result of `compute` to a picture `(3, H, W)` of floats in [0, 1] or integers in
-      [0, 255], which is shown in TensorBoard and saved with the results instead of numbers.
+      [0, 255], or to a Figure of matplotlib; it is shown in TensorBoard and saved with the results instead of numbers.
     - `fit_to(dataset)` computes buffers from the samples of the training set before the first step (docs/fitting.md).
 
     The attribute `higher_is_better`, if it is True or False, lets the engine refuse a `checkpoint.mode` that would keep

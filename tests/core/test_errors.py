@@ -55,6 +55,11 @@ def test_located_adds_the_location_except_to_mistakes() -> None:
     with pytest.raises(ConfigError) as mistake, located("data.train"):
         raise ConfigError("no pictures")
     assert not hasattr(mistake.value, "__notes__")
+    with (
+        pytest.raises(ConfigError, match=r"^a metric: it needs the package no_such: pip install no_such$"),
+        located("a metric"),
+    ):
+        raise ModuleNotFoundError(name="no_such")
     with pytest.raises(RuntimeError, match="StopIteration was raised, which would end the epoch silently") as stop:
         add_location(StopIteration(), "data.train")
     assert error_location(stop.value) == "raised in data.train"

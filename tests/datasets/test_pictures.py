@@ -1,10 +1,12 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
+from project.datasets.components import jpeg, pictures
 from project.datasets.components.pictures import Channels, find_pictures, read_picture
 from tests.datasets.painting import paint
 
@@ -104,3 +106,53 @@ def test_exif_orientation_is_applied_before_scaling(tmp_path: Path) -> None:
     exif[0x0112] = 6
     Image.fromarray(np.array([[0, 255], [0, 255]], dtype=np.uint8)).save(tmp_path / "a.png", exif=exif)
     assert read_picture(tmp_path / "a.png", 1, 2)[0].tolist() == [[0, 0], [1, 1]]
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_jpegs_have_the_values_of_pillow(
+    is_fast: bool, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With simplejpeg and without: a run does not depend on whether it is installed."""
+    if is_fast:
+        pytest.importorskip("simplejpeg")
+    else:
+        monkeypatch.setattr(jpeg, "simplejpeg", None)
+    decoded = []
+
+    def decode(data: bytes) -> np.ndarray | None:
+        decoded.append(jpeg.decode_jpeg(data))
+        return decoded[-1]
+
+    monkeypatch.setattr(pictures, "decode_jpeg", decode)
+    noise = np.random.default_rng(0).integers(0, 256, (37, 50, 3), dtype=np.uint8)
+    settings: list[dict[str, Any]] = [{"quality": 30}, {"subsampling": 0}, {"subsampling": 1}, {"progressive": True}]
+    for number, options in enumerate(settings):
+        for orientation in (1, 6):
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            path = tmp_path / f"{number}.jpg"
+            Image.fromarray(noise).convert(mode).save(path, exif=exif, **options)
+            with Image.open(path) as image:
+                plain = ImageOps.exif_transpose(image).convert("RGB")
+            for size in (None, 20):
+                shown = np.array(plain if size is None else ImageOps.fit(plain, (size, size)))
+                expected = torch.from_numpy(shown).permute(2, 0, 1).float() / 255
+                assert torch.equal(read_picture(path, 3, size), expected)
+    assert [pixels is not None for pixels in decoded] == [is_fast] * (8 if mode == "RGB" else 0)
+
+
+def test_simplejpeg_is_not_used_if_its_values_are_not_those_of_pillow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Other:
+        """Package that decodes other values."""
+
+        encode_jpeg = staticmethod(pytest.importorskip("simplejpeg").encode_jpeg)
+        decode_jpeg = staticmethod(lambda data: np.zeros((35, 50, 3), np.uint8))
+
+    jpeg._has_values_of_pillow.cache_clear()
+    monkeypatch.setattr(jpeg, "simplejpeg", Other)
+    paint(tmp_path / "a.jpg", RED)
+    assert jpeg.decode_jpeg((tmp_path / "a.jpg").read_bytes()) is None
+    jpeg._has_values_of_pillow.cache_clear()

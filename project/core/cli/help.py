@@ -122,7 +122,7 @@ def _resolve_path(keys: list[str], tree: Tree) -> tuple[Any, str]:
         target = _target(target[key].annotation) if isinstance(target, dict) else _target(target.item)
     if isinstance(target, ContainerOf):
         # Where one entry may be given in place of several, and in lists, the option has no NAME.
-        shown = f"{shown}.NAME" if target.kind == "mapping" and not target.is_lazy else shown
+        shown = f"{shown}.NAME" if target.kind == "mapping" and not target.accepts_single else shown
         target = _target(target.item)
     return target, shown
 

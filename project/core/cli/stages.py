@@ -23,7 +23,7 @@ from project.core.data.seeding import seed_run
 from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError
 from project.core.evaluation.periodic import PeriodicEvaluation
-from project.core.evaluation.pictures import ProgressPictures
+from project.core.evaluation.pictures import ProgressPictures, check_visuals
 from project.core.evaluation.results import ResultsWriter
 from project.core.log import logging_to_console
 from project.core.model.module import SupervisedModule
@@ -123,6 +123,7 @@ class StageCLI(BuildCLI):
     def instantiate_trainer(self, **_: object) -> pl.Trainer:
         arguments: dict[str, Any] = dict(self.config_init.trainer)
         settings = Settings(**{name: self.config_init[name] for name in Settings.__dataclass_fields__})
+        check_visuals(settings.visual or {})
         if isinstance(self.datamodule, DataModule):
             arguments["use_distributed_sampler"] = False  # DataModule divides the samples itself
         if self.is_fit:
@@ -135,7 +136,7 @@ class StageCLI(BuildCLI):
             first: list[Callback] = [self.training_run.fitting, epochs, check]
         else:
             assert self.results is not None
-            first, last = [], [ResultsWriter(self.results, settings.visual, self.config_yaml)]
+            first, last = [], [ResultsWriter(self.results, settings.visual or {}, self.config_yaml)]
         trainer = build_trainer(arguments, settings, self.directory.path, self.model, first, last, self.is_fit)
         if self.is_fit:
             self.training_run.attach(trainer)
@@ -162,7 +163,7 @@ class StageCLI(BuildCLI):
         callbacks = [*run.callbacks(saves, self._monitor(settings) if saves else None)]
         if trainer["logger"] is not False:
             callbacks.append(LearningRates())
-        if settings.visual is not None:
+        if settings.visual:
             files = directory / "progress" if settings.progress.local and not is_trial else None
             callbacks.append(ProgressPictures(settings.visual, settings.progress, files))
         if settings.evaluation.is_active:
@@ -172,7 +173,7 @@ class StageCLI(BuildCLI):
                     settings.evaluation,
                     settings.seed,
                     directory / "eval",
-                    settings.visual,
+                    settings.visual or {},
                     self.config_yaml,
                     run.before_evaluation_batch,
                 )

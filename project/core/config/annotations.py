@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import pytorch_lightning as pl
 
 from project.core.config.bounds import add_bounds, describe_bounds
+from project.core.config.terms import VisualTerm
 from project.core.training.lightning_internals.access import signature_parameters
 from project.registry import Registry
 
@@ -58,9 +59,9 @@ class ContainerOf:
     item: Any
 
     @property
-    def is_lazy(self) -> bool:
-        """Whether the engine builds the components later; one entry may then be given in place of several."""
-        return get_origin(self.item) is collections.abc.Callable
+    def accepts_single(self) -> bool:
+        """Whether one entry may be given in place of several: datasets, which the engine builds later, and visuals."""
+        return get_origin(self.item) is collections.abc.Callable or self.item is VisualTerm
 
 
 def resolve_annotation(annotation: object, value: object) -> Any:

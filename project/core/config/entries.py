@@ -42,7 +42,7 @@ from project.core.config.yaml_files import DEFAULT_TYPES, PlainScalar, Tree
 from project.core.errors import ConfigError, normalize, show_value
 from project.registry import Registry
 
-_SINGLE = ""  # the name of a dataset that is given without a name
+_SINGLE = ""  # the name of a dataset or visual that is given without a name
 
 
 @dataclass
@@ -135,7 +135,7 @@ class EntryConverter:
             case Registry():
                 return self._collapse_entry(value, target, implied)
             case ContainerOf(kind="mapping"):
-                if target.is_lazy and _SINGLE in value:
+                if target.accepts_single and _SINGLE in value:
                     return self.collapse(value[_SINGLE], target.item)
                 return {key: self.collapse(item, target.item, key) for key, item in value.items()}
             case ContainerOf():
@@ -152,8 +152,8 @@ class EntryConverter:
     def _expand_mapping(self, value: Any, target: ContainerOf, path: str) -> dict[str, Any]:
         value = as_entry(value, path)
         is_single = any(value.get(key) is not None for key in ("type", "class_path"))
-        if target.is_lazy and (is_single or not all(isinstance(item, dict | None) for item in value.values())):
-            check_one_or_several(value, resolve_annotation(target.item, {}), path)
+        if target.accepts_single and (is_single or not all(isinstance(item, dict | None) for item in value.values())):
+            check_one_or_several(value, target.item, path)
             return {_SINGLE: self.expand(value, target.item, path)}
         if is_single:
             raise ConfigError(f"{path} takes several entries by name: {path}: {{NAME: {{type: ...}}}}")

@@ -7,6 +7,7 @@ from typing import Any
 from project.core.config.annotations import (
     Parameter,
     Parameters,
+    component_field,
     describe_type,
     parameters_of,
     resolve_annotation,
@@ -16,7 +17,6 @@ from project.core.config.construction import Component
 from project.core.config.trust import check_component
 from project.core.config.values import is_accepted, to_type
 from project.core.errors import ConfigError, did_you_mean, join_names, show_value
-from project.registry import Registry
 
 INIT = "init"  # key of a term for arguments of its constructor, also those that its reserved keys hide
 
@@ -53,17 +53,26 @@ def as_entry(value: object, path: str) -> Any:
     return value
 
 
-def check_one_or_several(value: Mapping[str, Any], registry: Registry, path: str) -> None:
-    """Raise ConfigError if several datasets were merged over the single one of a base; merging itself allows it."""
+def check_one_or_several(value: Mapping[str, Any], item: object, path: str) -> None:
+    """Raise ConfigError if several entries were merged over the single one of a base; merging itself allows it.
+
+    Args:
+        value: the merged entry.
+        item: annotation of one entry.
+        path: its config path.
+    """
     name = value.get("type")
-    if name:
-        check_component(name, registry, path)
-    parameters = parameters_of(registry.resolve(str(name), path)) if name else {}
+    if not name:
+        return
+    term = resolve_annotation(item, {})
+    field = component_field(term)
+    registry = resolve_annotation(parameters_of(term)[field].annotation, {}) if field else term
+    check_component(name, registry, path)
+    parameters = parameters_of(registry.resolve(str(name), path))
     entries = [key for key, item in value.items() if isinstance(item, dict) and "type" in item]
-    if parameters and any(key not in parameters for key in entries):
-        raise ConfigError(
-            f"{path} mixes one dataset with several; start with `type: null` to replace the base's dataset"
-        )
+    if any(key not in parameters for key in entries):
+        kind = registry.kind
+        raise ConfigError(f"{path} mixes one {kind} with several; start with `type: null` to replace the base's {kind}")
 
 
 def check_concrete(cls: type, path: str) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Interval
 
-from project.core.config.terms import VisualTerm
+from project.core.config.terms import Visuals
 
 DEFAULT_ROOT = "experiments"
 DEFAULT_DATA_DIR = "data"
@@ -13,7 +13,7 @@ DEFAULT_DATA_DIR = "data"
 
 @dataclass
 class ProgressSettings:
-    """Pictures of the visual during training.
+    """Pictures of the visuals during training.
 
     Args:
         train: samples per epoch of the training set; 0 disables.
@@ -86,7 +86,7 @@ class Settings:
         timeout: time that processes of a run wait for each other, in seconds.
         replace: move an existing run of this name to ROOT/.old/, as the option --replace does.
         vars: constants of your own, which other values refer to: `${vars.NAME}`.
-        visual: visual that draws the pictures.
+        visual: visual that draws the pictures, or several by name.
         progress: pictures during training.
         checkpoint: when checkpoints are saved, and which are kept.
         evaluation: losses and metrics on data.eval during training.
@@ -99,7 +99,7 @@ class Settings:
     timeout: Annotated[float, Interval(gt=0, lt=10**9)] = 600.0
     replace: bool = False
     vars: dict[str, Any] | None = None
-    visual: VisualTerm | None = None
+    visual: Visuals | None = None
     progress: ProgressSettings = field(default_factory=ProgressSettings)
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)

@@ -60,7 +60,16 @@ class VisualTerm:
     Args:
         visual: the visual.
         inputs: name of the tensor that an argument gets, if their names differ.
+        every_n_epochs: during training, draw in every n-th epoch.
     """
 
     visual: Visual
     inputs: Inputs | None = None
+    every_n_epochs: Annotated[int, Ge(1)] = 1
+
+    def is_due(self, epoch: int) -> bool:
+        """Return whether it draws in an epoch, counted from 0."""
+        return (epoch + 1) % self.every_n_epochs == 0
+
+
+Visuals = dict[str, VisualTerm]  # the name of a single visual is ""

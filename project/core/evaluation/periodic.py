@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback, WeightAveraging
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from project.core.config.settings import EvaluationSettings
-from project.core.config.terms import VisualTerm
+from project.core.config.terms import Visuals
 from project.core.data.seeding import seed_step
 from project.core.evaluation.results import ResultsWriter
 from project.core.log import format_values
@@ -31,7 +31,7 @@ class PeriodicEvaluation(Callback):
         settings: when to evaluate, and on how many samples.
         seed: seed of the run.
         directory: RUN/eval.
-        visual: draws the first samples.
+        visuals: they draw the first samples, whatever their period.
         config: the whole configuration as yaml.
         before_batch: called before each batch; raises if the run is to stop.
     """
@@ -41,11 +41,11 @@ class PeriodicEvaluation(Callback):
         settings: EvaluationSettings,
         seed: int,
         directory: Path,
-        visual: VisualTerm | None,
+        visuals: Visuals,
         config: str,
         before_batch: Callable[[pl.Trainer], None],
     ) -> None:
-        self.settings, self.seed, self.directory, self.visual = settings, seed, directory, visual
+        self.settings, self.seed, self.directory, self.visuals = settings, seed, directory, visuals
         self.config, self.before_batch = config, before_batch
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -65,7 +65,7 @@ class PeriodicEvaluation(Callback):
 
     def _evaluate(self, trainer: pl.Trainer, module: Any, name: str) -> dict[str, float]:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        results = ResultsWriter(self.directory / name, self.visual, self.config)
+        results = ResultsWriter(self.directory / name, self.visuals, self.config)
         loaders = data.eval_dataloaders(self.settings.max_samples)
         before_transfer = data if is_overridden("on_before_batch_transfer", data) else module
         with torch.no_grad(), _evaluated_weights(trainer, module):

@@ -1,4 +1,4 @@
-"""Pictures of the visual, during training and with the results of an evaluation."""
+"""Pictures of the visuals, during training and with the results of an evaluation."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,29 +8,36 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from project.core.config.entry_checks import join_path
 from project.core.config.settings import ProgressSettings
-from project.core.config.terms import VisualTerm
+from project.core.config.terms import Visuals
 from project.core.data.datamodule import metric_prefix
 from project.core.data.tensors import Tensors, batch_size, select_rows
+from project.core.file_names import check_file_name
 from project.core.files import write_picture
 from project.core.model.wiring import NamedCall, as_picture
 from project.core.tensorboard import tensorboard_writers
 
+_PATH = "visual"  # config path, and name of the pictures
+
 
 class PictureCollector:
-    """Collector of the first samples of a dataset, for one picture. Samples of another size are left out.
+    """Collector of the first samples of a dataset, for one picture per visual. Samples of another size are left out.
 
     Args:
-        visual: draws the picture.
-        num_samples: number of samples in the picture.
+        visuals: they draw the pictures.
+        num_samples: number of samples in a picture.
     """
 
-    def __init__(self, visual: VisualTerm, num_samples: int) -> None:
+    def __init__(self, visuals: Visuals, num_samples: int) -> None:
         self.num_samples = num_samples
         self.batches: list[Tensors] = []
         self.outputs: list[Tensors] = []
         self.count = 0
-        self._draw = NamedCall(visual.visual, "__call__", "visual", visual.inputs)
+        self._draw = {
+            name: NamedCall(term.visual, "__call__", join_path(_PATH, name) if name else _PATH, term.inputs)
+            for name, term in visuals.items()
+        }
 
     def add(self, batch: Tensors, output: Tensors) -> None:
         """Copy samples that are still needed to the CPU."""
@@ -48,32 +55,35 @@ class PictureCollector:
         self.outputs.append(taken[1])
         self.count += needed
 
-    def draw(self) -> Tensor:
-        """Return the picture `(3, H, W)`, and remove the samples."""
-        drawn = self._draw(_concat(self.batches), _concat(self.outputs))
-        picture = as_picture(drawn, f"visual ({self._draw.owner})")
+    def draw(self, visuals: Visuals) -> dict[str, Tensor]:
+        """Return the pictures `(3, H, W)` of some of the visuals, by name, and remove the samples."""
+        batch, output = _concat(self.batches), _concat(self.outputs)
+        calls = {name: self._draw[name] for name in visuals}
+        pictures = {
+            name: as_picture(call(batch, output), f"{call.path} ({call.owner})") for name, call in calls.items()
+        }
         self.batches, self.outputs, self.count = [], [], 0
-        return picture
+        return pictures
 
 
 class ProgressPictures(Callback):
-    """Callback that draws a picture of each dataset and epoch, to TensorBoard and to RUN/progress/.
+    """Callback that draws pictures of each dataset and epoch, to TensorBoard and to RUN/progress/.
 
     Args:
-        visual: draws the pictures.
+        visuals: they draw the pictures, each in the epochs of its own.
         progress: number of samples of each split.
         directory: RUN/progress; None writes no files.
     """
 
-    def __init__(self, visual: VisualTerm, progress: ProgressSettings, directory: Path | None) -> None:
-        self.visual, self.progress, self.directory = visual, progress, directory
-        self.train = PictureCollector(visual, progress.train)
+    def __init__(self, visuals: Visuals, progress: ProgressSettings, directory: Path | None) -> None:
+        self.visuals, self.progress, self.directory = visuals, progress, directory
+        self.train = PictureCollector(visuals, progress.train)
         self.val: dict[int, PictureCollector] = {}
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: Tensors, batch_idx: int
     ) -> None:
-        if self.train.count < self.train.num_samples:
+        if self.train.count < self.train.num_samples and self._due(trainer):
             _add(self.train, batch, outputs)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -88,24 +98,42 @@ class ProgressPictures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        collector = self.val.setdefault(dataloader_idx, PictureCollector(self.visual, self.progress.val))
-        _add(collector, batch, outputs)
+        if self._due(trainer):
+            collector = self.val.setdefault(dataloader_idx, PictureCollector(self.visuals, self.progress.val))
+            _add(collector, batch, outputs)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for index, collector in self.val.items():
             self._draw(trainer, collector, metric_prefix(trainer, "val", index))
 
+    def _due(self, trainer: pl.Trainer) -> Visuals:
+        """Return the visuals that draw in this epoch; all draw in the sanity check, which finds mistakes."""
+        epoch, checks = trainer.current_epoch, trainer.sanity_checking
+        return {name: term for name, term in self.visuals.items() if checks or term.is_due(epoch)}
+
     def _draw(self, trainer: pl.Trainer, collector: PictureCollector, prefix: str) -> None:
         if not collector.count or not trainer.is_global_zero:
             return
-        picture = collector.draw()
+        pictures = collector.draw(self._due(trainer))
         if trainer.sanity_checking:
             return
-        for writer in tensorboard_writers(trainer):
-            writer.add_image(f"{prefix}/visual", picture, trainer.global_step)
-        if self.directory is not None:
-            name = f"epoch_{trainer.current_epoch:04d}_step_{trainer.global_step:06d}.png"
-            write_picture(self.directory / prefix / name, picture)
+        file_name = f"epoch_{trainer.current_epoch:04d}_step_{trainer.global_step:06d}.png"
+        for name, picture in pictures.items():
+            for writer in tensorboard_writers(trainer):
+                writer.add_image(f"{prefix}/{picture_name(name)}", picture, trainer.global_step)
+            if self.directory is not None:
+                write_picture(self.directory / prefix / name / file_name, picture)
+
+
+def check_visuals(visuals: Visuals) -> None:
+    """Raise ConfigError if a visual has a name that is no file name."""
+    for name in filter(None, visuals):
+        check_file_name(name, f"{_PATH}: the name")
+
+
+def picture_name(name: str) -> str:
+    """Return the name of a visual's picture: `visual` for a single one, else `visual/NAME`."""
+    return f"{_PATH}/{name}" if name else _PATH
 
 
 def _add(collector: PictureCollector, batch: Tensors, outputs: object) -> None:

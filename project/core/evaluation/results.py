@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils._pytree import tree_map
 
-from project.core.config.terms import VisualTerm
+from project.core.config.terms import Visuals
 from project.core.data.datamodule import SampleNamer, dataset_name, find_dataset, sample_namer
 from project.core.data.tensors import Tensors, batch_size, select_rows
 from project.core.errors import ConfigError
 from project.core.evaluation.picture_names import PictureNames
-from project.core.evaluation.pictures import PictureCollector
+from project.core.evaluation.pictures import PictureCollector, picture_name
 from project.core.evaluation.sample_table import SampleTable, concat, to_csv
 from project.core.file_names import check_file_name
 from project.core.files import write_picture, write_text
@@ -34,12 +34,12 @@ class ResultsWriter(Callback):
 
     Args:
         directory: directory of the results.
-        visual: draws the first samples; None draws nothing.
+        visuals: they draw the first samples.
         config: the whole configuration as yaml, written to config.yaml.
     """
 
-    def __init__(self, directory: Path, visual: VisualTerm | None, config: str) -> None:
-        self.directory, self.visual, self.config = directory, visual, config
+    def __init__(self, directory: Path, visuals: Visuals, config: str) -> None:
+        self.directory, self.visuals, self.config = directory, visuals, config
         self.tables: dict[int, SampleTable] = {}
         self.collectors: dict[int, PictureCollector] = {}
         self.names: dict[int, PictureNames] = {}
@@ -56,8 +56,8 @@ class ResultsWriter(Callback):
         if not (isinstance(outputs, Mapping) and "output" in outputs):
             return
         self._add_rows(trainer, batch, outputs.get("columns", {}), dataloader_idx)
-        if self.visual is not None:
-            collector = self.collectors.setdefault(dataloader_idx, PictureCollector(self.visual, _PICTURE_SAMPLES))
+        if self.visuals:
+            collector = self.collectors.setdefault(dataloader_idx, PictureCollector(self.visuals, _PICTURE_SAMPLES))
             collector.add(batch, outputs["output"])
 
     on_validation_batch_end = on_test_batch_end
@@ -118,7 +118,8 @@ class ResultsWriter(Callback):
             directory, name_of = self._dataset(trainer, split, index)
             write_text(directory / "samples.csv", to_csv(columns, name_of))
         for index, collector in self.collectors.items():
-            write_picture(self._dataset(trainer, split, index)[0] / "visual.png", collector.draw())
+            for name, picture in collector.draw(self.visuals).items():
+                write_picture(self._dataset(trainer, split, index)[0] / f"{picture_name(name)}.png", picture)
         for index, evaluation in enumerate(getattr(pl_module, "evaluations", [])):
             for name, picture in evaluation.pictures().items():
                 write_picture(self._dataset(trainer, split, index)[0] / f"{name}.png", picture)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from project.core.config.terms import Inputs
 from project.core.data.tensors import Tensors, batch_size, describe_shapes
-from project.core.errors import ConfigError, add_location, did_you_mean, join_names
+from project.core.errors import ConfigError, add_location, did_you_mean, join_names, missing_package
+from project.core.model.figures import draw_figure, is_figure
 
 
 class NamedCall:
@@ -83,6 +84,8 @@ class NamedCall:
         try:
             return self.method(**arguments)
         except Exception as error:
+            if needed := missing_package(error):
+                raise ConfigError(f"{self.path} ({self.owner}) {needed}") from error
             add_location(error, f"{self.path} ({self.owner}), which got {describe_shapes(arguments)}")
             raise
 
@@ -189,11 +192,13 @@ def _are_identical(one: Mapping[Any, Any], two: Mapping[Any, Any]) -> bool:
 
 
 def as_picture(value: object, location: str) -> Tensor:
-    """Return a drawn picture `(3, H, W)` in [0, 1]; integers are divided by 255.
+    """Return a drawn picture `(3, H, W)` in [0, 1]; integers are divided by 255, and figures of matplotlib drawn.
 
     Raises:
         ConfigError: the value is not a picture.
     """
+    if is_figure(value):
+        value = draw_figure(value)
     if not (isinstance(value, Tensor) and value.ndim == 3 and len(value) == 3):
         raise ConfigError(f"{location} returns {describe_shapes({'a': value})}; it must be a picture (3, H, W)")
     return value if value.is_floating_point() else value / 255

@@ -67,7 +67,7 @@ def test_types_of_settings_are_not_shortened(cli: Cli) -> None:
     shown = cli("fit", "--model.optimizer.help", "AdamW").out + cli("fit", "--help").out
     for takes in (
         "(float >= 0 | Tensor, default 0.001)",
-        "(a visual | null, default null)",
+        "(a visual, or several by name | null, default null)",
         "(a dataset, or several by name | null, default null)",
         "(a callback, or several | a callback | null, default null)",
     ):

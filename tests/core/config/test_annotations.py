@@ -20,7 +20,7 @@ from project.core.config.annotations import (
     union_members,
 )
 from project.core.config.settings import ProgressSettings
-from project.core.config.terms import LossTerm
+from project.core.config.terms import LossTerm, VisualTerm
 from project.registry import CALLBACK_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY, Loss, Model, Transform
 
 
@@ -80,9 +80,10 @@ def test_resolve_annotation(annotation: Any, value: Any, target: Any) -> None:
     assert resolve_annotation(annotation, value) == target
 
 
-def test_only_callables_are_built_later() -> None:
-    assert ContainerOf("mapping", Callable[[], Loss]).is_lazy
-    assert not ContainerOf("mapping", Loss).is_lazy
+def test_one_dataset_or_visual_may_be_given_in_place_of_several() -> None:
+    assert ContainerOf("mapping", Callable[[], Loss]).accepts_single
+    assert ContainerOf("mapping", VisualTerm).accepts_single
+    assert not ContainerOf("mapping", LossTerm).accepts_single
 
 
 def test_callable_without_arguments_is_a_plain_value() -> None:

@@ -1,7 +1,9 @@
 """Pictures show the first samples of each dataset, and files are written atomically."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from project.core.evaluation.pictures import PictureCollector
 from project.core.files import atomic_write, write_picture, write_text
 from project.visuals.base import Visual
 from tests.conftest import Cli
+from tests.exactness import read_events
 
 
 class Stripes(Visual):
@@ -28,25 +31,38 @@ def images(*values: float) -> dict[str, Tensor]:
     return {"image": torch.tensor(values)[:, None, None, None]}
 
 
+def collect(num_samples: int, *batches: tuple[dict[str, Tensor], dict[str, Tensor]], **reserved: Any) -> Tensor:
+    """Return the picture of a single visual."""
+    visuals = {"": VisualTerm(Stripes(), **reserved)}
+    collector = PictureCollector(visuals, num_samples)
+    for batch, output in batches:
+        collector.add(batch, output)
+    return collector.draw(visuals)[""]
+
+
 def test_collector_takes_the_first_samples_of_several_batches() -> None:
-    collector = PictureCollector(VisualTerm(Stripes()), 3)
+    visuals = {name: VisualTerm(Stripes()) for name in ("a", "b", "c")}
+    collector = PictureCollector(visuals, 3)
     for _ in range(2):
         for values in ((0.1, 0.2), (0.3, 0.4), (0.5,)):
             collector.add(images(*values), {"scale": torch.full((len(values),), 2.0)})
-        assert torch.allclose(collector.draw(), torch.tensor([0.2, 0.4, 0.6]).expand(3, 1, 3))
+        pictures = collector.draw({"a": visuals["a"], "c": visuals["c"]})
+        assert pictures.keys() == {"a", "c"}
+        for picture in pictures.values():
+            assert torch.allclose(picture, torch.tensor([0.2, 0.4, 0.6]).expand(3, 1, 3))
 
 
 def test_collector_leaves_out_samples_of_another_size() -> None:
-    collector = PictureCollector(VisualTerm(Stripes()), 3)
-    for size, value in ((1, 0.1), (2, 0.2), (1, 0.3)):
-        collector.add({"image": torch.full((1, 1, size, size), value)}, {"scale": torch.ones(1)})
-    assert torch.allclose(collector.draw(), torch.tensor([0.1, 0.3]).expand(3, 1, 2))
+    samples = [
+        ({"image": torch.full((1, 1, size, size), value)}, {"scale": torch.ones(1)})
+        for size, value in ((1, 0.1), (2, 0.2), (1, 0.3))
+    ]
+    assert torch.allclose(collect(3, *samples), torch.tensor([0.1, 0.3]).expand(3, 1, 2))
 
 
 def test_inputs_of_the_visual_replace_names() -> None:
-    collector = PictureCollector(VisualTerm(Stripes(), {"scale": "other"}), 1)
-    collector.add(images(0.5), {"other": torch.tensor([1.0])})
-    assert collector.draw().unique() == 0.5
+    picture = collect(1, (images(0.5), {"other": torch.tensor([1.0])}), inputs={"scale": "other"})
+    assert picture.unique() == 0.5
 
 
 def test_each_dataset_has_a_picture_and_the_sanity_check_has_none(
@@ -64,6 +80,46 @@ def test_each_dataset_has_a_picture_and_the_sanity_check_has_none(
         "val/one/epoch_0000_step_000002.png",
         "val/two/epoch_0000_step_000002.png",
     ]
+
+
+def test_each_of_several_visuals_has_its_own_period_and_files(
+    cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    """The period is that of pictures during training; the results of an evaluation have all pictures.
+
+    Whether a visual draws depends on the epoch alone, also after a resume within an epoch.
+    """
+    visuals = {
+        "type": None,
+        "row": {"type": "tests.components.Row"},
+        "seldom": {"type": "tests.components.Row", "every_n_epochs": 2},
+    }
+    config = {
+        "visual": visuals,
+        "progress": {"train": 2},
+        "evaluation": {"at_start": True},
+        "checkpoint": {"every_n_steps": 1, "keep": -1},
+        "trainer": {"max_epochs": 2, "num_sanity_val_steps": 1},
+    }
+    ran = cli("fit", "--config", tiny(config))
+    assert ran.code == 0, ran.err
+    run = tmp_path / "experiments/tiny"
+    progress = run / "progress"
+    first, second = "epoch_0000_step_000002.png", "epoch_0001_step_000004.png"
+    assert sorted(path.relative_to(progress).as_posix() for path in progress.rglob("*.png")) == [
+        f"{split}/{name}"
+        for split in ("train", "val")
+        for name in (f"row/{first}", f"row/{second}", f"seldom/{second}")
+    ]
+    assert [path.name for path in sorted((run / "eval/step_000000/visual").iterdir())] == ["row.png", "seldom.png"]
+    events = read_events(run / "event")
+    steps = [[event.step for event in events.Images(f"val/visual/{name}")] for name in ("row", "seldom")]
+    assert steps == [[2, 4], [4]]
+    drawn = {name: (progress / "val" / name / second).read_bytes() for name in ("row", "seldom")}
+    shutil.rmtree(progress)
+    ran = cli("fit", "--resume", str(run / "checkpoints/epoch_0001_step_000003.ckpt"))
+    assert ran.code == 0, ran.err
+    assert {path.parent.name: path.read_bytes() for path in (progress / "val").rglob("*.png")} == drawn
 
 
 def test_local_false_writes_no_files(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:

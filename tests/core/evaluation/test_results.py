@@ -207,7 +207,7 @@ def test_evaluation_without_any_rows_is_refused(cli: Cli, tiny: Callable[..., st
 @pytest.mark.parametrize(("rank", "numbers"), [(0, [0, 2, 4, 6, 8, 10]), (1, [1, 3, 5, 7, 9, 11])])
 def test_rows_without_index_are_numbered_over_all_processes(rank: int, numbers: list[int], tmp_path: Path) -> None:
     """Lightning gives process r of n the samples r, r + n, ... of a data module of the user's own."""
-    writer, trainer = ResultsWriter(tmp_path, None, ""), Mock(world_size=2, global_rank=rank)
+    writer, trainer = ResultsWriter(tmp_path, {}, ""), Mock(world_size=2, global_rank=rank)
     for size in (4, 2):
         outputs = {"output": {}, "columns": {"a": torch.zeros(size)}}
         writer.on_test_batch_end(trainer, Mock(), outputs, {"image": torch.zeros(size, 1)}, 0)

@@ -270,3 +270,15 @@ def test_picture_of_integers_is_divided_by_255() -> None:
 def test_value_that_is_not_a_picture_is_an_error(value: object, got: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(f"path returns a {got}; it must be a picture (3, H, W)")):
         as_picture(value, "path")
+
+
+def test_a_package_that_is_missing_in_a_call_is_a_mistake() -> None:
+    """Such as matplotlib, which a visual may import when it draws."""
+
+    class NeedsPackage:
+        def draw(self, image: Tensor) -> Tensor:
+            raise ModuleNotFoundError("no module", name="no_such_package")
+
+    message = r"^visual \(NeedsPackage\) needs the package no_such_package: pip install no_such_package$"
+    with pytest.raises(ConfigError, match=message):
+        NamedCall(NeedsPackage(), "draw", "visual")({"image": torch.zeros(1)}, {})

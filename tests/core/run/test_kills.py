@@ -23,7 +23,10 @@ USUAL: dict[str, Any] = {
         "clip": {"value": 1.0},
     },
     "data": {"train": {"augmentation": {"shift": {"type": "tests.components.RandomShift"}}}},
-    "visual": "tests.components.Row",
+    "visual": {
+        "row": {"type": "tests.components.Row"},
+        "seldom": {"type": "tests.components.Row", "every_n_epochs": 2},
+    },
     "checkpoint": {"monitor": "val/accuracy", "mode": "max", "save_time": 0.2},
     "trainer": {"limit_train_batches": 1.0, "logger": [{"type": "CSVLogger"}]},
 }

@@ -1,0 +1,201 @@
+"""Pictures of files: read on access, or kept decoded in RAM or on disk."""
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import PIL
+import torch
+from filelock import FileLock
+from loguru import logger
+from PIL import Image
+from torch import Tensor
+
+from project.datasets.components.pictures import Channels, read_picture, read_pixels, to_picture
+
+Cache = Literal["ram", "disk"]
+_VERSION = 1  # of the files; another version does not read them
+_READ_AT_ONCE = 256  # pictures that threads decode before they are stored
+
+
+class Pictures:
+    """Pictures `(channels, H, W)` in [0, 1] of files.
+
+    With `cache="ram"`, the constructor decodes all pictures; worker processes share them with the process that started
+    them, but each process of a run on several devices has its own. With `cache="disk"`, it writes the decoded pictures
+    to a file in `directory`, which all processes and later runs read; if a picture has changed, it writes another one.
+    The values are the same as without a cache.
+
+    Args:
+        files: the picture files.
+        channels: 1 for grey, 3 for RGB.
+        size: height and width to which the central square of each picture is scaled; None keeps pictures as they are.
+        cache: where decoded pictures are kept; None reads a file whenever its picture is used.
+        directory: directory of the caches on disk.
+
+    Raises:
+        OSError: with a cache, a picture cannot be read, or the pictures do not fit.
+
+    Example::
+
+        pictures = Pictures(find_pictures(folder), size=64, cache="disk", directory=Path(data_dir, ".cache"))
+        pictures[0]  # (3, 64, 64)
+    """
+
+    def __init__(
+        self, files: Sequence[Path], channels: Channels, size: int | None, cache: Cache | None, directory: Path
+    ) -> None:
+        self.files, self.channels, self.size = files, channels, size
+        self.path: Path | None = None  # of a cache on disk
+        self.pixels: Tensor | None = None  # of all pictures, one after the other
+        self.shapes = np.zeros((len(files), 2), np.int64)  # height and width
+        if cache == "ram":
+            self._decode_to_ram()
+        elif cache == "disk":
+            self._open_on_disk(directory)
+        self.ends = self.shapes.prod(1).cumsum() * channels
+
+    def __getitem__(self, index: int) -> Tensor:
+        if self.pixels is None:
+            return read_picture(self.files[index], self.channels, self.size)
+        height, width = self.shapes[index].tolist()
+        end = int(self.ends[index])
+        start = end - height * width * self.channels
+        return to_picture(self.pixels[start:end].view(height, width, self.channels))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | ({"pixels": None} if self.path else {})  # a spawned worker maps the file itself
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self.path is not None:
+            self.pixels = self._map(self.path)
+
+    def _decode_to_ram(self) -> None:
+        needed = self._count_bytes()
+        if needed > (available := _available_memory()):
+            raise OSError(
+                f"cache: ram needs {_describe(needed)} for {len(self.files)} pictures, but {_describe(available)} are "
+                "available; use `cache: disk`, or a smaller `size`"
+            )
+        logger.info(f"decoding {len(self.files)} pictures into a cache: {_describe(needed)} in RAM")
+        pixels, end = torch.empty(needed, dtype=torch.uint8), 0
+        for decoded in self._decode():
+            pixels[end : end + decoded.numel()] = decoded.flatten()
+            end += decoded.numel()
+        self.pixels = pixels
+
+    def _open_on_disk(self, directory: Path) -> None:
+        path = directory / f"pictures-{self._fingerprint()}.bin"
+        try:
+            if not self._is_complete(path):
+                directory.mkdir(parents=True, exist_ok=True)
+                with FileLock(f"{path}.lock"):
+                    if not self._is_complete(path):  # another process of the run may have written it
+                        self._write(path)
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise OSError(f"cache: disk cannot write to {directory}: {error.strerror}; set data.data_dir") from error
+        self.path = path
+        self.pixels = self._map(path)
+        logger.info(f"cache of {len(self.files)} pictures: {_describe(self.pixels.numel())} in {path}")
+
+    def _write(self, path: Path) -> None:
+        needed = self._count_bytes()
+        if needed > (free := shutil.disk_usage(path.parent).free):
+            raise OSError(
+                f"cache: disk needs {_describe(needed)} for {len(self.files)} pictures, but {path.parent} has "
+                f"{_describe(free)} free; use no cache, or a smaller `size`"
+            )
+        logger.info(f"decoding {len(self.files)} pictures into a cache: {_describe(needed)} in {path.parent}")
+        temporary = path.with_suffix(f".{os.getpid()}")
+        try:
+            with temporary.open("wb") as file:
+                for decoded in self._decode():
+                    file.write(decoded.numpy().tobytes())
+                file.write(self.shapes.tobytes())
+                file.flush()
+                os.fsync(file.fileno())  # else a crash of the machine may leave a file without its content
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _is_complete(self, path: Path) -> bool:
+        size = path.stat().st_size - self.shapes.nbytes if path.is_file() else -1
+        return size >= 0 and int(_read_shapes(path, len(self.files)).prod(1).sum()) * self.channels == size
+
+    def _map(self, path: Path) -> Tensor:
+        """Read the shapes in a file, and map the pixels."""
+        self.shapes = _read_shapes(path, len(self.files))
+        size = path.stat().st_size - self.shapes.nbytes
+        return torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
+
+    def _count_bytes(self) -> int:
+        """Return the size of all decoded pictures, which the headers of the files tell."""
+        if self.size is not None:
+            return len(self.files) * self.size**2 * self.channels
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            return sum(pool.map(_count_pixels, self.files)) * self.channels
+
+    def _decode(self) -> Iterator[Tensor]:
+        """Yield the pixels of each picture in order, and set the shapes."""
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for start in range(0, len(self.files), _READ_AT_ONCE):
+                for index, pixels in enumerate(pool.map(self._read, self.files[start : start + _READ_AT_ONCE]), start):
+                    self.shapes[index] = pixels.shape[:2]
+                    yield pixels
+
+    def _read(self, file: Path) -> Tensor:
+        try:
+            return read_pixels(file, self.channels, self.size)
+        except Exception as error:  # a damaged file raises anything
+            raise OSError(f"{file} cannot be read: {error}") from error
+
+    def _fingerprint(self) -> str:
+        """Return a digest of what the decoded pictures depend on; it changes if a file does."""
+        digest = hashlib.sha256(f"{_VERSION} {PIL.__version__} {self.channels} {self.size}".encode())
+        for file in self.files:
+            status = file.stat()
+            digest.update(f"{file.absolute()}\0{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\0".encode())
+        return digest.hexdigest()[:32]
+
+
+def _count_pixels(file: Path) -> int:
+    """Return the number of pixels, which the header of a file tells."""
+    try:
+        with Image.open(file) as image:
+            return image.width * image.height
+    except Exception as error:
+        raise OSError(f"{file} cannot be read: {error}") from error
+
+
+def _read_shapes(path: Path, count: int) -> np.ndarray:
+    """Return the heights and widths at the end of a cache."""
+    with path.open("rb") as file:
+        file.seek(-count * 2 * 8, os.SEEK_END)
+        return np.frombuffer(file.read(), np.int64).reshape(count, 2)
+
+
+def _available_memory() -> int:
+    """Return how many bytes of RAM are available; no limit where the system does not tell."""
+    limits = [sys.maxsize]
+    for name, pattern, unit in (
+        ("/proc/meminfo", r"MemAvailable: +(\d+)", 1024),
+        ("/sys/fs/cgroup/memory.max", r"(\d+)", 1),
+    ):
+        if (file := Path(name)).is_file() and (found := re.search(pattern, file.read_text())):
+            limits.append(int(found[1]) * unit)
+    return min(limits)
+
+
+def _describe(num_bytes: int) -> str:
+    size, unit = next(each for each in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (0, "kB")) if num_bytes >= each[0])
+    return f"{num_bytes / (size or 1e3):.1f} {unit}"
