@@ -23,7 +23,7 @@ from project.transforms.base import Transform
 from project.visuals.base import Visual
 
 # For annotations, and for mistakes that a component finds in its settings.
-__all__ = ["ConfigError", "Dataset", "Loss", "Metric", "Model", "Transform", "Visual"]
+__all__ = ["ConfigError", "Dataset", "Loss", "Metric", "Model", "Transform", "Visual", "did_you_mean", "join_names"]
 Class = TypeVar("Class", bound=type)
 
 

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from project.datasets.base import Dataset, Transform
+from project.datasets.components.pairs import find_pairs
 from project.datasets.components.picture_cache import Cache, Pictures
-from project.datasets.components.pictures import Channels, find_pictures
+from project.datasets.components.pictures import Channels
 from project.registry import DATASET_REGISTRY
 
 
@@ -41,14 +42,11 @@ class ImagePairs(Dataset):
     ) -> None:
         super().__init__(augmentation)
         cached = partial(Pictures, channels=channels, size=None, cache=cache, directory=Path(data_dir, ".cache"))
-        folders = [Path(data_dir, folder) for folder in (image, target)]
-        images, targets = (_by_name(folder) for folder in folders)
-        if unpaired := images.keys() ^ targets.keys():
-            has, lacks = folders if min(unpaired) in images else reversed(folders)
-            raise FileNotFoundError(f"{lacks} has no picture '{min(unpaired)}', but {has} has one")
-        self.names = list(images)
-        self.images = cached(list(images.values()))
-        self.targets = self.images if images == targets else cached([targets[name] for name in images])
+        pairs = find_pairs(Path(data_dir, image), Path(data_dir, target))
+        images, targets = map(list, zip(*pairs.values(), strict=True))
+        self.names = list(pairs)
+        self.images = cached(images)
+        self.targets = self.images if images == targets else cached(targets)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -59,13 +57,3 @@ class ImagePairs(Dataset):
     def name(self, index: int) -> str:
         """Return the path of the pictures, relative to their directories, without the suffix."""
         return self.names[index]
-
-
-def _by_name(folder: Path) -> dict[str, Path]:
-    named: dict[str, Path] = {}
-    for file in find_pictures(folder):
-        name = file.relative_to(folder).with_suffix("").as_posix()
-        if name in named:
-            raise FileNotFoundError(f"{folder} has two pictures '{name}': {named[name].name} and {file.name}")
-        named[name] = file
-    return named

@@ -82,7 +82,7 @@ class PictureTransform(Transform):
         changed = {}
         for key, value in flat.items():
             try:
-                new = self.change(value, drawn)
+                new = self.change_mask(value, drawn) if key in masks else self.change(value, drawn)
                 shape = new.shape[-2:] if key in masks else new.shape[-3:]
                 changed[key] = new.reshape(*pictures[key].shape[:-3], *shape)
             except Exception as error:
@@ -105,6 +105,10 @@ class PictureTransform(Transform):
     @abstractmethod
     def change(self, pictures: Tensor, drawn: Any) -> Tensor:
         """Transform pictures `(count, C, H, W)` with the parameters from `draw`."""
+
+    def change_mask(self, masks: Tensor, drawn: Any) -> Tensor:
+        """Transform masks `(count, 1, H, W)` with the parameters from `draw`; by default like pictures."""
+        return self.change(masks, drawn)
 
 
 def _describe(key: str, value: Tensor) -> str:

@@ -36,3 +36,15 @@ def test_shapes_stay_and_0_pixels_change_nothing(shape: tuple[int, ...]) -> None
 def test_other_tensors_are_kept() -> None:
     label = torch.tensor(3)
     assert RandomShift(1, keys=["x"])({"x": torch.rand(1, 4, 4), "label": label})["label"] is label
+
+
+def test_the_padding_of_masks_has_their_value() -> None:
+    """Picture and mask are shifted alike; the padding of the picture stays 0."""
+    torch.manual_seed(0)
+    sample = {"image": torch.ones(50, 1, 4, 5), "mask": torch.full((50, 4, 5), 7)}
+    result = RandomShift(2, keys=["image", "mask"], mask_fill=-100)(sample)
+    inside = result["image"].squeeze(1) == 1
+    assert (result["mask"][inside] == 7).all()
+    assert (result["mask"][~inside] == -100).all()
+    assert (result["image"].squeeze(1)[~inside] == 0).all()
+    assert 0 < inside.sum() < inside.numel()

@@ -1,0 +1,146 @@
+"""Rows of a table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from loguru import logger
+from torch import Tensor
+
+from project.datasets.base import Dataset, Transform
+from project.datasets.components.columns import Columns, read_columns
+from project.registry import DATASET_REGISTRY, ConfigError, join_names
+
+_OWN = ("numeric", "missing", "categorical", "index")
+
+
+@DATASET_REGISTRY.register()
+class Table(Dataset):
+    """Rows of a csv file, or of a parquet file (needs pyarrow).
+
+    A sample has `numeric` (F,) float32 and `missing` (F,) bool; `categorical` (C,) int64; and the tensors () that
+    `labels` (int64) and `targets` (float32) name. Numbers are standardized; a missing one is 0, the mean. The values of
+    a categorical column are numbered 1, 2, ..., sorted; 0 is a missing or unknown value. Values that are empty, NA,
+    NaN, null, none or ? are missing; a row without a label or target is left out.
+
+    Args:
+        path: the file, relative to `data_dir`.
+        numeric: columns with numbers.
+        categorical: columns with categories.
+        labels: columns with classes, by the name of their tensor: {label: species}; numbered 0, 1, ..., sorted.
+        targets: columns with numbers to predict, by the name of their tensor: {target: price}; not standardized.
+        reference: file from which means, standard deviations, categories and classes are taken; null means `path`. Give
+            the file of the training set here for the others.
+        augmentation: transforms by name, applied in this order.
+        data_dir: directory that contains `path` and `reference`, unless they are absolute.
+
+    Attributes:
+        num_numeric, cardinalities: number of numeric columns; of values of each categorical column, including 0.
+        classes, num_classes: names and number of the classes of the first of `labels`.
+        scale: mean and standard deviation of the first of `targets`.
+    """
+
+    example: ClassVar[dict[str, Any]] = {
+        "path": str(Path(__file__).with_name("penguins") / "train.csv"),
+        "numeric": ["bill_length_mm", "flipper_length_mm"],
+        "categorical": ["island", "sex"],
+        "labels": {"label": "species"},
+        "targets": {"target": "body_mass_g"},
+    }
+
+    def __init__(
+        self,
+        path: str,
+        numeric: Sequence[str] = (),
+        categorical: Sequence[str] = (),
+        labels: dict[str, str] | None = None,
+        targets: dict[str, str] | None = None,
+        reference: str | None = None,
+        augmentation: dict[str, Transform] | None = None,
+        data_dir: str = ".",
+    ) -> None:
+        super().__init__(augmentation)
+        labels, targets = labels or {}, targets or {}
+        _check_settings(numeric, categorical, [*labels, *targets])
+        names = [*numeric, *categorical, *labels.values(), *targets.values()]
+        file, source = Path(data_dir, path), Path(data_dir, path if reference is None else reference)
+        columns = read_columns(file, names)
+        known = columns if source == file else read_columns(source, names)
+        vocabularies = {name: known.vocabulary(name) for name in [*categorical, *labels.values()]}
+        tensors = _standardize(columns, known, numeric) if numeric else {}
+        if categorical:
+            codes = np.stack([columns.codes(name, vocabularies[name]) for name in categorical], axis=1)
+            tensors["categorical"] = torch.from_numpy(codes + 1)
+        complete = np.ones(len(columns.rows), dtype=bool)
+        for tensor, name in labels.items():
+            codes = _number_classes(columns, name, vocabularies[name], source)
+            tensors[tensor], complete = torch.from_numpy(codes), complete & (codes >= 0)
+        for tensor, name in targets.items():
+            numbers = columns.numbers(name)
+            tensors[tensor], complete = torch.from_numpy(numbers).float(), complete & ~np.isnan(numbers)
+        if not complete.all():
+            logger.info(f"{file}: {(~complete).sum()} of {len(complete)} rows have no label or target; left out")
+        self.tensors = {name: tensor[torch.from_numpy(complete)] for name, tensor in tensors.items()}
+        self.rows, self.row = np.array(columns.rows)[complete], columns.row
+
+        self.num_numeric = len(numeric)
+        self.cardinalities = [len(vocabularies[name]) + 1 for name in categorical]
+        self.classes = next((vocabularies[name] for name in labels.values()), [])
+        self.scale = next((list(_mean_and_std(known, name)) for name in targets.values()), [])
+        if labels:
+            self.labels = self.tensors[next(iter(labels))]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {name: tensor[0] for name, tensor in self.__getitems__([index]).items()}
+
+    def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
+        rows = torch.tensor(indices)
+        return self.augment({name: tensor[rows] for name, tensor in self.tensors.items()})
+
+    def name(self, index: int) -> str:
+        """Return where the row is in the file: `line 2`."""
+        return f"{self.row} {self.rows[index]}"
+
+
+def _check_settings(numeric: Sequence[str], categorical: Sequence[str], tensors: list[str]) -> None:
+    if not numeric and not categorical:
+        raise ConfigError("Table needs columns in `numeric` or `categorical`")
+    if taken := [name for name in tensors if name in _OWN or tensors.count(name) > 1]:
+        raise ConfigError(
+            f"Table: `labels` and `targets` name a tensor '{taken[0]}', which the sample has already; use another name"
+        )
+
+
+def _mean_and_std(columns: Columns, name: str) -> tuple[float, float]:
+    """Return the mean and the standard deviation of a column; 1 if all its numbers are equal."""
+    numbers = columns.numbers(name)
+    numbers = numbers[~np.isnan(numbers)]
+    if not len(numbers):
+        raise OSError(f"{columns.path} has no number in the column '{name}'")
+    return float(numbers.mean()), float(numbers.std()) or 1.0
+
+
+def _standardize(columns: Columns, known: Columns, names: Sequence[str]) -> dict[str, Tensor]:
+    """Return `numeric` and `missing`, given the columns and those from which statistics are taken."""
+    means, stds = np.transpose([_mean_and_std(known, name) for name in names])
+    numbers = np.stack([columns.numbers(name) for name in names], axis=1)
+    missing = np.isnan(numbers)
+    standardized = np.where(missing, 0, (numbers - means) / stds)
+    return {"numeric": torch.from_numpy(standardized).float(), "missing": torch.from_numpy(missing)}
+
+
+def _number_classes(columns: Columns, name: str, classes: list[str], source: Path) -> np.ndarray:
+    """Return the class of each row, or -1 if it has none; raise OSError if it is not one of `classes`."""
+    codes, values = columns.codes(name, classes), columns.values[name]
+    for row in (codes < 0).nonzero()[0]:
+        if values[row] is not None:
+            raise OSError(
+                f"{columns.path}, {columns.row} {columns.rows[row]}: '{values[row]}' is not one of the classes "
+                f"{join_names(classes)} of '{name}' in {source}"
+            )
+    return codes
