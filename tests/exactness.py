@@ -9,7 +9,7 @@ from torch import Tensor
 
 SAVED = (
     *("state_dict", "current_model_state", "averaging_state", "optimizer_states", "lr_schedulers"),
-    *("callbacks", "loops", "epoch"),
+    *("moving_average", "callbacks", "loops", "epoch"),
 )
 Leaves = dict[str, Any]  # by dotted path
 

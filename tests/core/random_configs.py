@@ -126,6 +126,8 @@ def random_config(seed: int) -> Tree:
         }
     if optimizer not in ("SparseAdam", "LBFGS") and draw.random() < 0.3:
         model["groups"] = [{"match": "*weight", "lr": 0.005}]
+        if scheduler not in ("CyclicLR", "OneCycleLR") and seed % 2:
+            model["groups"].insert(0, {"match": "*[12].weight", "lr_scale": 0.5, "freeze": {"until_epoch": 1}})
     if model["net"] is NETS["images"] and optimizer != "LBFGS":
         model["channels_last"] = draw.random() < 0.5
     precisions = ["32-true"] if optimizer == "SparseAdam" else ["32-true", "bf16-true", "bf16-mixed", "64-true"]
@@ -146,7 +148,7 @@ def random_config(seed: int) -> Tree:
     monitors = ["train/sum", *(["val/sum", "val/accuracy"] if has_val else [])]
     evaluates = draw.random() < 0.3
     monitor = draw.choice([None, *monitors, *(["eval/accuracy"] if evaluates else [])])
-    return {
+    config: Tree = {
         "model": model,
         "data": {
             "batch_size": 8,
@@ -166,6 +168,11 @@ def random_config(seed: int) -> Tree:
         "evaluation": {"every_n_epochs": draw.choice([1, 2]) if evaluates else 0},
         "trainer": trainer | {"callbacks": _callbacks(draw, monitors)},
     }
+    if seed % 3 == 0 and not any(
+        callback["type"] == "EMAWeightAveraging" for callback in config["trainer"]["callbacks"]
+    ):
+        model["ema"] = 0.9
+    return config
 
 
 def _callbacks(draw: random.Random, monitors: list[str]) -> list[Tree]:

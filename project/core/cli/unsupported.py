@@ -35,14 +35,14 @@ _ENTRIES: Mapping[str, type] = {"callbacks": Callback, "logger": Logger, "profil
 _BASES = (BaseFinetuning, BasePredictionWriter, Callback, Checkpoint, ProgressBar)
 # By class, which includes its subclasses.
 _CALLBACKS: Mapping[type[Callback], str] = {
-    BackboneFinetuning: "a resumed run would not train the backbone; use model.groups with `freeze`",
+    BackboneFinetuning: "a resumed run would not train the backbone; use model.groups with `freeze: {until_epoch: N}`",
     BatchSizeFinder: "config.yaml would not contain the size that it finds; set data.batch_size",
     LearningRateFinder: "config.yaml would not contain the rate that it finds; set model.optimizer.lr",
     ModelPruning: "checkpoints contain neither its masks nor its last pruning; "
     "prune the net of a finished run with torch.nn.utils.prune",
     OnExceptionCheckpoint: "a new run would start from the file of an earlier one; lower checkpoint.save_time",
     StochasticWeightAveraging: "no checkpoint would contain the averaged weights; "
-    "use WeightAveraging or EMAWeightAveraging",
+    "use model.ema, WeightAveraging or EMAWeightAveraging",
 }
 _SPLIT, _TPU = "models split over devices are not supported, use ddp", "TPUs are not supported"
 # By the start of a name of a strategy, plugin, profiler or accelerator, without case and underscores.

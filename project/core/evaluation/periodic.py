@@ -17,6 +17,7 @@ from project.core.config.terms import Visuals
 from project.core.data.seeding import seed_step
 from project.core.evaluation.results import ResultsWriter
 from project.core.log import format_values
+from project.core.model.ema import MovingAverage
 from project.core.training.lightning_internals.averaging import copy_to_unstarted_averages
 
 _EVAL = "eval"  # stored: the random numbers of an evaluation depend on this text
@@ -95,6 +96,9 @@ def _evaluated_weights(trainer: pl.Trainer, module: pl.LightningModule) -> Itera
             if isinstance(callback, WeightAveraging):
                 callback.on_validation_epoch_start(trainer, module)
                 stack.callback(callback.on_validation_epoch_end, trainer, module)
+            elif isinstance(callback, MovingAverage):
+                callback.use_average()
+                stack.callback(callback.use_trained)
         module.eval()
         yield
     for part, training in modes.items():

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any, Literal
 
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -15,8 +15,10 @@ from project.core.config.terms import LossTerm, MetricTerm, NetTerm
 from project.core.data.datamodule import metric_prefix
 from project.core.data.tensors import Tensors, batch_size, describe_shapes
 from project.core.errors import ConfigError, join_names
+from project.core.model.ema import AveragedModule, Decay
+from project.core.model.freezing import Freezing, freeze
 from project.core.model.metrics import DatasetEvaluation
-from project.core.model.optimization import Clip, Optimization, ParameterGroup, freeze
+from project.core.model.optimization import Clip, Optimization, ParameterGroup
 from project.core.model.predictions import COLUMNS, prediction_columns
 from project.core.model.preparation import Preparation
 from project.core.model.training_log import TrainingLog
@@ -28,11 +30,12 @@ from project.registry import Transform
 _RESERVED = ("sum", "visual", "index", "name", *COLUMNS)  # other logged values, and columns of samples.csv
 
 
-class BaseModule(pl.LightningModule):
-    """Base of LightningModules: gradient clipping that depends on the epoch, and fast logging of training batches.
+class BaseModule(AveragedModule):
+    """Base of LightningModules: gradient clipping that depends on the epoch, an average of the weights, fast logging.
 
     Args:
         clip: gradient clipping; null disables.
+        ema: decay of an exponential moving average of the weights, which is validated, saved and tested in their place.
 
     Example::
 
@@ -43,8 +46,8 @@ class BaseModule(pl.LightningModule):
                     self.log_immediately({"train/loss": loss.detach()})
     """
 
-    def __init__(self, clip: Clip | None = None) -> None:
-        super().__init__()
+    def __init__(self, clip: Clip | None = None, ema: Decay | None = None) -> None:
+        super().__init__(ema)
         self.clip = clip or Clip()
 
     def configure_gradient_clipping(
@@ -88,6 +91,7 @@ class SupervisedModule(BaseModule):
         scheduler: any class of torch.optim.lr_scheduler, WarmupCosine or Poly.
         interval: whether the scheduler steps after each optimizer step or each epoch.
         groups: parameters with a learning rate or weight decay of their own, or frozen.
+        ema: decay of an exponential moving average of the weights, which is validated, saved and tested in their place.
         clip: gradient clipping.
         compile: compile the net with torch.compile.
         channels_last: store the weights of 2d convolutions in the memory format channels_last.
@@ -105,13 +109,14 @@ class SupervisedModule(BaseModule):
         scheduler: LRSchedulerCallable | None = None,
         interval: Literal["step", "epoch"] = "epoch",
         groups: list[ParameterGroup] | None = None,
+        ema: Decay | None = None,
         clip: Clip | None = None,
         compile: bool = False,
         channels_last: bool = False,
         prepare: dict[str, Transform] | None = None,
         train_metrics: Literal["step", "epoch"] = "step",
     ) -> None:
-        super().__init__(clip)
+        super().__init__(clip, ema)
         loss, metric = loss or {}, metric or {}
         _check_names(loss, metric)
         self.prepare = Preparation(prepare) if prepare else None
@@ -145,6 +150,9 @@ class SupervisedModule(BaseModule):
 
     def configure_optimizers(self) -> Any:
         return self.optimization.configure(self, clips=self.clip.is_active)
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [*super().configure_callbacks(), Freezing(self.optimization.groups)]
 
     def forward(self, batch: Tensors) -> Tensors:
         """Return the net's output, a dict of named tensors."""

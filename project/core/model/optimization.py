@@ -18,6 +18,7 @@ from project.core.model.fused import check_fused, is_fusible
 from project.core.model.schedulers import Schedule
 
 Built = TypeVar("Built")
+_SCALE = "lr_scale"  # in the groups that `parameter_groups` returns: factor of the optimizer's learning rate
 _REST = "rest"  # stored: the name of the group that no pattern matches, in optimizers and curves
 
 
@@ -48,20 +49,52 @@ class Clip:
 
 
 @dataclass
+class FreezeUntil:
+    """When a frozen group begins to train.
+
+    Args:
+        until_epoch: first epoch in which it trains, counted from 0.
+    """
+
+    until_epoch: Annotated[int, Ge(1)]
+
+
+@dataclass
 class ParameterGroup:
     """Parameters with settings of their own. A parameter belongs to the first group that matches it.
 
     Args:
         match: pattern of parameter names, such as `net.head.*`.
         lr: learning rate; null takes the optimizer's.
+        lr_scale: factor of the optimizer's learning rate, instead of `lr`.
         weight_decay: weight decay; null takes the optimizer's.
-        freeze: do not train these parameters.
+        freeze: do not train these parameters, or only from an epoch on: `{until_epoch: 3}`.
+        freeze_statistics: keep the running statistics of batch norm that the pattern matches, and normalize with them;
+            until the group trains if it has `until_epoch`, else always.
+
+    Example::
+
+        model:
+          groups:  # fine-tuning: the backbone trains from epoch 3 on, its first layers with a hundredth of the rate
+            - {match: "net.backbone.stem.*", lr_scale: 0.01, freeze: {until_epoch: 3}, freeze_statistics: true}
+            - {match: "net.backbone.*", lr_scale: 0.1, freeze: {until_epoch: 3}, freeze_statistics: true}
     """
 
     match: str
     lr: Annotated[float, Ge(0)] | None = None
+    lr_scale: Annotated[float, Ge(0)] | None = None
     weight_decay: Annotated[float, Ge(0)] | None = None
-    freeze: bool = False
+    freeze: bool | FreezeUntil = False
+    freeze_statistics: bool = False
+
+    def __post_init__(self) -> None:
+        if self.lr is not None and self.lr_scale is not None:
+            raise ConfigError(f"model.groups: '{self.match}' has lr and lr_scale; remove one of them")
+
+    @property
+    def until_epoch(self) -> int:
+        """The first epoch in which the group trains if it is frozen until then, else 0."""
+        return self.freeze.until_epoch if isinstance(self.freeze, FreezeUntil) else 0
 
 
 @dataclass
@@ -85,8 +118,12 @@ class Optimization:
         optimizer = build_optimizer(self.optimizer, parameter_groups(module, self.groups), module, clips)
         if self.scheduler is None:
             return {"optimizer": optimizer}
-        build = self.scheduler
+        build, rates = self.scheduler, [group["lr"] for group in optimizer.param_groups]
         scheduler = _build(lambda: build(optimizer), "model.scheduler")
+        is_scaled = any(group.lr_scale is not None for group in self.groups)
+        if is_scaled and rates != [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]:
+            name = type(scheduler).__name__
+            raise ConfigError(f"model.groups: lr_scale has no effect, because {name} sets the learning rates itself")
         if isinstance(scheduler, Schedule) and scheduler.total is None:
             scheduler.total = _run_length(module, self.interval)
         entry: dict[str, Any] = {"scheduler": scheduler, "interval": self.interval}
@@ -109,7 +146,10 @@ def build_optimizer(
 
     def build(**options: bool) -> Optimizer:
         copies = [dict(item) if isinstance(item, dict) else item for item in given]  # constructors change the dicts
-        return _build(lambda: optimizer(copies, **options), "model.optimizer")
+        built = _build(lambda: optimizer(copies, **options), "model.optimizer")
+        for group in built.param_groups:
+            group["lr"] *= group.pop(_SCALE, 1)
+        return built
 
     built = build()
     check_fused(built)
@@ -128,32 +168,22 @@ def _build(build: Callable[[], Built], path: str) -> Built:
         raise told from error.__cause__
 
 
-def freeze(module: nn.Module, groups: list[ParameterGroup]) -> None:
-    """Set `requires_grad` to false for the parameters of groups with `freeze`.
-
-    Raises:
-        ConfigError: a pattern matches no parameter that is not in an earlier group.
-    """
-    for group, parameters in zip(groups, _match(module, groups)[1:], strict=True):
-        for parameter in parameters if group.freeze else ():
-            parameter.requires_grad_(False)
-
-
 def parameter_groups(module: nn.Module, groups: list[ParameterGroup]) -> list[dict[str, Any]]:
-    """Return the trainable parameters in the form that optimizers take.
+    """Return the parameters that train, or will do so, in the form that `build_optimizer` takes.
 
     Raises:
-        ConfigError: a pattern matches no parameter that is not in an earlier group, or no parameter is trainable.
+        ConfigError: a pattern matches no parameter that is not in an earlier group, or no parameter trains at first.
     """
     named = [ParameterGroup(_REST), *groups]
-    result = []
-    for group, parameters in zip(named, _match(module, groups), strict=True):
-        settings = {"lr": group.lr, "weight_decay": group.weight_decay}
+    result, first_epochs = [], []
+    for group, parameters in zip(named, match_parameters(module, groups), strict=True):
+        settings = {"lr": group.lr, _SCALE: group.lr_scale, "weight_decay": group.weight_decay}
         trainable = [parameter for parameter in parameters if parameter.requires_grad]
         if trainable:
+            first_epochs.append(group.until_epoch)
             given = {name: value for name, value in settings.items() if value is not None}
             result.append({"params": trainable, "name": group.match} | given)
-    if not result:
+    if not first_epochs or min(first_epochs) > 0:
         problem = "model.groups freezes every parameter" if groups else "model.net has no parameters"
         raise ConfigError(f"{problem}: there is nothing to train")
     if len(result) == 1:
@@ -161,8 +191,12 @@ def parameter_groups(module: nn.Module, groups: list[ParameterGroup]) -> list[di
     return result
 
 
-def _match(module: nn.Module, groups: list[ParameterGroup]) -> list[list[nn.Parameter]]:
-    """Return the parameters that no group matches, then those of each group."""
+def match_parameters(module: nn.Module, groups: list[ParameterGroup]) -> list[list[nn.Parameter]]:
+    """Return the parameters that no group matches, then those of each group.
+
+    Raises:
+        ConfigError: a pattern matches no parameter that is not in an earlier group.
+    """
     rest = dict(module.named_parameters())
     matched = []
     for group in groups:

@@ -20,7 +20,7 @@ from project.core.run.checkpoint_files import load_resumable
 from tests.conftest import CONFIGS, TINY, Cli
 from tests.core.fitted_components import BUFFERS, FITTED, buffers
 from tests.core.run.test_exact_resume import RANDOM
-from tests.exactness import curves, differing, outcome
+from tests.exactness import curves, differing, flat, outcome
 
 TRACED = RANDOM | {
     "checkpoint": {"every_n_steps": 1, "keep": -1},
@@ -218,6 +218,31 @@ def test_gradients_do_not_depend_on_the_number_of_processes(tiny: Callable[..., 
     for other in weights[1:]:
         for name, value in weights[0].items():
             torch.testing.assert_close(other[name], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_what_trains_from_an_epoch_on_is_synchronized_and_averaged_on_all_processes(
+    tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    """A resume within and after the frozen epoch ends with the same bits."""
+    net = {"type": "tests.components.MLP", "in_features": 64, "num_classes": 10}
+    groups = [{"match": "net.body.1.*", "freeze": {"until_epoch": 1}}]
+    config = tiny(TRACED | {"model": RANDOM["model"] | {"net": net, "ema": 0.7, "groups": groups}})
+    weights = []
+    for devices in (1, 2):
+        fit(config, tmp_path / str(devices), devices)
+        saved = torch.load(tmp_path / str(devices) / "experiments/tiny/checkpoints/last.ckpt", weights_only=True)
+        weights.append(flat({key: saved[key] for key in ("state_dict", "moving_average")}))
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=0, atol=1e-6)
+    directory = tmp_path / "2/experiments/tiny"
+    uninterrupted = shutil.copytree(directory, tmp_path / "uninterrupted")
+    for step in ("0000_step_000004", "0001_step_000009"):
+        shutil.rmtree(directory)
+        shutil.copytree(uninterrupted, directory)
+        checkpoint = directory / f"checkpoints/epoch_{step}.ckpt"
+        run(tmp_path / "2", "fit", "--resume", str(checkpoint), "--config", config)
+        assert differing(outcome(uninterrupted), outcome(directory)) == [], step
 
 
 @pytest.mark.slow

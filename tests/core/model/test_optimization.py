@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from project.core.errors import ConfigError
-from project.core.model.optimization import Clip, ParameterGroup, freeze, parameter_groups
+from project.core.model.optimization import Clip, ParameterGroup, parameter_groups
 from tests.conftest import Cli, slow_except
 
 # Muon takes only matrices, and SparseAdam only sparse gradients.
@@ -125,7 +125,7 @@ def test_groups_have_settings_of_their_own_and_freeze(cli: Cli, tiny: Callable[.
     groups = [
         {"match": "net.head.*", "lr": 0.5, "weight_decay": 0},
         {"match": "net.body.1.*", "freeze": True},
-        {"match": "*.bias", "weight_decay": 0.25},
+        {"match": "*.bias", "weight_decay": 0.25, "lr_scale": 0.5},
     ]
     assert cli("fit", "--config", tiny({"model": {"groups": groups}})).code == 0
     saved = load_checkpoint()
@@ -133,7 +133,7 @@ def test_groups_have_settings_of_their_own_and_freeze(cli: Cli, tiny: Callable[.
         (group["name"], group["lr"], group["weight_decay"], len(group["params"]))
         for group in saved["optimizer_states"][0]["param_groups"]
     ]
-    assert found == [("rest", 0.01, 0.01, 1), ("net.head.*", 0.5, 0.0, 2), ("*.bias", 0.01, 0.25, 1)]
+    assert found == [("rest", 0.01, 0.01, 1), ("net.head.*", 0.5, 0.0, 2), ("*.bias", 0.005, 0.25, 1)]
     config = tiny({"model": {"groups": groups}})
     assert cli("fit", "--config", config, "--name", "longer", "--trainer.limit_train_batches", "4").code == 0
     moved = {
@@ -142,23 +142,6 @@ def test_groups_have_settings_of_their_own_and_freeze(cli: Cli, tiny: Callable[.
         if not weight.equal(saved["state_dict"][name])
     }
     assert moved == {f"net.{layer}.{kind}" for layer in ("body.4", "head") for kind in ("weight", "bias")}
-
-
-def test_parameters_of_a_frozen_group_are_not_optimized() -> None:
-    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    groups = [ParameterGroup("0.*", freeze=True)]
-    freeze(net, groups)
-    assert [len(group["params"]) for group in parameter_groups(net, groups)] == [2]
-    assert not net[0].weight.requires_grad
-    assert net[1].weight.requires_grad
-
-
-def test_parameters_frozen_by_the_net_stay_frozen() -> None:
-    net = nn.Sequential(nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2))
-    groups = [ParameterGroup("*.weight", lr=1.0)]
-    freeze(net, groups)
-    assert [len(group["params"]) for group in parameter_groups(net, groups)] == [1, 1]
-    assert not net[0].weight.requires_grad
 
 
 def test_parameter_belongs_to_the_first_group_that_matches() -> None:
@@ -179,16 +162,6 @@ def test_group_without_parameters_is_an_error(patterns: list[str], message: str)
     with pytest.raises(ConfigError) as caught:
         parameter_groups(net, [ParameterGroup(pattern) for pattern in patterns])
     assert str(caught.value) == f"model.groups: {message}"
-
-
-def test_nothing_to_train_is_an_error() -> None:
-    net = nn.Linear(2, 2)
-    groups = [ParameterGroup("*", freeze=True)]
-    freeze(net, groups)
-    with pytest.raises(ConfigError, match=r"^model\.groups freezes every parameter: there is nothing to train$"):
-        parameter_groups(net, groups)
-    with pytest.raises(ConfigError, match=r"^model\.net has no parameters: there is nothing to train$"):
-        parameter_groups(nn.Flatten(), [])
 
 
 def test_clip_value_changes_after_the_warmup() -> None:

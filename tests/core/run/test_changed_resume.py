@@ -150,17 +150,18 @@ def test_groups_that_stay_are_no_change(cli: Cli, tiny: Callable[..., str], tmp_
 
 
 def test_settings_of_groups_are_applied(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
-    groups = "[{match: net.head.*, lr: %s, weight_decay: %s}]"
+    groups = "[{match: net.head.*, lr: %s, weight_decay: %s}, {match: net.body.4.*, lr_scale: 0.5}]"
     config = tiny({"data": {"val": None}})
     assert cli("fit", "--config", config, "--model.groups", groups % (0.5, 0.1)).code == 0
-    argv = ["--resume", "experiments/tiny", "--trainer.max_epochs", "2", "--model.groups"]
-    ran = cli("fit", *argv, groups % (0.2, 0.3))
+    argv = ["--resume", "experiments/tiny", "--trainer.max_epochs", "2", "--model.optimizer.lr", "0.04"]
+    ran = cli("fit", *argv, "--model.groups", groups % (0.2, 0.3))
     assert ran.code == 0, ran.err
+    assert "lr is 0.04, was 0.01; lr is 0.2, was 0.5; weight_decay is 0.3, was 0.1; lr is 0.02, was 0.005" in ran.err
     found = [
         (group["lr"], group["weight_decay"])
         for group in load(tmp_path / "experiments/tiny")["optimizer_states"][0]["param_groups"]
     ]
-    assert found == [(0.01, 0.01), (0.2, 0.3)]
+    assert found == [(0.04, 0.01), (0.2, 0.3), (0.02, 0.01)]
 
 
 def test_settings_of_several_optimizers_are_applied(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:

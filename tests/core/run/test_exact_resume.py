@@ -1,5 +1,6 @@
 """A run resumed from any of its checkpoints ends with the same bits as the uninterrupted run."""
 
+import itertools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +119,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no validation": {"data": {"val": None}},
     "part of an epoch": {"trainer": {"limit_train_batches": 3}},
     "EMA": {"trainer": {"callbacks": [{"type": "EMAWeightAveraging", "decay": 0.9}]}},
+    "model.ema in bf16, of accumulated batches": {
+        "model": {"ema": 0.9},
+        "trainer": {"precision": "bf16-true", "accumulate_grad_batches": 2, "val_check_interval": 3},
+    },
     "bf16-mixed": {"trainer": {"precision": "bf16-mixed"}},
     "bf16-true": {"trainer": {"precision": "bf16-true"}},
     "64-true": {"trainer": {"precision": "64-true"}},
@@ -237,6 +242,7 @@ SLOW = {
     *("part of a stateful stream in a worker", "stateful stream that ends at the limit", "part of an epoch"),
     *("validation between accumulated batches", "stop that waits for min_epochs", "schedule over the whole run"),
     *("ReduceLROnPlateau with validations within an epoch", "early stopping"),
+    "model.ema in bf16, of accumulated batches",
 }
 
 
@@ -257,6 +263,23 @@ def test_resume_before_at_and_after_the_start_of_averaging_is_exact(
     uninterrupted = train({"trainer": {"callbacks": [average]}})
     for checkpoint in checkpoints(uninterrupted)[2:8]:
         assert resume(uninterrupted, checkpoint) == [], checkpoint.name
+
+
+@pytest.mark.parametrize("steps", slow_except([(1, 5, 7), (2, 3, 4, 6, 8, 9)], (1, 5, 7)))
+def test_resume_before_at_and_after_the_end_of_freezing_is_exact(
+    steps: tuple[int, ...], train: Train, resume: Resume
+) -> None:
+    """The first layer and the statistics of the batch norm are frozen in epoch 0; the weights are averaged."""
+    frozen = {"freeze": {"until_epoch": 1}, "freeze_statistics": True, "lr_scale": 0.1}
+    groups = [{"match": f"net.layers.{number}.*"} | frozen for number in (1, 2)]
+    groups[0].pop("freeze_statistics")
+    uninterrupted = train({"model": {"ema": 0.9, "groups": groups}})
+    weights = [torch.load(path, weights_only=True)["state_dict"] for path in checkpoints(uninterrupted)]
+    for name in ("net.layers.1.weight", "net.layers.2.running_mean"):
+        is_changed = [not torch.equal(one[name], two[name]) for one, two in itertools.pairwise(weights)]
+        assert is_changed == [False] * 4 + [True] * 5
+    for step in steps:
+        assert resume(uninterrupted, checkpoints(uninterrupted)[step - 1]) == [], step
 
 
 def test_resume_with_another_number_of_workers_is_exact(train: Train, resume: Resume) -> None:
