@@ -280,6 +280,7 @@ MODULE_REGISTRY.add("SupervisedModule", f"{__package__}.core.model.module.Superv
 DATAMODULE_REGISTRY.add("DataModule", f"{__package__}.core.data.datamodule.DataModule")
 SCHEDULER_REGISTRY.add("WarmupCosine", f"{__package__}.core.model.schedulers.WarmupCosine")
 SCHEDULER_REGISTRY.add("Poly", f"{__package__}.core.model.schedulers.Poly")
+SCHEDULER_REGISTRY.add("Warmup", f"{__package__}.core.model.schedulers.Warmup")
 SCHEDULER_REGISTRY.add("SequentialLR", f"{__package__}.core.model.schedulers.SequentialLR")
 SCHEDULER_REGISTRY.add("ChainedScheduler", f"{__package__}.core.model.schedulers.ChainedScheduler")
 SCHEDULER_REGISTRY.add("ReduceLROnPlateau", "pytorch_lightning.cli.ReduceLROnPlateau")

@@ -24,6 +24,7 @@ _SOURCES = ("pytorch_lightning", "lightning_fabric")
 # Matched: messages of Lightning about settings that the engine makes itself, facts that the engine's own messages have,
 # and advertisement.
 _SILENCED = (
+    "the hooks will not be called on every batch",
     "TPU available: False",
     "was configured so 100%",
     "Restoring states from the checkpoint path",

@@ -9,7 +9,7 @@ from typing import Any
 import torch.utils.data
 from torch import Tensor
 
-from project.transforms.base import Transform
+from project.transforms.base import BatchTransform, Transform
 
 __all__ = ["Dataset", "EpochSamples", "Transform"]
 
@@ -63,6 +63,13 @@ class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
 
     def __init__(self, augmentation: dict[str, Transform] | None = None) -> None:
         self.augmentation = augmentation or {}
+        for name, transform in self.augmentation.items():
+            if isinstance(transform, BatchTransform):
+                from project.registry import ConfigError  # the registry imports this module
+
+                raise ConfigError(
+                    f"augmentation.{name} mixes whole training batches; set it in data.batch_augmentation"
+                )
 
     @abstractmethod
     def __getitem__(self, index: int) -> dict[str, Tensor]:

@@ -15,9 +15,11 @@ from project.registry import LOSS_REGISTRY, ConfigError
 class CrossEntropy(Loss):
     """Cross entropy between class scores and labels, in nats.
 
+    Labels are classes `(B, ...)`, or probabilities `(B, classes, ...)` (soft labels) as Mixup and CutMix make them.
+
     With class weights, each label counts with the weight of its class, and the mean is divided by the sum of these
-    weights, as in torch.nn.CrossEntropyLoss. `balanced` weights are fitted to the N labels of the training set: class
-    c of C with n samples gets N / (C n), so that all classes count alike::
+    weights, or for soft labels by their number, as in torch.nn.CrossEntropyLoss. `balanced` weights are fitted to the N
+    labels of the training set: class c of C with n samples gets N / (C n), so that all classes count alike::
 
         model:
           loss:
@@ -26,6 +28,7 @@ class CrossEntropy(Loss):
     Args:
         label_smoothing: fraction of the target probability that is spread over all classes, in [0, 1).
         class_weights: weight of each class, >= 0; balanced computes them from the training set; null weighs all alike.
+        ignore_index: class of the labels that do not count, such as the pixels without one.
     """
 
     weight: Any  # a tensor or None
@@ -34,9 +37,11 @@ class CrossEntropy(Loss):
         self,
         label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
         class_weights: Literal["balanced"] | list[Annotated[float, Ge(0)]] | None = None,
+        ignore_index: int = -100,
     ) -> None:
         super().__init__()
-        self.label_smoothing, self.is_balanced = label_smoothing, class_weights == "balanced"
+        self.label_smoothing, self.ignore_index = label_smoothing, ignore_index
+        self.is_balanced = class_weights == "balanced"
         given = None if class_weights is None else torch.tensor([] if self.is_balanced else class_weights).float()
         # Values of the yaml are not saved: those of a changed yaml count.
         self.register_buffer("weight", given, persistent=self.is_balanced)
@@ -48,7 +53,8 @@ class CrossEntropy(Loss):
         counts = torch.zeros(0, dtype=torch.long)
         for part in parts:
             label = torch.as_tensor(part).flatten()
-            found = torch.bincount(label[label >= 0], minlength=len(counts))  # those below 0 are ignored
+            counted = (label >= 0) & (label != self.ignore_index)
+            found = torch.bincount(label[counted], minlength=len(counts))
             found[: len(counts)] += counts
             counts = found
         if not counts.all() or not len(counts):
@@ -60,20 +66,32 @@ class CrossEntropy(Loss):
         self.weight = (counts.sum() / (len(counts) * counts.double())).to(self.weight.dtype)
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Return the mean over the batch, given logits `(B, classes, ...)` and labels `(B, ...)`."""
+        """Return the mean over the labels of the batch that count, given logits `(B, classes, ...)` and labels."""
         return self._compute(logits, label, "mean")
 
     def per_sample(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Return the mean over each sample, `(B,)`, times the weight of its class."""
+        """Return the mean over the labels of each sample that count, times their weights, `(B,)`; NaN if none does."""
         loss = self._compute(logits, label, "none")
-        return loss if loss.ndim == 1 else loss.flatten(1).mean(1)
+        if loss.ndim == 1:
+            return loss
+        loss = loss.flatten(1)
+        if label.is_floating_point():
+            return loss.mean(1)
+        return loss.sum(1) / (label.flatten(1) != self.ignore_index).sum(1)
 
     def _compute(self, logits: Tensor, label: Tensor, reduction: str) -> Tensor:
         weight = self.weight
         if weight is not None and len(weight) != logits.shape[1]:
             source = f"fitted to the labels 0 to {len(weight) - 1}" if self.is_balanced else f"{len(weight)} values"
             raise ConfigError(f"CrossEntropy: class_weights are {source}, but logits have {logits.shape[1]} classes")
-        return F.cross_entropy(logits, label, weight=weight, label_smoothing=self.label_smoothing, reduction=reduction)
+        return F.cross_entropy(
+            logits,
+            label,
+            weight=weight,
+            ignore_index=-100 if label.is_floating_point() else self.ignore_index,  # torch ignores no soft labels
+            label_smoothing=self.label_smoothing,
+            reduction=reduction,
+        )
 
 
 def _label_of(sample: dict[str, Tensor]) -> Tensor:

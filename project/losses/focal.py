@@ -15,6 +15,8 @@ from project.registry import LOSS_REGISTRY
 class Focal(Loss):
     """Focal loss, in nats: cross entropy with less weight on well-classified samples (Lin et al., Focal Loss, 2017).
 
+    Labels are classes `(B, ...)`, or probabilities `(B, classes, ...)` (soft labels) as Mixup and CutMix make them.
+
     Args:
         gamma: exponent of the weight (1 - p), >= 0; 0 is the cross entropy.
     """
@@ -24,7 +26,7 @@ class Focal(Loss):
         self.gamma = gamma
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Return the mean over the batch, given logits `(B, classes, ...)` and labels `(B, ...)`."""
+        """Return the mean over the batch, given logits `(B, classes, ...)` and labels."""
         return self._each(logits, label).mean()
 
     def per_sample(self, logits: Tensor, label: Tensor) -> Tensor:
@@ -33,7 +35,11 @@ class Focal(Loss):
 
     def _each(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the loss of each label, `(B, 1, ...)`."""
-        cross_entropy = F.cross_entropy(logits, label, reduction="none").unsqueeze(1)
+        if label.is_floating_point():
+            return (label * self._weighted(-logits.log_softmax(1))).sum(1, keepdim=True)
+        return self._weighted(F.cross_entropy(logits, label, reduction="none").unsqueeze(1))
+
+    def _weighted(self, cross_entropy: Tensor) -> Tensor:
         missed = -torch.expm1(-cross_entropy)  # 1 - p of the true class
         # The gradient of a power below 1 is infinite at 0.
         return missed.clamp(min=torch.finfo(missed.dtype).eps) ** self.gamma * cross_entropy

@@ -6,6 +6,7 @@ from annotated_types import Ge
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
+from project.metrics.components.classes import to_classes
 from project.registry import METRIC_REGISTRY
 
 
@@ -22,8 +23,8 @@ class Accuracy(MulticlassAccuracy):
         super().__init__(num_classes, top_k=top_k, average="micro", validate_args=False)
 
     def update(self, logits: Tensor, label: Tensor) -> None:
-        """Add scores `(B, classes)` and labels `(B,)`."""
-        super().update(logits, label)
+        """Add scores `(B, classes)` and labels `(B,)`, or probabilities `(B, classes)` of which the largest counts."""
+        super().update(logits, to_classes(label))
 
     def per_sample(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return 1 for each sample whose label is among the highest scores, else 0, `(B,)`."""

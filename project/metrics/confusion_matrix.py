@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from project.metrics.components.classes import check_classes
+from project.metrics.components.classes import check_classes, to_classes
 from project.registry import METRIC_REGISTRY
 
 _CELL, _SIDE = 32, 1024  # side of a cell, and the largest side of the picture, in pixels
@@ -29,9 +29,9 @@ class ConfusionMatrix(MulticlassConfusionMatrix):
         super().__init__(num_classes, validate_args=False)
 
     def update(self, logits: Tensor, label: Tensor) -> None:
-        """Add scores `(B, classes)` and labels `(B,)`."""
+        """Add scores `(B, classes)` and labels `(B,)`, or probabilities `(B, classes)` of which the largest counts."""
         check_classes(self, self.num_classes, logits)
-        super().update(logits, label)
+        super().update(logits, to_classes(label))
 
     def picture(self, value: Tensor) -> Tensor:
         """Draw the counts `(classes, classes)` as a picture `(3, H, W)`.

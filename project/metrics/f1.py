@@ -6,7 +6,7 @@ from annotated_types import Ge
 from torch import Tensor
 from torchmetrics.classification import MulticlassF1Score
 
-from project.metrics.components.classes import check_classes
+from project.metrics.components.classes import check_classes, to_classes
 from project.registry import METRIC_REGISTRY
 
 
@@ -26,6 +26,6 @@ class F1(MulticlassF1Score):
         super().__init__(num_classes, average=average, validate_args=False)
 
     def update(self, logits: Tensor, label: Tensor) -> None:
-        """Add scores `(B, classes)` and labels `(B,)`."""
+        """Add scores `(B, classes)` and labels `(B,)`, or probabilities `(B, classes)` of which the largest counts."""
         check_classes(self, self.num_classes, logits)
-        super().update(logits, label)
+        super().update(logits, to_classes(label))

@@ -7,8 +7,18 @@ from torch import Tensor, nn
 
 from project.models.base import Model
 from project.models.components.classify import class_and_probability
+from project.models.components.drop_path import DropPath, drop_rates
 from project.models.components.positions import sincos_positions
 from project.registry import MODEL_REGISTRY
+
+
+def _block(width: int, heads: int, dropout: float, drop_path: float) -> nn.TransformerEncoderLayer:
+    block = nn.TransformerEncoderLayer(
+        width, heads, 4 * width, dropout, activation="gelu", batch_first=True, norm_first=True
+    )
+    for name in ("dropout1", "dropout2") if drop_path else ():  # the last layers of the residual branches
+        setattr(block, name, nn.Sequential(getattr(block, name), DropPath(drop_path)))
+    return block
 
 
 @MODEL_REGISTRY.register()
@@ -25,6 +35,8 @@ class ViT(Model):
         depth: number of transformer blocks.
         heads: number of attention heads in each block.
         dropout: fraction of attention weights and activations that are zeroed in training, in [0, 1).
+        drop_path: probability that a sample skips the attention, or the perceptron, of the last block in training, in
+            [0, 1); it grows linearly from block to block (stochastic depth; Huang et al., 2016).
     """
 
     def __init__(
@@ -36,20 +48,14 @@ class ViT(Model):
         depth: Annotated[int, Ge(0)] = 12,
         heads: Annotated[int, Ge(1)] = 6,
         dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
+        drop_path: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
     ) -> None:
         super().__init__()
         if width % 4:
             raise ValueError(f"width is {width}; it must be a multiple of 4")
         self.width, self.patch = width, patch
         self.embed = nn.Conv2d(in_channels, width, patch, stride=patch)
-        self.blocks = nn.Sequential(
-            *(
-                nn.TransformerEncoderLayer(
-                    width, heads, 4 * width, dropout, activation="gelu", batch_first=True, norm_first=True
-                )
-                for _ in range(depth)
-            )
-        )
+        self.blocks = nn.Sequential(*(_block(width, heads, dropout, p) for p in drop_rates(drop_path, depth)))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, num_classes)
 

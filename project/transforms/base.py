@@ -5,7 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class Transform(ABC):
@@ -27,6 +29,69 @@ class Transform(ABC):
     @abstractmethod
     def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the sample with some tensors replaced; the argument must not change."""
+
+
+class BatchTransform(Transform):
+    """Base class of transforms that mix the samples of a training batch: `data.batch_augmentation`.
+
+    All tensors have a first dimension, the samples. Classes become soft labels, whether or not a batch is mixed.
+
+    Args:
+        num_classes: number of classes.
+        p: probability that a batch is mixed, in [0, 1].
+        keys: names of the pictures `(B, ..., H, W)`, all mixed alike.
+
+    Example::
+
+        @TRANSFORM_REGISTRY.register()
+        class Average(BatchTransform):
+            def mix(self, batch: dict[str, Tensor], other: Tensor) -> dict[str, Tensor]:
+                return {name: (value + value[other]) / 2 for name, value in batch.items()}
+    """
+
+    def __init__(self, num_classes: int, p: float = 1.0, keys: Sequence[str] = ("image",)) -> None:
+        self.num_classes, self.p = num_classes, p
+        self.keys = [keys] if isinstance(keys, str) else list(keys)
+
+    def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
+        for key in (*self.keys, "label"):
+            if key not in sample:
+                raise self._refuse(f"a batch has no {key}; known: {', '.join(sample)}")
+        batch = {key: sample[key] for key in self.keys} | {"label": self._soft_labels(sample["label"])}
+        if len({len(value) for value in batch.values()}) > 1:
+            shapes = ", ".join(_describe(key, value) for key, value in batch.items())
+            raise self._refuse(f"the tensors of a batch must have the same number of samples: {shapes}")
+        if torch.rand(()) < self.p:
+            batch = self.mix(batch, torch.randperm(len(batch["label"])))
+        return sample | batch
+
+    @abstractmethod
+    def mix(self, batch: dict[str, Tensor], other: Tensor) -> dict[str, Tensor]:
+        """Mix each sample with another one.
+
+        Args:
+            batch: the tensors of `keys`, and `label` (B, classes).
+            other: the index of the other sample, `(B,)`.
+        """
+
+    def _soft_labels(self, label: Tensor) -> Tensor:
+        """Return probabilities `(B, classes)`, given classes `(B,)` or probabilities."""
+        if label.ndim == 2 and label.is_floating_point():
+            return label
+        if label.ndim != 1 or label.is_floating_point():
+            raise self._refuse(
+                f"{_describe('label', label)} is no batch of classes (B,); set this transform in "
+                "data.batch_augmentation, which gets whole training batches"
+            )
+        known = (label >= 0) & (label < self.num_classes)
+        if not known.all():
+            raise self._refuse(f"num_classes is {self.num_classes}, but a batch has the label {label[~known][0]}")
+        return F.one_hot(label.long(), self.num_classes).float()
+
+    def _refuse(self, problem: str) -> Exception:
+        from project.registry import ConfigError  # the registry imports this module
+
+        return ConfigError(f"{type(self).__name__}: {problem}")
 
 
 class PictureTransform(Transform):

@@ -30,7 +30,9 @@ class ClassificationGrid(Visual):
         self.classes, self.cell = classes, cell
 
     def __call__(self, image: Tensor, label: Tensor, logits: Tensor) -> Tensor:
-        """Draw `image` (B, 1 or 3, H, W) in [0, 1] with `label` (B,) and `logits` (B, classes)."""
+        """Draw `image` (B, 1 or 3, H, W) in [0, 1] with `label` (B,) or (B, classes) and `logits` (B, classes)."""
+        if label.is_floating_point():
+            label = label.argmax(1)  # soft labels, as Mixup makes them
         columns = math.ceil(math.sqrt(len(image)))
         rows = math.ceil(len(image) / columns)
         pictures = F.interpolate(image.float(), (self.cell, self.cell)).clamp(0, 1)

@@ -4,14 +4,32 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from project.registry import TRANSFORM_REGISTRY
+from project.transforms.base import BatchTransform
 from tests.contract.samples import build, registered, tensors
 
-every_transform = pytest.mark.parametrize("cls", registered(TRANSFORM_REGISTRY))
+TRANSFORMS = registered(TRANSFORM_REGISTRY)
 
 
-@every_transform
+def transform_twice(transform: Any, sample: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the transformed sample, and check that it depends only on torch's seed and changes no tensor in place."""
+    kept = {name: value.clone() for name, value in sample.items()}
+    torch.manual_seed(0)
+    one: dict[str, Tensor] = transform(sample)
+    torch.manual_seed(0)
+    two = transform(sample)
+    assert one.keys() >= sample.keys()
+    for name, value in one.items():
+        assert torch.equal(two[name], value), f"{name} depends on more than torch's seed"
+        assert value.isfinite().all()
+    for name, value in kept.items():
+        assert torch.equal(sample[name], value), f"{name} was changed in place"
+    return one
+
+
+@pytest.mark.parametrize("cls", [item for item in TRANSFORMS if not issubclass(item.values[0], BatchTransform)])
 @pytest.mark.parametrize("leading", [(), (4,), (2, 2)], ids=["sample", "batch", "two leading dimensions"])
 def test_transforms_are_reproducible_and_not_in_place(cls: Any, leading: tuple[int, ...]) -> None:
     transform = build(cls)
@@ -22,16 +40,16 @@ def test_transforms_are_reproducible_and_not_in_place(cls: Any, leading: tuple[i
         for name, value in batch.items()
         if isinstance(value, torch.Tensor)
     }
-    kept = {name: value.clone() for name, value in sample.items()}
-    torch.manual_seed(0)
-    one = transform(sample)
-    torch.manual_seed(0)
-    two = transform(sample)
-    assert one.keys() >= sample.keys()
-    for name, value in one.items():
-        assert torch.equal(two[name], value), f"{name} depends on more than torch's seed"
-        assert value.isfinite().all()
-    for name, value in kept.items():
-        assert torch.equal(sample[name], value), f"{name} was changed in place"
+    one = transform_twice(transform, sample)
+    for name, value in sample.items():
         assert one[name].shape[: len(leading)] == leading
         assert one[name].dtype == value.dtype
+
+
+@pytest.mark.parametrize("cls", [item for item in TRANSFORMS if issubclass(item.values[0], BatchTransform)])
+def test_batch_transforms_are_reproducible_and_not_in_place(cls: Any) -> None:
+    batch = tensors() | getattr(cls, "example", {})
+    mixed = transform_twice(build(cls), batch)
+    assert mixed["label"].shape == (4, 10)
+    torch.testing.assert_close(mixed["label"].sum(1), torch.ones(4))
+    assert all(len(mixed[name]) == 4 and mixed[name].dtype == batch[name].dtype for name in mixed.keys() - {"label"})

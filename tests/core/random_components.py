@@ -23,6 +23,7 @@ from torchmetrics import Metric
 
 from project.models.base import Model
 from project.modules.base import SupervisedModule
+from project.transforms.base import Transform
 from tests.core.components import IndexImages, IndexStream
 
 
@@ -82,6 +83,15 @@ class NoisyBatches(Noisy):
             "image": torch.tensor(indices).view(-1, 1, 1, 1) / self.length + noise,
             "label": torch.tensor(indices) % 10,
         }
+
+
+class Blended(Transform):
+    """Transform of batches that adds a random other sample to each, and noise from numpy and python."""
+
+    def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
+        image = sample["image"]
+        noise = float(np.random.rand()) + random.random()
+        return sample | {"image": image + image[torch.randperm(len(image))] + noise}
 
 
 class Dropped(Model):

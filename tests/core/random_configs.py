@@ -51,6 +51,7 @@ SCHEDULERS: dict[str, Tree] = {
     },
     "WarmupCosine": {"warmup": 2},
     "Poly": {},
+    "Warmup": {"length": 2, "after": {"type": "ExponentialLR", "gamma": 0.8}},
 }
 NETS: dict[str, Tree] = {
     "any": {"type": f"{COMPONENTS}.Dropped"},

@@ -21,6 +21,28 @@ def test_values_and_per_sample_means(shape: tuple[int, ...], smoothing: float) -
     torch.testing.assert_close(per_sample, expected.flatten(1).mean(1) if shape else expected)
 
 
+@pytest.mark.parametrize("shape", [(), (5, 6)])
+def test_soft_labels(shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, target = (torch.randn(4, 3, *shape, generator=generator) for _ in range(2))
+    target = target.softmax(1)
+    smoothed = 0.8 * target + 0.2 / 3
+    loss = CrossEntropy(0.2, ignore_index=0)  # of classes, not of probabilities
+    expected = -(smoothed * logits.log_softmax(1)).sum(1)
+    torch.testing.assert_close(loss(logits, target), expected.mean())
+    torch.testing.assert_close(loss.per_sample(logits, target), expected.view(4, -1).mean(1))
+
+
+def test_ignored_labels_do_not_count() -> None:
+    logits, label = torch.randn(3, 4, 2, 5), torch.randint(4, (3, 2, 5))
+    label[0, 0], label[1, :, 2:], label[2] = 255, 255, 255
+    each = -logits.log_softmax(1).gather(1, label.where(label != 255, 0).unsqueeze(1)).squeeze(1)
+    loss = CrossEntropy(ignore_index=255)
+    torch.testing.assert_close(loss(logits, label), each[label != 255].mean())
+    expected = torch.stack([each[0, 1].mean(), each[1, :, :2].mean(), torch.tensor(torch.nan)])
+    torch.testing.assert_close(loss.per_sample(logits, label), expected, equal_nan=True)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_class_weights_are_those_of_torch_and_scikit_learn(smoothing: float) -> None:
     """Labels below 0 are ignored."""
@@ -38,8 +60,8 @@ def test_class_weights_are_those_of_torch_and_scikit_learn(smoothing: float) -> 
 
 
 def test_labels_of_a_dataset_are_used_without_reading_samples() -> None:
-    loss = CrossEntropy(class_weights="balanced")
-    loss.fit_to(SimpleNamespace(labels=[0, 1, 1, 1]))
+    loss = CrossEntropy(class_weights="balanced", ignore_index=255)
+    loss.fit_to(SimpleNamespace(labels=[0, 1, 255, 1, 1]))
     assert loss.state_dict()["weight"].tolist() == pytest.approx([2, 2 / 3])
 
 

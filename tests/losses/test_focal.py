@@ -24,6 +24,17 @@ def test_values_and_per_sample_means(shape: tuple[int, ...], gamma: float) -> No
     torch.testing.assert_close(Focal(gamma).per_sample(logits, label), expected.view(4, -1).mean(1))
 
 
+@pytest.mark.parametrize("shape", [(), (5, 6)])
+def test_soft_labels(shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, target = (torch.randn(4, 3, *shape, generator=generator) for _ in range(2))
+    target = target.softmax(1)
+    p = logits.softmax(1)
+    expected = (target * (1 - p) ** 1.5 * -p.log()).sum(1)
+    torch.testing.assert_close(Focal(1.5)(logits, target), expected.mean())
+    torch.testing.assert_close(Focal(1.5).per_sample(logits, target), expected.view(4, -1).mean(1))
+
+
 def test_gamma_0_is_the_cross_entropy_and_2_the_default() -> None:
     logits, label = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
     torch.testing.assert_close(Focal(0.0)(logits, label), F.cross_entropy(logits, label))

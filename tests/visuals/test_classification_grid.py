@@ -23,6 +23,12 @@ def test_captions_show_class_names() -> None:
     assert not torch.equal(numbers, names)
 
 
+def test_soft_labels_are_shown_as_their_most_probable_class() -> None:
+    image, logits = torch.zeros(2, 3, 8, 8), torch.eye(3)[:2]
+    soft = ClassificationGrid()(image, torch.tensor([[0.6, 0.0, 0.4], [0.3, 0.0, 0.7]]), logits)
+    assert torch.equal(soft, ClassificationGrid()(image, torch.tensor([0, 2]), logits))
+
+
 def test_class_without_a_name_is_a_mistake() -> None:
     message = r"^ClassificationGrid: classes has 2 names, but there is a class 2$"
     for label, logits in ((2, torch.eye(3)[:1]), (0, torch.eye(3)[2:])):

@@ -67,6 +67,8 @@ def check_arguments(trainer: Mapping[str, Any], is_fit: bool) -> None:
             reason = next((why for start, why in _FAMILIES.items() if normalize(name).startswith(start)), None)
             if reason is not None:
                 raise ConfigError(f"{path} is {name}; {reason}")
+    if is_fit:
+        _check_lengths(trainer)
     strategy = trainer.get("strategy")
     if isinstance(strategy, str):
         _check_strategy_name(strategy)
@@ -112,6 +114,15 @@ def check_callbacks(callbacks: list[Callback], checkpoints: Path) -> None:
             raise ConfigError(
                 f"trainer.callbacks.{number} ({type(callback).__name__}) has the dirpath of the run's own checkpoints; "
                 "leave it out, or use another"
+            )
+
+
+def _check_lengths(trainer: Mapping[str, Any]) -> None:
+    for unit in ("epochs", "steps"):
+        least, most = trainer.get(f"min_{unit}"), trainer.get(f"max_{unit}")
+        if least is not None and most not in (None, -1) and least > most:
+            raise ConfigError(
+                f"trainer.min_{unit} is {least}, but trainer.max_{unit} is {most}: the run would end before it"
             )
 
 

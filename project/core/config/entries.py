@@ -37,7 +37,7 @@ from project.core.config.entry_checks import (
 )
 from project.core.config.tensors import as_weights
 from project.core.config.trust import check_component, check_plain
-from project.core.config.values import to_type
+from project.core.config.values import restore_keys, to_type
 from project.core.config.yaml_files import DEFAULT_TYPES, PlainScalar, Tree
 from project.core.errors import ConfigError, normalize, show_value
 from project.registry import Registry
@@ -130,7 +130,7 @@ class EntryConverter:
         """Return the short form of what `expand` returned, with the defaults of all arguments."""
         target = resolve_annotation(annotation, value)
         if value is None or target is None:
-            return value
+            return restore_keys(value, annotation)
         match target:
             case Registry():
                 return self._collapse_entry(value, target, implied)

@@ -43,6 +43,14 @@ def to_type(value: object, annotation: Any) -> Any:
     return value
 
 
+def restore_keys(value: object, annotation: Any) -> Any:
+    """Return a mapping with integers as keys where its annotation says so, which jsonargparse dumps as texts."""
+    members = [get_args(member) for member in union_members(annotation) if get_origin(member) is dict]
+    if isinstance(value, dict) and any(arguments[0] is int for arguments in members):
+        return {int(key): item for key, item in value.items()}
+    return value
+
+
 def is_accepted(value: object, annotation: Any) -> bool:
     """Return whether an annotation accepts the numbers and texts in a value; other types are not checked here.
 

@@ -22,7 +22,7 @@ from project.core.data.workers import prepare_worker
 from project.core.distributed.signals import kill_workers
 from project.core.errors import ConfigError
 from project.core.file_names import check_file_name
-from project.registry import Dataset
+from project.registry import Dataset, Transform
 
 MakeDataset = Callable[[], Dataset]
 SampleNamer = Callable[[int], str]
@@ -37,6 +37,7 @@ class DataModule(pl.LightningDataModule):
         val: validation set, or several by name.
         eval: dataset of the stage `test`, or several by name.
         predict: dataset of the stage `predict`, or several by name; null takes `eval`.
+        batch_augmentation: transforms by name of each process's share of a training batch, such as Mixup.
         data_dir: directory of the data; datasets with an argument `data_dir` get it.
         batch_size: samples per batch, summed over all devices; training needs a multiple of their number.
         num_workers: worker processes per loader; 0 loads in the main process.
@@ -52,6 +53,7 @@ class DataModule(pl.LightningDataModule):
         val: NamedDatasets | None = None,
         eval: NamedDatasets | None = None,
         predict: NamedDatasets | None = None,
+        batch_augmentation: dict[str, Transform] | None = None,
         data_dir: str = DEFAULT_DATA_DIR,
         batch_size: Annotated[int, Ge(1)] = 1,
         num_workers: Annotated[int, Ge(0)] = 0,
@@ -71,6 +73,7 @@ class DataModule(pl.LightningDataModule):
             for name in filter(None, datasets):
                 check_file_name(name, f"data.{split}: the name")  # of a directory of results
         self.data_dir, self.batch_size, self.seed = data_dir, batch_size, seed
+        self.batch_augmentation = list((batch_augmentation or {}).values())
         self.num_workers, self.pin_memory = num_workers, pin_memory
         if prefetch_factor is not None and not num_workers:
             logger.warning("data.prefetch_factor has no effect: data.num_workers is 0, so no worker prefetches")
@@ -146,7 +149,9 @@ class DataModule(pl.LightningDataModule):
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         get_position = self._position if is_training else TrainingPosition
         common = (dataset, path, self.batch_size, self.seed, is_training)
-        return build_loader(*common, rank, world_size, get_position, max_samples, self._is_limited(split), **workers)
+        limits = (max_samples, self._is_limited(split))
+        transforms = self.batch_augmentation if is_training else ()
+        return build_loader(*common, rank, world_size, get_position, *limits, transforms, **workers)
 
     def _dataset(self, split: str, name: str) -> Dataset:
         path = _config_path(split, name)

@@ -1,6 +1,6 @@
 """Loading of batches from a dataset."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -20,12 +20,22 @@ from project.core.data.rows import (
     take_rows,
 )
 from project.core.data.sampling import BatchRequest, GetPosition, ResumableBatchSampler, TrainingPosition
-from project.core.data.seeding import BATCH, COLLATE, EPOCH, SAMPLE, derive_seeds, seed_all, set_seed
+from project.core.data.seeding import (
+    BATCH,
+    BATCH_AUGMENTATION,
+    COLLATE,
+    EPOCH,
+    SAMPLE,
+    derive_seeds,
+    seed_all,
+    set_seed,
+)
 from project.core.data.streams import Stream, StreamLoader
 from project.core.data.tensors import Tensors, abbreviate, describe_shapes
 from project.core.data.workers import raise_to_main, receive
 from project.core.errors import ConfigError, add_location, located
 from project.datasets.base import EpochSamples
+from project.registry import Transform
 
 _Batch = TypeVar("_Batch")
 
@@ -44,11 +54,15 @@ class BatchDataset(TorchDataset[dict[str, Any]]):
         path: its config path, for messages and seeds.
         seed: seed of the run.
         is_training: whether it is the training set.
+        transforms: transforms of this process's share of each batch, which gets a seed of its own.
     """
 
-    def __init__(self, dataset: Any, path: str, seed: int, is_training: bool) -> None:
+    def __init__(
+        self, dataset: Any, path: str, seed: int, is_training: bool, transforms: Sequence[Transform] = ()
+    ) -> None:
         self.dataset, self.path, self.seed, self.is_training = dataset, path, seed, is_training
         self.samples, self.epoch = EpochSamples(dataset), -1
+        self.transforms = transforms
         self.location = f"{path} ({type(dataset).__name__})"
         self.collate: Callable[[Any], Tensors] = getattr(dataset, "collate", default_collate)
         self.has_getitems = hasattr(dataset, "__getitems__")
@@ -66,6 +80,10 @@ class BatchDataset(TorchDataset[dict[str, Any]]):
         indices = request.indices if loads_whole_batch else own or others
         try:
             batch = self._load_identified(indices, request)
+            if self.transforms:
+                seed_all(self.seed, self.path, BATCH_AUGMENTATION, request.epoch, request.batch, request.rows.start)
+                for transform in self.transforms:
+                    batch = transform(batch)
         except BaseException as error:
             name_of = getattr(self.dataset, "name", None)
             names = abbreviate(indices, name_of if callable(name_of) else str)
@@ -161,6 +179,7 @@ def build_loader(
     get_position: GetPosition = TrainingPosition,
     max_samples: int | None = None,
     is_limited: bool = False,
+    transforms: Sequence[Transform] = (),
     **workers: Any,
 ) -> DataLoader[Any]:
     """Return a loader that loads this process's share of each batch; an iterable dataset is read in its own order.
@@ -176,6 +195,7 @@ def build_loader(
         get_position: returns the position in the training.
         max_samples: load only the first samples.
         is_limited: whether the trainer takes a fraction of the batches.
+        transforms: transforms of this process's share of each batch.
         workers: further arguments of torch's DataLoader, such as `num_workers` and `pin_memory`.
 
     Raises:
@@ -187,7 +207,7 @@ def build_loader(
                 f"{path} ({type(dataset).__name__}) is iterable, and each of {world_size} processes would read all of "
                 "it; evaluate with one process, or give the dataset `__len__` and `__getitem__`"
             )
-        stream = Stream(dataset, path, seed, rank, is_training)
+        stream = Stream(dataset, path, seed, rank, is_training, transforms)
         if not is_training and not stream.is_sharded and workers.get("num_workers"):
             workers["num_workers"] = 1  # each would read all samples, and each sample would count several times
         if max_samples is not None:
@@ -197,7 +217,7 @@ def build_loader(
         if sized_len(loader) == 0:
             raise _too_few_samples(batch_size, stream.location, len(stream))
         return loader
-    batches = BatchDataset(dataset, path, seed, is_training)
+    batches = BatchDataset(dataset, path, seed, is_training, transforms)
     if not hasattr(dataset, "__len__"):
         raise ConfigError(f"{batches.location} needs a method `__len__`, which returns the number of samples")
     with located(f"{batches.location}, while its samples were counted"):

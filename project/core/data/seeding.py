@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 # Stored: all random numbers of a run depend on these texts. A change makes old checkpoints resume inexactly.
 ORDER, SAMPLE, BATCH, COLLATE, STREAM, STEP = "order", "sample", "batch", "collate", "stream", "step"
-FIT, EPOCH = "fit", "epoch"
+FIT, EPOCH, BATCH_AUGMENTATION = "fit", "epoch", "batch augmentation"
 EPOCH_START, EPOCH_END, VALIDATION_START = "epoch start", "epoch end", "validation start"
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # the increment of splitmix64

@@ -1,6 +1,6 @@
 """Loading of iterable datasets, seeded sample by sample and resumed where a checkpoint was saved."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lightning_fabric.utilities.data import sized_len
@@ -9,9 +9,10 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate, get_w
 
 from project.core.data.rows import call_collate, identify_rows, index_to_tensor, require_dict
 from project.core.data.sampling import GetPosition, TrainingPosition
-from project.core.data.seeding import EPOCH, STREAM, seed_all
+from project.core.data.seeding import BATCH_AUGMENTATION, EPOCH, STREAM, seed_all
 from project.core.data.workers import raise_to_main, receive
 from project.core.errors import ConfigError, add_location
+from project.registry import Transform
 
 State = dict[str, Any]
 _NUM_READ, _DATASET = "taken", "dataset"  # stored in checkpoints: do not edit
@@ -29,10 +30,20 @@ class Stream(IterableDataset[Any]):
         seed: seed of the run.
         rank: rank of this process.
         is_training: whether it is the training set.
+        transforms: transforms of each batch, drawn under a seed of its own.
     """
 
-    def __init__(self, dataset: Any, path: str, seed: int, rank: int, is_training: bool) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        path: str,
+        seed: int,
+        rank: int,
+        is_training: bool,
+        transforms: Sequence[Transform] = (),
+    ) -> None:
         self.dataset, self.path, self.seed, self.rank, self.is_training = dataset, path, seed, rank, is_training
+        self.transforms = transforms
         self.collate: Callable[[Any], Any] = getattr(dataset, "collate", default_collate)
         self.is_sharded: bool = getattr(dataset, "is_sharded", False)
         self.is_stateful = hasattr(dataset, "state_dict") and hasattr(dataset, "load_state_dict")
@@ -85,7 +96,20 @@ class Stream(IterableDataset[Any]):
         require_dict(batch, samples, self.location)
         if self.collate is not default_collate:
             batch = identify_rows(batch, len(samples), None, self.is_training, self.location)
+        if self.transforms:
+            batch = self._transform(batch)
         return batch, state, len(samples)
+
+    def _transform(self, batch: dict[str, Any]) -> dict[str, Any]:
+        worker = info.id if (info := get_worker_info()) else 0
+        seed_all(self.seed, self.path, BATCH_AUGMENTATION, self.epoch, self.num_read, worker, self.rank)
+        try:
+            for transform in self.transforms:
+                batch = transform(batch)
+        except BaseException as error:
+            add_location(error, f"{self.location}, in data.batch_augmentation")
+            raise_to_main(error)
+        return batch
 
 
 class StreamLoader(DataLoader[Any]):

@@ -88,7 +88,7 @@ class SupervisedModule(BaseModule):
         loss: losses by name; their weighted sum is minimized.
         metric: metrics by name.
         optimizer: any class of torch.optim.
-        scheduler: any class of torch.optim.lr_scheduler, WarmupCosine or Poly.
+        scheduler: any class of torch.optim.lr_scheduler, WarmupCosine, Poly or Warmup.
         interval: whether the scheduler steps after each optimizer step or each epoch.
         groups: parameters with a learning rate or weight decay of their own, or frozen.
         ema: decay of an exponential moving average of the weights, which is validated, saved and tested in their place.

@@ -1,6 +1,5 @@
 """Optimizers, parameter groups and gradient clipping."""
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -15,7 +14,8 @@ from torch.optim import Optimizer
 
 from project.core.errors import ConfigError, constructor_error, did_you_mean
 from project.core.model.fused import check_fused, is_fusible
-from project.core.model.schedulers import Schedule
+from project.core.model.run_length import run_length, set_totals
+from project.core.model.schedulers import Warmup
 
 Built = TypeVar("Built")
 _SCALE = "lr_scale"  # in the groups that `parameter_groups` returns: factor of the optimizer's learning rate
@@ -124,11 +124,10 @@ class Optimization:
         if is_scaled and rates != [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]:
             name = type(scheduler).__name__
             raise ConfigError(f"model.groups: lr_scale has no effect, because {name} sets the learning rates itself")
-        if isinstance(scheduler, Schedule) and scheduler.total is None:
-            scheduler.total = _run_length(module, self.interval)
+        set_totals(scheduler, lambda: run_length(module.trainer, self.interval), self.interval)
         entry: dict[str, Any] = {"scheduler": scheduler, "interval": self.interval}
-        if isinstance(scheduler, ReduceLROnPlateau):
-            entry["monitor"] = scheduler.monitor
+        if isinstance(scheduler, ReduceLROnPlateau | Warmup) and scheduler.monitor is not None:
+            entry |= {"monitor": scheduler.monitor, "reduce_on_plateau": True}
         return {"optimizer": optimizer, "lr_scheduler": entry}
 
 
@@ -211,26 +210,3 @@ def match_parameters(module: nn.Module, groups: list[ParameterGroup]) -> list[li
             raise ConfigError(f"model.groups: '{group.match}' matches no parameter{near}")
         matched.append([rest.pop(name) for name in names])
     return [list(rest.values()), *matched]
-
-
-def _run_length(module: LightningModule, interval: str) -> int:
-    """Return the length of the run, which ends at `max_epochs` or `max_steps`, whichever comes first."""
-    length = _epochs(module) if interval == "epoch" else module.trainer.estimated_stepping_batches
-    if not 0 <= length < math.inf:
-        raise ConfigError(
-            f"model.scheduler needs `total`, in {interval}s, because the length of the run is not known "
-            "(it depends on trainer.max_epochs and max_steps, and on the number of batches)"
-        )
-    return int(length)
-
-
-def _epochs(module: LightningModule) -> float:
-    trainer = module.trainer
-    epochs = math.inf if trainer.max_epochs in (None, -1) else float(trainer.max_epochs or 0)
-    if trainer.max_steps == -1:
-        return epochs
-    trainer.fit_loop.setup_data()  # counts the batches; Lightning would do so after the optimizers are built
-    steps_per_epoch = trainer.num_training_batches / trainer.accumulate_grad_batches
-    if steps_per_epoch == math.inf:
-        return math.inf  # an iterable dataset without a length
-    return min(epochs, math.ceil(trainer.max_steps / max(1, math.ceil(steps_per_epoch))))

@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 from project.core.config.settings import EvaluationSettings
 from project.core.data.datamodule import DataModule
 from project.core.model.module import SupervisedModule
+from project.core.model.run_length import EpochSteps, log_interval
 
 
 def declared_names(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, list[str]]:
@@ -54,32 +55,29 @@ class Timeline:
     """
 
     def __init__(self, trainer: pl.Trainer, evaluation: EvaluationSettings) -> None:
-        self.batches = trainer.num_training_batches
-        self.accumulated = trainer.accumulate_grad_batches
-        self.is_known = self.batches != math.inf and not trainer.fast_dev_run  # type: ignore[attr-defined]
+        self.is_known = trainer.num_training_batches != math.inf and not trainer.fast_dev_run  # type: ignore[attr-defined]
         if not self.is_known:
             return
-        self.steps_per_epoch = math.ceil(self.batches / self.accumulated)
-        steps = math.inf if trainer.max_steps == -1 else trainer.max_steps
-        self.last = min(_max_epochs(trainer) * self.steps_per_epoch, steps)
+        self.steps = EpochSteps(trainer)
+        limit = math.inf if trainer.max_steps == -1 else trainer.max_steps
+        self.last = min(self.steps.before(_max_epochs(trainer)), limit)
         self.first_validation = self._first_validation(trainer)
-        log_every = min(trainer.log_every_n_steps, max(1, self.batches // self.accumulated))  # type: ignore[attr-defined]
         over_epoch = _logs_training_epochs(trainer)
         self.first_logged = {
-            "train": min(self.steps_per_epoch, self.last) if over_epoch else log_every or math.inf,
+            "train": min(self.steps.before(1), self.last) if over_epoch else log_interval(trainer) or math.inf,
             "val": self.first_validation,
-            "eval": evaluation.every_n_epochs * self.steps_per_epoch or math.inf,
+            "eval": self.steps.before(evaluation.every_n_epochs) or math.inf,
         }
 
     def _first_validation(self, trainer: pl.Trainer) -> float:
         """Return the step after which the first validation follows; 0 if it depends on time."""
-        interval, every = trainer.val_check_batch, trainer.check_val_every_n_epoch
+        interval, every, batches = trainer.val_check_batch, trainer.check_val_every_n_epoch, self.steps.batches
         if not trainer.enable_validation:
             return math.inf
         if interval is None:
             return 0
-        epoch, batch = divmod(interval, self.batches) if every is None else (every - 1, min(interval, self.batches))
-        return epoch * self.steps_per_epoch + math.ceil(batch / self.accumulated)
+        epoch, batch = divmod(interval, batches) if every is None else (every - 1, min(interval, batches))
+        return self.steps.before(epoch, batch)
 
 
 def _logs_training_epochs(trainer: pl.Trainer) -> bool:

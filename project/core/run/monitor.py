@@ -40,10 +40,10 @@ class Monitor:
     def needed_after(self, timeline: Timeline) -> float:
         """Return the step after which the value is first read; the last step if that does not matter."""
         if isinstance(self.owner, EarlyStopping):
-            step = timeline.steps_per_epoch if checks_at_epoch_end(self.owner) else timeline.first_validation
+            step = timeline.steps.before(1) if checks_at_epoch_end(self.owner) else timeline.first_validation
         elif getattr(self.owner, "reduce_on_plateau", False):
-            unit = timeline.steps_per_epoch if self.owner.interval == "epoch" else 1  # type: ignore[attr-defined]
-            step = unit * self.owner.frequency  # type: ignore[attr-defined]
+            count: int = self.owner.frequency  # type: ignore[attr-defined]
+            step = timeline.steps.before(count) if self.owner.interval == "epoch" else count  # type: ignore[attr-defined]
         else:
             step = math.inf
         return min(step, timeline.last)

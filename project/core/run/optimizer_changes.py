@@ -70,12 +70,21 @@ def _check_length(before: Settings, now: Settings, paths: list[str]) -> None:
     """
     changed = [path for path in paths if path.startswith(_EPOCHS)]
     for one, two in zip(before["schedulers"], now["schedulers"], strict=True):
-        is_other = two["interval"] == "step" and one["state"].get("total") != two["state"].get("total")
-        if is_other and changed and "model.scheduler.total" not in paths:
+        (path, total), given = _find_total(two["state"]), [path for path in paths if path.endswith(".total")]
+        if two["interval"] == "step" and _find_total(one["state"]) != (path, total) and changed and not given:
             raise ConfigError(
                 f"--resume cannot change {changed[0]}: {two['type']} takes its length from the number of steps per "
-                "epoch; set --model.scheduler.total, in steps"
+                f"epoch; set --model.scheduler.{path}, in steps"
             )
+
+
+def _find_total(state: Settings, path: str = "") -> tuple[str, Any]:
+    """Return the path and value of the length of a schedule, or of the last one in a Warmup or SequentialLR."""
+    if after := state.get("_after"):
+        return _find_total(after[-1], f"{path}after.")
+    if schedulers := state.get("_schedulers"):
+        return _find_total(schedulers[-1], f"{path}schedulers.{len(schedulers) - 1}.")
+    return f"{path}total", state.get("total")
 
 
 def check_known(trainer: pl.Trainer, paths: list[str]) -> None:

@@ -40,12 +40,12 @@ def read_settings(trainer: pl.Trainer) -> list[Settings]:
 
 def _read_scheduler(config: Any) -> Settings:
     scheduler = config.scheduler
-    is_plateau = isinstance(scheduler, ReduceLROnPlateau)
+    plateau = getattr(scheduler, "after", scheduler)  # that of a Warmup
     return {
         "type": type(scheduler).__name__,
         "interval": config.interval,
         "frequency": config.frequency,
-        "monitor": [config.monitor, scheduler.mode] if is_plateau else None,
+        "monitor": [config.monitor, plateau.mode] if isinstance(plateau, ReduceLROnPlateau) else None,
         "functions": _functions(scheduler),
         "state": deepcopy(scheduler.state_dict()),
     }
@@ -115,7 +115,8 @@ def _compare_states(before: Settings, now: Settings, path: str = "") -> Iterator
     for key, value in now.items():
         if isinstance(value, list) and any(isinstance(item, dict) for item in value):
             for number, (one, two) in enumerate(zip(before.get(key, ()), value, strict=False)):
-                yield from _compare_states(one, two, f"{path}schedulers.{number}.")
+                name = "after" if key == "_after" else f"schedulers.{number}"
+                yield from _compare_states(one, two, f"{path}{name}.")
 
 
 def _functions(scheduler: object) -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from project.core.model.run_length import log_interval
 from project.core.run.checkpoint_header import CheckpointHeader, numeric_environment
 from project.core.run.loggers import logger_states
 from project.core.run.run_directory import LOG
@@ -37,9 +38,7 @@ class ConfigRecorder(Callback):
         self.is_resumable, self.best_value = is_resumable, best_value
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # With an interval longer than an epoch, the curves of a small dataset would stay empty.
-        steps = max(1, trainer.num_training_batches / trainer.accumulate_grad_batches)
-        trainer.log_every_n_steps = int(min(trainer.log_every_n_steps, steps))  # type: ignore[attr-defined]
+        trainer.log_every_n_steps = log_interval(trainer)  # type: ignore[attr-defined]
         for writer in tensorboard_writers(trainer) if trainer.global_step == 0 else ():
             writer.add_text("config", f"```yaml\n{self.config}```")
         self._write_hyper_parameters(trainer)

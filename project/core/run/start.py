@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from loguru import logger
-from pytorch_lightning.callbacks import BaseFinetuning, GradientAccumulationScheduler
+from pytorch_lightning.callbacks import BaseFinetuning
 
 from project.core.config.yaml_files import flatten, parse_yaml
 from project.core.data.datamodule import DataModule
@@ -15,9 +15,6 @@ from project.core.run.checkpoint_header import numeric_environment
 from project.core.run.loggers import restore_loggers
 from project.core.run.run_directory import RunDirectory
 from project.core.tensorboard import find_dedup_logger
-
-# `on_train_epoch_start` changes their state, and is not called when a run resumes within an epoch.
-_NOT_RESUMABLE = (BaseFinetuning, GradientAccumulationScheduler)
 
 
 @dataclass
@@ -111,5 +108,6 @@ class RunStart:
             name = type(datamodule).__name__
             logger.warning(f"data ({name}) is read from its start: resuming within an epoch is not exact")
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, _NOT_RESUMABLE):
+            # Its `on_train_epoch_start` changes its state, and is not called when a run resumes within an epoch.
+            if isinstance(callback, BaseFinetuning):
                 logger.warning(f"{type(callback).__name__} does not support exact resume; the result will differ")

@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from project.models.components.drop_path import DropPath
+
 
 def conv_norm(
     in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, batch_norm: bool = True
@@ -21,13 +23,16 @@ class BasicBlock(nn.Module):
         width: number of channels inside the block; the output has `width * expansion`.
         stride: factor by which height and width shrink.
         batch_norm: whether batch normalization follows each convolution.
+        drop_path: probability that a sample loses the convolutions in training (stochastic depth).
     """
 
     expansion: ClassVar[int] = 1
     kernel_sizes: ClassVar[tuple[int, ...]] = (3, 3)
     strided: ClassVar[int] = 0  # index of the convolution that has the stride
 
-    def __init__(self, in_channels: int, width: int, stride: int = 1, batch_norm: bool = True) -> None:
+    def __init__(
+        self, in_channels: int, width: int, stride: int = 1, batch_norm: bool = True, drop_path: float = 0.0
+    ) -> None:
         super().__init__()
         out_channels, last = width * self.expansion, len(self.kernel_sizes) - 1
         layers: list[nn.Module] = []
@@ -45,11 +50,11 @@ class BasicBlock(nn.Module):
         self.body = nn.Sequential(*layers[:-1])
         same = stride == 1 and in_channels == out_channels
         self.shortcut = nn.Identity() if same else conv_norm(in_channels, out_channels, 1, stride, batch_norm)
-        self.activation = layers[-1]
+        self.activation, self.drop_path = layers[-1], DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, in_channels, H, W)` to `(B, width * expansion, H / stride, W / stride)`."""
-        activated: Tensor = self.activation(self.body(x) + self.shortcut(x))
+        activated: Tensor = self.activation(self.drop_path(self.body(x)) + self.shortcut(x))
         return activated
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+import yaml
 from pytorch_lightning.strategies import DDPStrategy
 
 from project.core.training.lightning_internals.access import set_timeout
@@ -87,6 +88,8 @@ def test_accumulation_follows_its_schedule(cli: Cli, tiny: Callable[..., str], t
     ran = cli("fit", "--config", tiny({"trainer": {"callbacks": [scheduler], "max_epochs": 2}}))
     assert ran.code == 0, ran.err
     assert (tmp_path / "experiments/tiny/checkpoints/epoch_0001_step_000003.ckpt").exists()
+    saved = yaml.safe_load((tmp_path / "experiments/tiny/config.yaml").read_text())
+    assert saved["trainer"]["callbacks"] == [scheduler]  # the keys are no texts
 
 
 def test_loss_spike_ends_the_run_with_a_line(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Each optimizer, scheduler, metric and loss of torch and torchmetrics works, or is refused in one line."""
 
+import inspect
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,8 +14,10 @@ from torch.optim import SGD, lr_scheduler
 from project.core.config.annotations import Parameter, parameters_of
 from project.core.config.construction import raising_constructor_errors
 from project.core.config.entries import EntryConverter
+from project.core.config.terms import LossTerm
 from project.core.errors import ConfigError
-from project.registry import LOSS_REGISTRY, METRIC_REGISTRY, OPTIMIZER_REGISTRY, SCHEDULER_REGISTRY, Loss, Metric
+from project.core.model.wiring import NamedCall
+from project.registry import LOSS_REGISTRY, METRIC_REGISTRY, OPTIMIZER_REGISTRY, SCHEDULER_REGISTRY, Metric
 from tests.conftest import slow_except
 from tests.core.random_configs import OPTIMIZERS, SCHEDULERS, halve, shrink
 
@@ -57,7 +60,7 @@ def own_arguments(parameters: dict[str, Parameter]) -> dict[str, Any]:
 
 def test_no_optimizer_or_scheduler_is_unclassified() -> None:
     assert set(OPTIMIZER_REGISTRY.external_classes()) == set(OPTIMIZERS)
-    assert set(SCHEDULER_REGISTRY.external_classes()) == set(SCHEDULERS) - {"WarmupCosine", "Poly"}
+    assert set(SCHEDULER_REGISTRY.external_classes()) == set(SCHEDULERS) - {"WarmupCosine", "Poly", "Warmup"}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -121,7 +124,53 @@ def test_each_metric_is_built_or_needs_a_package(name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def random(*shape: int) -> torch.Tensor:
+    """Return the same random numbers each time."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+SCORES, TARGET = random(8, 3).split(4)
+CLASSES, SIGNS, BITS = torch.tensor([0, 2, 1, 2]), torch.tensor([1, -1, 1, -1]), torch.tensor([0.0, 1, 1]).expand(4, 3)
+# What each loss of torch takes: the tensors of the net's output and of the batch, in the order of its arguments.
+LOSSES: dict[str, tuple[list[torch.Tensor], list[torch.Tensor]]] = {
+    **dict.fromkeys(("L1Loss", "MSELoss", "SmoothL1Loss", "HuberLoss"), ([SCORES], [TARGET])),
+    **dict.fromkeys(("NLLLoss", "CrossEntropyLoss", "MultiMarginLoss"), ([SCORES], [CLASSES])),
+    "NLLLoss2d": ([random(4, 3, 2, 2)], [CLASSES[:, None, None].expand(4, 2, 2)]),
+    "PoissonNLLLoss": ([SCORES], [TARGET.abs()]),
+    "GaussianNLLLoss": ([SCORES], [TARGET, TARGET.abs()]),
+    "KLDivLoss": ([SCORES], [TARGET.softmax(1)]),
+    "BCELoss": ([SCORES.sigmoid()], [BITS]),
+    **dict.fromkeys(("BCEWithLogitsLoss", "MultiLabelSoftMarginLoss"), ([SCORES], [BITS])),
+    "MultiLabelMarginLoss": ([SCORES], [torch.tensor([[2, -1, 0]]).expand(4, 3)]),
+    **dict.fromkeys(("HingeEmbeddingLoss", "SoftMarginLoss"), ([SCORES], [SIGNS[:, None].expand(4, 3)])),
+    "CosineEmbeddingLoss": ([SCORES, SCORES + TARGET], [SIGNS]),
+    "MarginRankingLoss": ([SCORES[:, 0], TARGET[:, 0]], [SIGNS]),
+    **dict.fromkeys(("TripletMarginLoss", "TripletMarginWithDistanceLoss"), ([SCORES, TARGET, SCORES + TARGET], [])),
+    "CTCLoss": (
+        [random(5, 4, 3).log_softmax(2)],
+        [torch.tensor([[1, 2]] * 4), torch.tensor([5] * 4), torch.tensor([2] * 4)],  # classes, and lengths
+    ),
+    "LinearCrossEntropyLoss": ([random(4, 4)], [CLASSES]),
+}
+
+
 @pytest.mark.parametrize("name", LOSS_REGISTRY.external_classes())
-def test_each_loss_is_built(name: str) -> None:
+def test_each_loss_of_torch_gets_its_tensors_by_inputs(name: str) -> None:
+    """Its value is that of torch, and the net's output gets a gradient."""
     cls = LOSS_REGISTRY.external_classes()[name]
-    assert type(build({"type": name} | own_arguments(parameters_of(cls)), Loss)) is cls
+    settings, (given, targets) = own_arguments(parameters_of(cls)), LOSSES[name]
+    torch.manual_seed(0)
+    loss: Any = cls(**settings)
+    outputs = {f"output{number}": value.clone().requires_grad_() for number, value in enumerate(given)}
+    batch = {f"target{number}": value for number, value in enumerate(targets)}
+    inputs = dict(zip(inspect.signature(loss.forward).parameters, (*outputs, *batch), strict=True))
+    torch.manual_seed(0)
+    term = build({"type": name, "inputs": inputs} | settings, LossTerm)
+    assert type(term.loss) is cls
+    value = NamedCall(term.loss, "forward", "here", term.inputs)(batch, outputs)
+    value.backward()
+    assert torch.equal(value.detach(), loss(*given, *targets).detach())
+    for output in outputs.values():
+        assert output.grad is not None
+        assert output.grad.isfinite().all()
+        assert output.grad.any()

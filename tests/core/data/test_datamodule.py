@@ -2,20 +2,23 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from loguru import logger
+from torch import Tensor
 
 from project.core.data.datamodule import DataModule
 from project.core.errors import ConfigError
-from project.registry import Dataset
+from project.registry import Dataset, Transform
 from tests.components import Glyphs
 from tests.conftest import Cli
-from tests.core.components import IndexImages
+from tests.core.components import IndexImages, IndexStream
 
 TWO_DATASETS = {
     "type": None,
@@ -38,6 +41,24 @@ def test_datasets_are_built_once_when_needed() -> None:
     assert built == ["train"]
     assert len(data.val_dataloader()) == 1
     assert built == ["train", "val"]
+
+
+@pytest.mark.parametrize("dataset", [IndexImages, IndexStream])
+def test_transforms_of_batches_apply_only_to_training_batches(dataset: Callable[[int], Dataset]) -> None:
+    def double(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return batch | {"image": 2 * batch["image"], "size": torch.tensor(len(batch["image"]))}
+
+    make: Callable[[], Dataset] = partial(dataset, 4)
+    one = {"": make}
+    data = DataModule(
+        make, one, one, one, {"first": cast(Transform, double), "again": cast(Transform, double)}, batch_size=2
+    )
+    plain = DataModule(make, batch_size=2)
+    for batch, expected in zip(data.train_dataloader(), plain.train_dataloader(), strict=True):
+        assert torch.equal(batch["image"], 4 * expected["image"])
+        assert batch["size"] == 2
+    for loader in (*data.val_dataloader(), *data.test_dataloader(), *data.predict_dataloader()):
+        assert all("size" not in batch for batch in loader)
 
 
 @pytest.mark.parametrize(("workers", "warnings"), [(0, 1), (1, 0)])

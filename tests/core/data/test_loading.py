@@ -13,6 +13,7 @@ from project.core.data.loading import BatchDataset, build_loader
 from project.core.data.sampling import BatchRequest, TrainingPosition
 from project.core.data.tensors import abbreviate
 from project.core.errors import ConfigError, error_location
+from project.transforms.base import Transform
 from tests.core.components import BrokenDataset, CustomCollateAndOrder, IndexImages, IndexStream, NamedSamples
 from tests.core.random_components import Noisy, NoisyBatches
 
@@ -172,6 +173,26 @@ def test_random_numbers_never_change(dataset: Any, expected: list[float] | float
     """A run resumed by a later version must continue with the numbers that it would have drawn."""
     batch = BatchDataset(dataset, "data.train", 0, True)[BatchRequest([4, 2], slice(0, 2), 1, 3)]
     assert torch.as_tensor(batch["number"]).tolist() == pytest.approx(expected, abs=1e-9)
+
+
+class RandomNumber(Transform):
+    """Transform that adds a random number to a batch."""
+
+    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+        return sample | {"drawn": random.random()}
+
+
+def test_transforms_of_batches_draw_under_the_seed_of_the_batch() -> None:
+    """Not of its samples, nor what these draw; each process has a seed of its own. The numbers never change."""
+
+    def draw(dataset: Any, rank: int = 0, epoch: int = 1, batch: int = 3) -> float:
+        batches = BatchDataset(dataset, "data.train", 0, True, [RandomNumber()])
+        drawn: float = batches[BatchRequest([4, 2, 1, 0], slice(2 * rank, 2 * rank + 2), epoch, batch)]["drawn"]
+        return drawn
+
+    first = draw(SampleNumbers())
+    assert first == draw(BatchNumbers()) == draw(Noisy()) == pytest.approx(0.9117053951190837, abs=1e-9)
+    assert len({first, draw(Noisy(), rank=1), draw(Noisy(), epoch=2), draw(Noisy(), batch=4)}) == 4
 
 
 @pytest.mark.parametrize("is_training", [True, False])

@@ -59,6 +59,7 @@ def test_texts_in_seeds_never_change() -> None:
         "ORDER": "order",
         "SAMPLE": "sample",
         "BATCH": "batch",
+        "BATCH_AUGMENTATION": "batch augmentation",
         "COLLATE": "collate",
         "FIT": "fit",
         "EPOCH": "epoch",

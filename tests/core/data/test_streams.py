@@ -19,6 +19,7 @@ from project.core.data.loading import build_loader
 from project.core.data.sampling import TrainingPosition
 from project.core.data.streams import Stream, StreamLoader
 from project.core.errors import ConfigError
+from project.registry import Transform
 from tests.conftest import Cli
 from tests.core.components import AnnouncedIndexStream, IndexStream, ShardedIndexStream
 from tests.core.random_components import NoisyStream
@@ -58,6 +59,18 @@ def stream_loader(workers: int, training: Training) -> StreamLoader:
     loader = build_loader(NoisyStream(10), "data.train", 3, 0, True, get_position=training, num_workers=workers)
     assert isinstance(loader, StreamLoader)
     return loader
+
+
+def test_transforms_of_batches_draw_under_the_seed_of_the_batch() -> None:
+    def load(stream: Any, rank: int = 0, epoch: int = 1) -> list[float]:
+        """Return what is drawn in each batch, which must not depend on what the samples draw."""
+        training, transform = Training(epoch), cast(Transform, lambda batch: {"drawn": random.random()})
+        loader = build_loader(stream, "data.train", 3, 0, True, rank, 1, training, transforms=[transform])
+        return [batch["drawn"] for batch in loader]
+
+    first = load(NoisyStream(6))
+    assert first == load(IndexStream(6)) == pytest.approx([0.7879111240036024, 0.40862551249042456])
+    assert len({*first, *load(NoisyStream(6), rank=1), *load(NoisyStream(6), epoch=2)}) == 6
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -19,7 +19,7 @@ from project.core.config.yaml_files import merge_all
 from project.core.run.checkpoint_files import load_resumable
 from tests.conftest import CONFIGS, TINY, Cli
 from tests.core.fitted_components import BUFFERS, FITTED, buffers
-from tests.core.run.test_exact_resume import RANDOM
+from tests.core.run.test_exact_resume import BLENDED, RANDOM
 from tests.exactness import curves, differing, flat, outcome
 
 TRACED = RANDOM | {
@@ -303,11 +303,14 @@ def test_failed_process_ends_the_run_which_can_be_resumed(how: str, tiny: Callab
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("accumulation", [[], [{"type": "GradientAccumulationScheduler", "scheduling": {0: 3, 1: 2}}]])
 def test_killed_process_is_restarted_by_torchrun_and_the_run_ends_as_if_undisturbed(
-    tiny: Callable[..., str], tmp_path: Path
+    accumulation: list[dict[str, Any]], tiny: Callable[..., str], tmp_path: Path
 ) -> None:
     callback = {"type": "tests.core.random_components.Failing", "rank": 1, "step": 4, "how": "killed"}
-    config = tiny(TRACED | {"timeout": 20, "trainer": RANDOM["trainer"] | {"callbacks": [callback], "strategy": "ddp"}})
+    trainer = RANDOM["trainer"] | {"callbacks": [callback, *accumulation], "strategy": "ddp"}
+    data = TRACED["data"] | {"batch_augmentation": BLENDED}
+    config = tiny(TRACED | {"timeout": 20, "data": data, "trainer": trainer})
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += ["--max-restarts", "1", str(CONFIGS.parent / "cli.py"), "fit", "--config", config]
     environment = os.environ | {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}

@@ -1,6 +1,7 @@
 """Any optimizer and scheduler trains; parameter groups, clipping, precision and compilation work together."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 from project.core.errors import ConfigError
 from project.core.model.optimization import Clip, ParameterGroup, parameter_groups
 from tests.conftest import Cli, slow_except
+from tests.exactness import curves
 
 # Muon takes only matrices, and SparseAdam only sparse gradients.
 OPTIMIZERS = (
@@ -119,6 +121,15 @@ def test_reduce_lr_on_plateau_follows_the_monitored_value(cli: Cli, tiny: Callab
     assert cli("fit", "--config", tiny({"model": {"scheduler": scheduler}, "trainer": {"max_epochs": 3}})).code == 0
     # Lightning saves the checkpoint of an epoch before this scheduler steps.
     assert load_checkpoint()["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(0.01 / 2)
+
+
+def test_reduce_lr_on_plateau_follows_a_warmup(cli: Cli, tiny: Callable[..., str]) -> None:
+    plateau = {"type": "ReduceLROnPlateau", "monitor": "val/sum", "patience": 0, "threshold": 0.99, "factor": 0.5}
+    scheduler = {"type": "Warmup", "length": 2, "after": plateau}
+    assert cli("fit", "--config", tiny({"model": {"scheduler": scheduler}, "trainer": {"max_epochs": 5}})).code == 0
+    points = dict(curves(Path("experiments/tiny"))["lr-AdamW"])
+    # The first value after the warm-up is the best so far; each further one is too similar.
+    assert [points[step] for step in (2, 4, 6, 8, 10)] == pytest.approx([0.01 / 3, 0.02 / 3, 0.01, 0.01, 0.005])
 
 
 def test_groups_have_settings_of_their_own_and_freeze(cli: Cli, tiny: Callable[..., str]) -> None:

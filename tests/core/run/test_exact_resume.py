@@ -110,6 +110,7 @@ FOLD = {
     "dataset": {"type": "tests.core.random_components.NoisyEpochs", "length": 42},
 }
 STREAM = {"type": "tests.core.random_components.AnnouncedStream", "length": 42}
+BLENDED = {"blend": {"type": "tests.core.random_components.Blended"}}
 VARIANTS: dict[str, dict[str, Any]] = {
     "fitted components": FITTED | {"data": {"batch_size": 8}},
     "accumulated batches": {"trainer": {"accumulate_grad_batches": 2}},
@@ -142,6 +143,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "scheduler": {"type": "ReduceLROnPlateau", "monitor": "val/sum", "patience": 0, "threshold": 9.0},
             "interval": "epoch",
         }
+    },
+    "ReduceLROnPlateau after a warm-up": {
+        "model": {
+            "scheduler": {
+                "type": "Warmup",
+                "length": 1,
+                "after": {"type": "ReduceLROnPlateau", "monitor": "val/sum", "patience": 0, "mode": "max"},
+            },
+            "interval": "epoch",
+        },
+        "trainer": {"max_epochs": 4},
     },
     "early stopping": {
         "trainer": {
@@ -205,6 +217,20 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "model": TINY["model"] | RANDOM["model"] | {"type": "tests.core.random_components.Drawing"},
         "data": {"num_workers": 1},
     },
+    "accumulation by epoch": {
+        "model": {"scheduler": {"type": "Warmup", "length": 3, "after": {"type": "Poly"}}},
+        "trainer": {
+            "log_every_n_steps": 2,
+            "callbacks": [{"type": "GradientAccumulationScheduler", "scheduling": {0: 2, 1: 1}}],
+        },
+    },
+    "batch augmentation": {"data": {"batch_augmentation": BLENDED, "num_workers": 1}},
+    "batch augmentation of a stream": {
+        "data": {
+            "train": {"type": "tests.core.random_components.NoisyStream", "length": 42},
+            "batch_augmentation": BLENDED,
+        }
+    },
     "overfit_batches": {"trainer": {"overfit_batches": 3}, "data": {"val": None}},
     "part of a stateful stream": {
         "data": {"train": {"type": "tests.core.random_components.NoisyStream", "length": 100}},
@@ -243,6 +269,7 @@ SLOW = {
     *("validation between accumulated batches", "stop that waits for min_epochs", "schedule over the whole run"),
     *("ReduceLROnPlateau with validations within an epoch", "early stopping"),
     "model.ema in bf16, of accumulated batches",
+    *("batch augmentation", "batch augmentation of a stream", "ReduceLROnPlateau after a warm-up"),
 }
 
 

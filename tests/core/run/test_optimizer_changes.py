@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer, lr_scheduler
 
 from project.core.errors import ConfigError
-from project.core.model.schedulers import ChainedScheduler, Poly, SequentialLR, WarmupCosine
+from project.core.model.schedulers import ChainedScheduler, Poly, SequentialLR, Warmup, WarmupCosine
 from project.core.run.optimizer_changes import apply_changes
 from project.core.run.optimizer_settings import describe_changes, read_settings
 from tests.core import random_configs
@@ -65,6 +65,12 @@ SCHEDULERS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
     ),
     "WarmupCosine": (WarmupCosine, {"total": 5, "warmup": 2}, {"total": 20, "warmup": 2}),
     "Poly": (Poly, {"total": 5}, {"total": 20}),
+    "Warmup": (
+        Warmup,
+        {"length": 3, "after": partial(COSINE, T_max=5)},
+        {"length": 2, "after": partial(COSINE, T_max=9)},
+    ),
+    "Warmup alone": (Warmup, {"length": 7}, {"length": 9, "start": 0.5}),
 }
 OWN_RATES = ("CyclicLR", "OneCycleLR")
 POSITION = 5
@@ -148,6 +154,7 @@ def test_changed_run_has_the_settings_and_schedule_of_one_that_always_had_them(
     ("name", "text"),
     [
         ("SequentialLR", "schedulers.0.total_iters is 2, was 3; schedulers.1.T_max is 9, was 5"),
+        ("Warmup", "length is 2, was 3; start is 0.3333333333333333, was 0.25; after.T_max is 9, was 5"),
         ("ChainedScheduler", "schedulers.0.total_iters is 8, was 3; schedulers.1.gamma is 0.8, was 0.9"),
     ],
 )

@@ -7,8 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import BaseFinetuning
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from project.core.config.settings import Settings
 from project.core.distributed.signals import Interruption
@@ -28,7 +31,7 @@ def run(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> Path:
         {
             "model": {"type": f"{HERE}.BuiltLate"},
             "data": {"type": "tests.core.components.TwoLoaders", "sizes": [4, 4]},
-            "trainer": {"callbacks": [{"type": "GradientAccumulationScheduler", "scheduling": {0: 1}}]},
+            "trainer": {"callbacks": [{"type": f"{HERE}.Finetuning"}]},
         }
     )
     ran = cli("fit", "--config", config)
@@ -63,6 +66,14 @@ class BuiltLate(BaseModule):
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int, dataloader_idx: int) -> None: ...
 
 
+class Finetuning(BaseFinetuning):
+    """Lightning's finetuning, of all parameters from the start."""
+
+    def freeze_before_training(self, pl_module: pl.LightningModule) -> None: ...
+
+    def finetune_function(self, pl_module: pl.LightningModule, epoch: int, optimizer: Optimizer) -> None: ...
+
+
 class LazyNet(Model):
     """Net whose weights have no shape before its first batch."""
 
@@ -87,7 +98,7 @@ def test_resume_warns_of_what_is_not_exact(run: Path, cli: Cli) -> None:
     assert ran.code == 0, ran.err
     assert f"resuming from {run}/checkpoints/last.ckpt (step 2, epoch 1)" in ran.err
     assert "data (TwoLoaders) is read from its start: resuming within an epoch is not exact" in ran.err
-    assert "GradientAccumulationScheduler does not support exact resume; the result will differ" in ran.err
+    assert "Finetuning does not support exact resume; the result will differ" in ran.err
     assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
 
 

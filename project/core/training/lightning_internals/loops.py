@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytorch_lightning as pl
 from loguru import logger
+from pytorch_lightning.callbacks import GradientAccumulationScheduler
 from pytorch_lightning.loops.fetchers import _DataFetcher
 from pytorch_lightning.loops.fit_loop import _FitLoop
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
@@ -55,6 +56,13 @@ class FitLoop(_FitLoop):
             self.epoch_loop.val_loop.setup_data()
             trainer.training = True
         super().on_run_start()
+
+    def on_advance_start(self) -> None:
+        super().on_advance_start()
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            # Lightning does not call its hook in an epoch that is resumed.
+            if isinstance(callback, GradientAccumulationScheduler):
+                callback.on_train_epoch_start(self.trainer)
 
     @property
     def done(self) -> bool:

@@ -45,7 +45,7 @@ _LAUNCHERS = "pytorch_lightning.strategies.launchers.multiprocessing"
 PRIVATE_NAMES: Mapping[Feature, list[str]] = {
     Feature.EXACT_LOOPS: [
         *_names(f"{_LOOPS}.fetchers:", "_DataFetcher _PrefetchDataFetcher"),
-        *_names(f"{_LOOPS}.fit_loop:_FitLoop", "run done is_resuming setup_data on_run_start"),
+        *_names(f"{_LOOPS}.fit_loop:_FitLoop", "run done is_resuming setup_data on_run_start on_advance_start"),
         *_names(f"{_LOOPS}.training_epoch_loop:_TrainingEpochLoop", "run done reset advance"),
         *_names(f"{_LOOPS}.training_epoch_loop:_TrainingEpochLoop", "on_run_start on_advance_end"),
         *_names("trainer.fit_loop", "_data_fetcher _combined_loader _restarting"),
