@@ -1,12 +1,9 @@
 """Registries: which class a name in the yaml means."""
 
 import importlib
-import importlib.util
+import inspect
 import pkgutil
-import re
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import ClassVar, NoReturn, TypeVar
 
 import pytorch_lightning
@@ -14,7 +11,9 @@ import torch
 import torchmetrics
 from loguru import logger
 
-from project.core.errors import ConfigError, did_you_mean, join_names, missing_package, normalize
+from project.core.errors import ConfigError, did_you_mean, join_names, normalize
+from project.core.functions import class_of, describe_return, function_of, import_path, returned_classes
+from project.core.importing import describe_import_error, find_class
 from project.datasets.base import Dataset
 from project.losses.base import Loss
 from project.metrics.base import Metric
@@ -24,14 +23,14 @@ from project.visuals.base import Visual
 
 # For annotations, and for mistakes that a component finds in its settings.
 __all__ = ["ConfigError", "Dataset", "Loss", "Metric", "Model", "Transform", "Visual", "did_you_mean", "join_names"]
-Class = TypeVar("Class", bound=type)
+Component = TypeVar("Component", bound=Callable[..., object])
 
 
 class Registry:
     """Mapping from names to classes of one kind.
 
     Names match regardless of case and underscores. The modules of `package` are imported at the first lookup; the
-    components in them register themselves.
+    components in them register themselves. A function that returns an object of this kind can be registered as well.
 
     Args:
         kind: the word for a class of this kind in messages ("loss").
@@ -76,13 +75,13 @@ class Registry:
         """The kind with its indefinite article, for messages."""
         return f"an {self.kind}" if self.kind[0] in "aeiou" else f"a {self.kind}"
 
-    def register(self, name: str | None = None) -> Callable[[Class], Class]:
-        """Return a decorator that registers a class under `name`, by default its own."""
+    def register(self, name: str | None = None) -> Callable[[Component], Component]:
+        """Return a decorator that registers a class or function under `name`, by default its own."""
 
-        def decorate(cls: Class) -> Class:
-            self._check_class(cls, f"{cls.__module__}.{cls.__qualname__}")
+        def decorate(component: Component) -> Component:
+            cls = self._check_class(component, f"{component.__module__}.{component.__qualname__}")
             self._add_entry(name or cls.__name__, cls)
-            return cls
+            return component
 
         return decorate
 
@@ -136,27 +135,30 @@ class Registry:
         for name, entry in self._entries.values():
             if entry == class_path or (entry is cls and self._scans(cls)):
                 return name
+        if function := function_of(cls):
+            return import_path(function)
         is_external = normalize(cls.__name__) not in self._entries
         return cls.__name__ if is_external and self.external_classes().get(cls.__name__) is cls else class_path
 
     def _scans(self, cls: type) -> bool:
         """Return whether the scan finds a registered class; a module outside the package may have registered it."""
-        return cls.__module__.startswith(f"{__package__}.{self.package}.")
+        return (function_of(cls) or cls).__module__.startswith(f"{__package__}.{self.package}.")
 
     def describe_known(self) -> str:
-        """Return one line that lists the known names."""
+        """Return one line that lists the known names, and says that a dotted path is one too."""
+        path = ", or the dotted path of your own, such as my_package.my_module.MyClass"
         if not self.names():
-            return f"known: {join_names(sorted(self.external_classes()))}"
+            return f"known: {join_names(sorted(self.external_classes()))}{path}"
         packages = [name for name in self.external_modules if name.rpartition(".")[0] not in self.external_modules]
         also = f" (and the classes of {join_names(packages)})" if packages else ""
-        return f"known: {join_names(self.names())}{also}"
+        return f"known: {join_names(self.names())}{also}{path}"
 
     def _find_unexported(self, name: str) -> type | None:
         """Return the external class of a name that its package does not export because another package is missing."""
         for external in self.external_modules:
             package = importlib.import_module(external)
             for module in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{external}."):
-                if class_name := _find_class(module.name, name):
+                if class_name := find_class(module.name, name):
                     found: type = getattr(importlib.import_module(module.name), class_name)
                     if issubclass(found, self.required_base):
                         return found
@@ -164,7 +166,7 @@ class Registry:
 
     def _raise_unknown(self, name: str, where: str, external: dict[str, type]) -> NoReturn:
         for module, why in self.import_errors.items():
-            if class_name := _find_class(module, name):
+            if class_name := find_class(module, name):
                 raise ConfigError(f"{where}: {class_name} cannot be used, because {module} was not imported: {why}")
         near = did_you_mean(name, [*self.names(), *external])
         lines = [f"{where}: no {self.kind} is called '{name}'{near}", self.describe_known()]
@@ -193,51 +195,39 @@ class Registry:
                 self._scanned = False
                 raise
             except Exception as error:
-                self.import_errors[module.name] = _one_line(error)
+                self.import_errors[module.name] = describe_import_error(error, __file__)
 
     def _import(self, class_path: str, where: str) -> type:
         module, _, name = class_path.rpartition(".")
         try:
             found = getattr(importlib.import_module(module), name)
         except Exception as error:
-            raise ConfigError(f"{where}: cannot import '{class_path}': {_one_line(error, module)}") from error
+            raise ConfigError(
+                f"{where}: cannot import '{class_path}': {describe_import_error(error, __file__, module)}"
+            ) from error
         return self._check_class(found, where)
 
-    def _check_class(self, cls: type, where: str) -> type:
-        # Looked up in the classes: each class can be called, so each has an attribute `__call__`.
-        methods = {name for owner in cls.__mro__ for name in vars(owner)} if isinstance(cls, type) else set[str]()
-        if not (methods & {*self.required_methods} or (methods and issubclass(cls, self.required_base))):
+    def _check_class(self, found: object, where: str) -> type:
+        """Return a class of this kind, or the class of a function that returns one."""
+        returned = returned_classes(found) if inspect.isroutine(found) else [found]
+        fitting = next((each for each in returned if isinstance(each, type) and self._fits(each)), None)
+        if fitting is None:
             expected = f"derive from {self.required_base.__module__}.{self.required_base.__qualname__}"
             also = f" or have {join_names(self.required_methods)}" if self.required_methods else ""
-            raise ConfigError(f"{where}: {cls!r} cannot be {self.a_kind}: it does not {expected}{also}")
+            shown, problem = repr(found), f"it does not {expected}{also}"
+            if inspect.isroutine(found):
+                shown = f"the function {found.__name__}"
+                problem = f"{describe_return(found)}\nIts return annotation must {expected}{also}"
+            raise ConfigError(f"{where}: {shown} cannot be {self.a_kind}: {problem}")
+        cls = class_of(found, fitting) if inspect.isroutine(found) else fitting
         if not issubclass(cls, self.base):
             self.base.register(cls)  # type: ignore[attr-defined]  # base is an ABC if required_base differs
         return cls
 
-
-def _find_class(module: str, name: str) -> str | None:
-    """Return the name of a class, in any spelling, that a module's file defines; the module is not imported."""
-    spec = importlib.util.find_spec(module)
-    file = Path(spec.origin) if spec and spec.origin else Path()
-    text = file.read_text(encoding="utf-8") if file.suffix == ".py" else ""
-    classes = re.findall(r"^class (\w+)", text, re.MULTILINE)
-    return next((found for found in classes if normalize(found) == normalize(name)), None)
-
-
-def _one_line(error: BaseException, module: str = "") -> str:
-    """Return the exception's type, message, and file and line, in one line; for a missing package, its name.
-
-    Args:
-        error: the exception.
-        module: module that was to be imported, which is no package of its own.
-    """
-    missing = getattr(error, "name", None) or "."
-    if not f"{module}.".startswith(f"{missing}.") and (needed := missing_package(error)):
-        return f"it {needed}"
-    internal = ("<frozen", importlib.__file__, __file__)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(internal)]
-    location = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames and not isinstance(error, SyntaxError) else ""
-    return f"{type(error).__name__}: {error}{location}".replace("\n", " ")
+    def _fits(self, cls: type) -> bool:
+        # Looked up in the classes: each class can be called, so each has an attribute `__call__`.
+        methods = {name for owner in cls.__mro__ for name in vars(owner)}
+        return bool(methods & {*self.required_methods}) or issubclass(cls, self.required_base)
 
 
 _METRICS = ("classification", "regression", "image", "segmentation", "detection", "audio", "text", "retrieval")

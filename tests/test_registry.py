@@ -116,7 +116,7 @@ def test_an_unknown_name_reports_import_errors(add_module: Callable[[str, str], 
         registry.resolve("thong", "here")
     assert str(caught.value) == (
         "here: no thing is called 'thong'; did you mean 'Thing'?\n"
-        "known: Thing\n"
+        "known: Thing, or the dotted path of your own, such as my_package.my_module.MyClass\n"
         f"not imported: {PACKAGE}.broken: ZeroDivisionError: division by zero ({tmp_path}/broken.py:2)"
     )
 

@@ -4,6 +4,7 @@ Its packages, each of which imports only those above it (tests/core/test_imports
 
     errors, file_names, files, log, ... what all packages share
     training.lightning_internals        private names of other packages, checked at start
+    functions, importing                what the registry makes of functions and failing imports
     config                              yaml files and options, checked and typed
     distributed                         Slurm, torchrun, signals, reductions between ranks
     data                                seeds, sampling order, loading, the data module

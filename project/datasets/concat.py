@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from project.datasets.base import Dataset, EpochSamples
-from project.datasets.components.views import count_samples, permute, renumber
+from project.datasets.components.views import count_samples, inner_attribute, permute, renumber
 from project.registry import DATASET_REGISTRY, ConfigError
 
 
@@ -55,6 +55,15 @@ class Concat(Dataset):
         part, inner = self._locate(range(len(self))[index])
         sample: dict[str, Tensor] = renumber(self.samples[part].load(inner), index)
         return sample
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute that all parts have with the same value, such as one that the yaml refers to."""
+        if name == "parts":  # while a copy is unpickled, there are none yet
+            raise AttributeError(name)
+        first, *others = [inner_attribute(part, name) for part in self.parts]
+        if not isinstance(first, int | float | str | list | tuple) or any(other != first for other in others):
+            raise AttributeError(f"the parts of Concat do not have the same '{name}'")
+        return first
 
     def set_epoch(self, epoch: int) -> None:
         """Pass on the epoch."""

@@ -65,6 +65,12 @@ class Named(Wrapper):
         return name
 
     @property
+    def order(self) -> Callable[[int, int], list[int]]:
+        """The method of the dataset; AttributeError if it has none."""
+        order: Callable[[int, int], list[int]] = self.dataset.order
+        return order
+
+    @property
     def labels(self) -> Any:
         """The labels of the dataset, if it has them."""
         return getattr(self.dataset, "labels", None)

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 class Model(nn.Module, ABC):
     """Base class of models: networks that compute named tensors from a batch.
 
-    The parameters of `forward` name the tensors of the batch that it receives. It returns a dict of named tensors, or a
-    single tensor, which the config entry names with `output`. An optional method `predict(**output)` returns a dict of
-    tensors `(B, ...)`, which the stage `predict` writes; without it, the stage writes the output itself. In the other
-    stages, what is one number per sample is in samples.csv: `label` as `prediction`, and that of the batch as `target`.
-    An optional method `fit_to(dataset)` computes buffers from the samples of the training set before the first step
-    (docs/fitting.md); parts of the net may have one, too.
+    The parameters of `forward` name the tensors of the batch that it receives. It returns a dict of named tensors, a
+    dataclass or NamedTuple with tensors, or a single tensor, which the config entry names with `output`. An optional
+    method `predict(**output)` returns a dict of tensors `(B, ...)`, which the stage `predict` writes; without it, the
+    stage writes the output itself. In the other stages, what is one number per sample is in samples.csv: `label` as
+    `prediction`, and that of the batch as `target`. An optional method `fit_to(dataset)` computes buffers from the
+    samples of the training set before the first step (docs/fitting.md); parts of the net may have one, too.
 
     Example::
 

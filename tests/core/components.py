@@ -422,3 +422,13 @@ class FailAfterFirstBatch(Callback):
 
     def on_train_batch_end(self, *_: Any) -> None:
         raise ZeroDivisionError("a batch was done")
+
+
+def build_untyped(width: int):  # type: ignore[no-untyped-def]
+    """Build a net; without a return annotation, it cannot be a type."""
+    return nn.Linear(width, width)
+
+
+def build_number(width: int) -> int:
+    """Return no net."""
+    return width

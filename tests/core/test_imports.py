@@ -15,7 +15,7 @@ PACKAGE = Path(project.__file__).parent
 ORDER = (
     *("core.errors", "core.file_names", "core.files", "core.garbage", "core.log"),
     *("core.tensorboard", "core.csv_logger"),
-    *("core.training.lightning_internals", "registry"),
+    *("core.importing", "core.training.lightning_internals", "core.functions", "registry"),
     *("core.config", "core.distributed", "core.data", "core.model", "core.training", "core.evaluation"),
     *("core.run", "core.cli"),
 )

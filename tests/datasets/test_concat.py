@@ -62,7 +62,7 @@ def test_names_say_the_part_and_indices_are_those_of_the_whole() -> None:
     assert batch["index"].tolist() == [8, 7, 6, 5, 4, 3, 2, 1, 0]
     assert [joined.name(index) for index in (0, 6, 7)] == ["0/sample 0", "0/sample 6", "1/sample 0"]
     assert torch.as_tensor(joined.labels).tolist() == [*Numbered.labels, *Numbered.labels]
-    assert joined.classes == ("a", "b", "c")
+    assert (joined.classes, joined.num_classes, joined.scale) == (("a", "b", "c"), 3, (0.5, 2.0))
 
 
 class Subset2(Numbered):
@@ -137,3 +137,9 @@ def test_config_and_results_of_a_run_contain_the_datasets_inside(
     assert [row["name"] for row in rows][:2] == ["0/odd/3", "0/even/8"]
     assert {row["name"][:2] for row in rows[2:]} == {"1/"}
     assert [row["target"] for row in rows] == [row["name"][-1] for row in rows]
+
+
+def test_attribute_that_differs_between_the_parts_is_none() -> None:
+    other = Numbered()
+    other.scale = (1.0, 2.0)
+    assert not hasattr(concat(Numbered(), other), "scale")

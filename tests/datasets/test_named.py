@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch.utils.data import TensorDataset
 
+from project.core.data.loading import build_loader
 from project.datasets.named import Named
 from project.registry import ConfigError
 
@@ -49,6 +50,25 @@ def test_pictures_become_floats_with_channels_first(picture: Any) -> None:
     grey = named({"a": Image.fromarray(PIXELS[..., 0]), "b": 1}, {"a": "x"}, pictures=["x"])
     assert grey.keys() == {"x"}
     assert torch.equal(grey["x"], expected[:1])
+
+
+class Tuples(list[Any]):
+    """Dataset with a `collate` for its own samples, and an order."""
+
+    num_words = 5
+
+    def collate(self, samples: list[Any]) -> Any:
+        raise AssertionError("these are not its samples")
+
+    def order(self, seed: int, epoch: int) -> list[int]:
+        return [1, 0]
+
+
+def test_attributes_and_order_are_those_of_the_dataset_but_not_its_collate() -> None:
+    dataset = Named(Tuples([(1,), (2,)]), ["label"])  # type: ignore[arg-type]
+    assert (dataset.num_words, dataset.order(0, 0)) == (5, [1, 0])
+    loader = build_loader(dataset, "here", 2, seed=0, is_training=True)
+    assert [batch["label"].tolist() for batch in loader] == [[2, 1]]
 
 
 def test_dict_keeps_the_fields_and_torch_datasets_work() -> None:

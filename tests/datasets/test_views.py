@@ -19,6 +19,8 @@ class Numbered:
 
     labels = (0, 1, 1, 2, 2, 2, 2)
     classes = ("a", "b", "c")
+    scale = (0.5, 2.0)
+    targets = range(7)
 
     def __len__(self) -> int:
         return 7
@@ -56,7 +58,8 @@ def test_rows_names_labels_and_classes_are_those_of_the_chosen_samples() -> None
         assert values == ([0, 4, 5] if type(dataset) is Numbered else [5, 0])
         assert [view.name(index) for index in batch["index"].tolist()] == [f"sample {value}" for value in values]
         assert torch.as_tensor(view.labels).tolist() == [2, 2, 0]
-        assert view.classes == ("a", "b", "c")
+        assert (view.classes, view.num_classes, view.scale) == (("a", "b", "c"), 3, (0.5, 2.0))
+        assert not hasattr(view, "targets")  # of all samples
 
 
 def test_view_lacks_what_the_dataset_lacks() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from project.core.config.configuration import root_parameters
 from project.core.config.paths import expand_path, expand_paths
 from project.core.config.reference_texts import mark_references
-from project.core.config.yaml_files import Tree, nest, parse_untyped
+from project.core.config.yaml_files import Tree, merge_all, nest, parse_untyped
 from project.core.errors import ConfigError, did_you_mean, join_names
 
 _TRUST = "let the config saved in the checkpoint name any class and path: it then runs the code of whoever saved it"
@@ -20,7 +20,8 @@ _CHECKPOINT_OPTIONS = {
 STAGES: dict[str, dict[str, str]] = {
     "fit": {
         "resume": "resume a run: its directory, a checkpoint, or auto (the run of this name, if there is one)",
-        "finetune": "start with those weights of a checkpoint or run directory whose names and shapes match",
+        "finetune": "start with those weights of a file or run directory whose names and shapes match; "
+        "--finetune.rename, .skip, .strict and .sha256 are those of model.pretrained",
         "replace": "move an existing run of this name to ROOT/.old/",
         "trust": _TRUST,
     },
@@ -40,6 +41,7 @@ class Arguments:
         configs: values of --config.
         settings: values of the yaml, each as a tree.
         options: options of the stage with a value.
+        finetune: the values of --finetune, as `path`, and of --finetune.KEY.
         help: whether --help was given.
         version: whether --version was given in place of a stage.
         print_config: whether --print_config was given.
@@ -52,6 +54,7 @@ class Arguments:
     configs: list[Path] = field(default_factory=list)
     settings: list[Tree] = field(default_factory=list)
     options: dict[str, str] = field(default_factory=dict)
+    finetune: Tree = field(default_factory=dict)
     help: bool = False
     version: bool = False
     print_config: bool = False
@@ -98,6 +101,11 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     for name, value in sorted(values, key=lambda item: item[0].count(".")):
         if name == "config":
             arguments.configs.append(Path(expand_path(value, "--config")))
+        elif name == "finetune":
+            arguments.finetune["path"] = expand_path(value, "--finetune")
+        elif name.startswith("finetune."):
+            tree = nest(name.removeprefix("finetune."), parse_untyped(value, f"--{name}"))
+            arguments.finetune = merge_all([arguments.finetune, tree])
         elif name in STAGES[stage]:
             arguments.options[name] = expand_path(value, f"--{name}")
         else:

@@ -22,6 +22,7 @@ from project.core.config.configuration import ROOT_TYPES, root_parameters
 from project.core.config.entry_checks import INIT, join_path
 from project.core.config.yaml_files import DEFAULT_TYPES, Tree
 from project.core.errors import ConfigError, did_you_mean, join_names
+from project.core.functions import KEYWORDS
 from project.registry import Registry
 
 USAGE = """usage: python cli.py STAGE [--config FILE ...] [--PATH VALUE ...]
@@ -40,6 +41,7 @@ help:
 
 Every setting of a yaml is an option as well: --model.net MLP --model.optimizer.lr 1e-2 --trainer.max_epochs 3"""
 _INIT = Parameter(dict[str, Any], required=False, doc="arguments of the class, also those that reserved keys hide.")
+_KEYWORD = Parameter(inspect.Parameter.empty, required=False, doc="any other argument of the function.")
 _OPTIONS = {
     "config FILE": "a yaml file; several are merged in order",
     "print_config": "print the whole configuration, and stop",
@@ -99,7 +101,10 @@ def component_help(path: str, name: str, tree: Tree) -> str:
         return "\n".join([f"{path} takes {registry.a_kind}:", *lines, *also])
     cls = registry.resolve(name, path)
     reserved = {key: item for key, item in fields.items() if key != field}
-    settings = parameters_of(cls, registry.num_engine_args) | reserved | ({INIT: _INIT} if reserved else {})
+    own = parameters_of(cls, registry.num_engine_args)
+    others = {"NAME": _KEYWORD} if KEYWORDS in own else {}
+    own = {key: item for key, item in own.items() if key != KEYWORDS} | others
+    settings = own | reserved | ({INIT: _INIT} if reserved else {})
     return "\n".join([f"{cls.__name__}: {_summary(cls)}", "", *_settings(shown, settings)])
 
 

@@ -144,7 +144,7 @@ def _run(
 def _build_fit(arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack) -> StageCLI:
     given = merge_all([*files, *arguments.settings])
     resume = arguments.options.get("resume")
-    if resume is not None and ("finetune" in arguments.options or arguments.replace):
+    if resume is not None and (arguments.finetune or arguments.replace):
         other = "replace" if arguments.replace else "finetune"
         raise ConfigError(f"--resume continues a run, and --{other} starts one; use only one of them")
     run = ReferenceResolver(given, build_training_set).resolve("name", "root")

@@ -15,8 +15,10 @@ from project.core.cli.building import BuildCLI
 from project.core.cli.progress import EpochLogger, has_epoch_line, is_terminal
 from project.core.cli.trainer import as_list, build_trainer
 from project.core.cli.unsupported import check_arguments
-from project.core.config.configuration import Config
+from project.core.config.annotations import parameters_of, union_members
+from project.core.config.configuration import Config, build_group
 from project.core.config.hyper_parameters import hyper_parameters
+from project.core.config.pretrained import Pretrained
 from project.core.config.settings import Settings
 from project.core.data.datamodule import DataModule
 from project.core.data.seeding import seed_run
@@ -30,6 +32,7 @@ from project.core.model.module import SupervisedModule
 from project.core.run.checkpoint_files import LoadedCheckpoint
 from project.core.run.loggers import set_run_ids
 from project.core.run.monitor import MonitorCheck, resolve_monitor
+from project.core.run.pretrained import with_checksum
 from project.core.run.run import Run
 from project.core.run.run_directory import LOG, RunDirectory
 from project.core.run.start import RunStart
@@ -97,7 +100,17 @@ class StageCLI(BuildCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: object) -> None:
         super().parse_arguments(parser, args)
+        if self.is_fit and self.checkpoint is None and not self.arguments.print_config:
+            self._enter_checksum()
         self.config_yaml = self.checked_config.to_yaml(parser, self.config)
+
+    def _enter_checksum(self) -> None:
+        """Enter the checksum of the weights that a new run starts with in its configuration."""
+        module_class: type = self.checked_config.model_class
+        parameter = parameters_of(module_class).get("pretrained")
+        given = self.config.get("model.pretrained")
+        if given is not None and parameter and Pretrained in union_members(parameter.annotation):
+            given.sha256 = with_checksum(Pretrained(**given.as_dict()), "model.pretrained").sha256
 
     def instantiate_classes(self) -> None:
         """Build data module, module and trainer; none for --print_config, which needs only the parsed values."""
@@ -113,12 +126,18 @@ class StageCLI(BuildCLI):
         self.directory = RunDirectory(config.root, config.name)
         if self.is_fit:
             replace = self.arguments.replace or config.replace
-            finetune = None if self.checkpoint else self.arguments.options.get("finetune")
             is_trial = bool(config.trainer.fast_dev_run)
-            self.start = RunStart(self.directory, replace, self.checkpoint, finetune, is_trial)
+            self.start = RunStart(self.directory, replace, self.checkpoint, self._finetune(), is_trial)
             self.start.check()
+            if self.start.finetune is not None:
+                self.start.finetune = with_checksum(self.start.finetune, "--finetune")
             if self.checkpoint is not None and self.start.resumes_in_place:
                 set_run_ids(config.trainer.logger, self.checkpoint.header.loggers)
+
+    def _finetune(self) -> Pretrained | None:
+        if self.checkpoint is not None or not self.arguments.finetune:
+            return None
+        return build_group({"strict": False} | self.arguments.finetune, Pretrained, "--finetune")
 
     def instantiate_trainer(self, **_: object) -> pl.Trainer:
         arguments: dict[str, Any] = dict(self.config_init.trainer)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import yaml
@@ -42,6 +42,7 @@ _NOT_REASONS = (
 )
 _NOT_DUMPED = "Unable to serialize instance"  # matched: jsonargparse writes it in place of a value
 _TIMES = ("weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds")
+Group = TypeVar("Group")
 ROOT_TYPES: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
 
 
@@ -124,14 +125,14 @@ class Config:
         return ConfigError(": ".join(filter(None, [where, "; ".join(dict.fromkeys(reasons))])))
 
 
-def wrong_value(value: PlainValue, references: Mapping[str, str]) -> ConfigError:
+def wrong_value(value: PlainValue, references: Mapping[str, str] | None = None) -> ConfigError:
     """Return the error of a value that its config path does not accept.
 
     Args:
         value: the value.
         references: texts with references that gave values, by config path.
     """
-    given = f" (from {references[value.path]})" if value.path in references else ""
+    given = f" (from {references[value.path]})" if references and value.path in references else ""
     near = did_you_mean(str(value.value), choices(value.annotation))
     return ConfigError(
         f"{value.path} is {show_value(value.value)}{given}; it takes {describe_type(value.annotation)}{near}"
@@ -166,6 +167,25 @@ def build_config(tree: Tree, build_training_set: BuildTrainingSet | None = None)
         if not value.is_default and not is_accepted(value.value, value.annotation):
             raise wrong_value(value, resolver.texts)
     return Config(values, classes["model"], classes["data"], plain_values, converter.components, tree, resolver.texts)
+
+
+def build_group(values: Tree, group: type[Group], path: str) -> Group:
+    """Return a group of settings that is not in the yaml, such as that of `--finetune`.
+
+    Args:
+        values: the settings.
+        group: a dataclass.
+        path: name of the option, for messages.
+
+    Raises:
+        ConfigError: a name is unknown or missing, or a value has a wrong type.
+    """
+    converter = EntryConverter()
+    arguments = converter.expand(values, group, path)
+    wrong = next((each for each in converter.plain_values if not is_accepted(each.value, each.annotation)), None)
+    if wrong := wrong or _first_of_wrong_type(converter.plain_values):
+        raise wrong_value(wrong)
+    return group(**arguments)
 
 
 def root_parameters() -> Parameters:

@@ -35,6 +35,7 @@ from project.core.config.entry_checks import (
     take_class_path,
     take_init,
 )
+from project.core.config.keywords import add_keywords, pack_keywords, unpack_keywords
 from project.core.config.tensors import as_weights
 from project.core.config.trust import check_component, check_plain
 from project.core.config.values import restore_keys, to_type
@@ -187,9 +188,10 @@ class EntryConverter:
         check_component(name, registry, path)
         cls = registry.resolve(str(name), path)
         check_concrete(cls, path)
-        parameters = parameters_of(cls, registry.num_engine_args)
+        own = parameters_of(cls, registry.num_engine_args)
         values = {key: item for key, item in value.items() if key != "type"}
-        init = take_init(values, parameters, path) if reserved else {}
+        init = take_init(values, own, path) if reserved else {}
+        parameters = add_keywords(own, values | init)
         values = fill_groups(values, {key: item for key, item in parameters.items() if key not in init})
         for key in reserved:
             if key in parameters and parameters[key].required and key not in init:
@@ -208,6 +210,7 @@ class EntryConverter:
         init_args = {key: to_type(item, parameters[key].annotation) for key, item in given.items()}
         init_args |= self.expand_arguments(values, parameters, path, given)
         init_args |= self.expand_arguments(init, parameters, join_path(path, INIT), given)
+        init_args = pack_keywords(init_args, own)
         self.components.append(Component(path, cls, init_args))
         return {"class_path": class_path, "init_args": init_args}
 
@@ -231,10 +234,10 @@ class EntryConverter:
     ) -> Tree:
         cls = registry.resolve(value["class_path"], "")
         name = registry.short_name(value["class_path"])
-        parameters = parameters_of(cls, registry.num_engine_args)
+        init_args = unpack_keywords(value.get("init_args") or {})
+        parameters = add_keywords(parameters_of(cls, registry.num_engine_args), init_args)
         given = self.engine_arguments.get(registry.base, {})
         result = {} if implied is not None and normalize(name) == normalize(implied) else {"type": name}
-        init_args = value.get("init_args") or {}
         own = {key: item for key, item in parameters.items() if key not in given or init_args.get(key) != given[key]}
         arguments = self._collapse_arguments(init_args, own)
         hidden = {key: arguments.pop(key) for key in (*reserved, INIT, "type") if reserved and key in arguments}

@@ -6,7 +6,8 @@ from typing import Any
 from project.core.config.configuration import Config
 from project.core.config.yaml_files import DEFAULT_TYPES, flatten
 
-NOT_COMPARED = ("name", "root", "replace", "log_level", "timeout")  # they do not change what is trained
+# They do not change what is trained.
+NOT_COMPARED = ("name", "root", "replace", "log_level", "timeout", "model.pretrained.sha256")
 _SECTIONS = ("model", "data", "trainer")
 _DEFAULT_TYPES = {f"{key}.type": name for key, name in DEFAULT_TYPES.items()}
 

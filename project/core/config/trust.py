@@ -2,7 +2,9 @@
 
 A text of such a configuration is a SavedText, unless the user's own yaml files or options contain it. It may name
 registered components, and what this package or an imported library defines where a class of the right base is expected;
-so it imports no module, and runs only constructors of these. It may name no file that the trainer writes.
+so it imports no module, and runs only constructors of these. Of functions it may name those that are registered, or
+that this package defines outside the engine, with a return annotation of the right base. It may name no file that the
+trainer writes.
 """
 
 import inspect
@@ -20,9 +22,11 @@ from torch import nn
 
 from project.core.config.annotations import parameters_of, union_members
 from project.core.errors import ConfigError
+from project.core.functions import function_of, returned_classes
 from project.registry import Registry
 
 _PACKAGES = (__name__.partition(".")[0],)
+_ENGINE = f"{_PACKAGES[0]}.core."
 _LIBRARIES = ("torch", "torchmetrics", "pytorch_lightning", "lightning_fabric")
 _KNOWN = "torch, torchmetrics and Lightning"
 _UNFIT = f"which is not of this package, {_KNOWN}, or does not fit there"
@@ -75,7 +79,8 @@ def check_component(name: str, registry: Registry, path: str) -> None:
     """
     if isinstance(name, SavedText) and "." in name:
         found = _find_imported(name)
-        if not (isinstance(found, type) and issubclass(found, registry.required_base)):
+        classes = _returned_by(found) if inspect.isroutine(found) else [found]
+        if not any(isinstance(each, type) and issubclass(each, registry.required_base) for each in classes):
             raise _untrusted(name, path, f"which is not a registered {registry.kind}, nor one of {_KNOWN}")
 
 
@@ -119,9 +124,15 @@ def _find_imported(name: str) -> Any:
     if top in _PACKAGES:
         with suppress(ImportError):
             found = getattr(import_module(module), attribute, None)
-            return found if _home(found).partition(".")[0] == top else None
+            return found if _home(found).partition(".")[0] == top and function_of(found) is None else None
     found = getattr(sys.modules.get(module), attribute, None) if top in _LIBRARIES else None
     return None if _home(found).startswith(_CALLERS) else found
+
+
+def _returned_by(function: Callable[..., Any]) -> list[type]:
+    """Return the classes of what a function of the user's own package returns; none for others, which do anything."""
+    home = f"{_home(function)}."
+    return returned_classes(function) if home.partition(".")[0] in _PACKAGES and not home.startswith(_ENGINE) else []
 
 
 def _home(found: object) -> str:

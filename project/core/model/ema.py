@@ -66,6 +66,23 @@ class MovingAverage(Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.use_average()  # it is the result
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self.save(checkpoint)
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        saved = checkpoint.get(_STATE)
+        if self._module is None or saved is None:
+            return
+        pl_module.load_state_dict(saved[_TRAINED])  # Lightning has loaded the average
+        if self.decay is not None:
+            self._averages = saved[_AVERAGES]
+        else:
+            logger.warning("model.ema is null: the average in the checkpoint is left out")
+
     def use_average(self) -> None:
         """Put the average in the place of the weights, if there is one."""
         if self._trained:
@@ -83,8 +100,8 @@ class MovingAverage(Callback):
         self._trained = []
 
     def save(self, checkpoint: dict[str, Any]) -> None:
-        """Write the average into `state_dict` of a checkpoint, and what a resumed run needs beside it."""
-        if not self._averages:
+        """Write the average into `state_dict` of a checkpoint, unless it is there, and what a resumed run needs."""
+        if not self._averages or _STATE in checkpoint:
             return
         assert self._module is not None
         is_in_use = bool(self._trained)
@@ -94,17 +111,6 @@ class MovingAverage(Callback):
         checkpoint["state_dict"] = self._module.state_dict()
         if not is_in_use:
             self.use_trained()
-
-    def load(self, checkpoint: dict[str, Any]) -> None:
-        """Take the average out of the checkpoint of a resumed run; its `state_dict` then contains the weights."""
-        saved = checkpoint.pop(_STATE, None)
-        if self._module is None or saved is None:
-            return
-        checkpoint["state_dict"] = saved[_TRAINED]
-        if self.decay is not None:
-            self._averages = saved[_AVERAGES]
-        else:
-            logger.warning("model.ema is null: the average in the checkpoint is left out")
 
     def _step(self, optimizer: torch.optim.Optimizer) -> None:
         """Update the average after an optimizer step."""
@@ -146,7 +152,7 @@ class MovingAverage(Callback):
 class AveragedModule(pl.LightningModule):
     """Base of LightningModules with an average of their weights.
 
-    A subclass that overrides `configure_callbacks`, `on_save_checkpoint` or `on_load_checkpoint` calls the base's.
+    A subclass that overrides `configure_callbacks` or `on_save_checkpoint` calls the base's.
 
     Args:
         ema: decay of the average; null keeps none.
@@ -164,7 +170,4 @@ class AveragedModule(pl.LightningModule):
         return [self.average]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.average.save(checkpoint)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.average.load(checkpoint)
+        self.average.save(checkpoint)  # callbacks are not called for a checkpoint with nothing but weights

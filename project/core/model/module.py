@@ -11,6 +11,7 @@ from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from project.core.config.pretrained import Pretrained
 from project.core.config.terms import LossTerm, MetricTerm, NetTerm
 from project.core.data.datamodule import metric_prefix
 from project.core.data.tensors import Tensors, batch_size, describe_shapes
@@ -19,6 +20,7 @@ from project.core.model.ema import AveragedModule, Decay
 from project.core.model.freezing import Freezing, freeze
 from project.core.model.metrics import DatasetEvaluation
 from project.core.model.optimization import Clip, Optimization, ParameterGroup
+from project.core.model.outputs import name_tensors
 from project.core.model.predictions import COLUMNS, prediction_columns
 from project.core.model.preparation import Preparation
 from project.core.model.training_log import TrainingLog
@@ -98,6 +100,7 @@ class SupervisedModule(BaseModule):
         prepare: transforms of a batch by name, for the net only: losses, metrics and visuals see the dataset's tensors.
         train_metrics: whether `train/` values are of single batches or whole epochs. Metrics of torchmetrics are then
             updated at each batch, and wait for the GPU unless they have `validate_args: false`.
+        pretrained: weights that a new run starts with.
     """
 
     def __init__(
@@ -115,6 +118,7 @@ class SupervisedModule(BaseModule):
         channels_last: bool = False,
         prepare: dict[str, Transform] | None = None,
         train_metrics: Literal["step", "epoch"] = "step",
+        pretrained: Pretrained | None = None,
     ) -> None:
         super().__init__(clip, ema)
         loss, metric = loss or {}, metric or {}
@@ -123,7 +127,7 @@ class SupervisedModule(BaseModule):
         self.net, self.output = net.net, net.output
         self.losses = nn.ModuleDict({name: term.loss for name, term in loss.items()})
         self.optimization = Optimization(optimizer, scheduler, interval, groups or [])
-        self.compile_net, self.channels_last = compile, channels_last
+        self.compile_net, self.channels_last, self.pretrained = compile, channels_last, pretrained
         self.call_net = NamedCall(self.net, "forward", "model.net", net.inputs)
         self.call_predict = NamedCall(self.net, "predict", "model.net") if hasattr(self.net, "predict") else None
         self.loss_terms = {
@@ -156,18 +160,8 @@ class SupervisedModule(BaseModule):
 
     def forward(self, batch: Tensors) -> Tensors:
         """Return the net's output, a dict of named tensors."""
-        output = self.call_net(self.prepare(batch) if self.prepare else batch, {})
-        if isinstance(output, Mapping) and self.output is None:
-            return dict(output)
-        if isinstance(output, Tensor) and self.output is not None:
-            return {self.output: output}
-        remedies = {
-            Mapping: "remove `output`",
-            Tensor: "name it with `output: NAME`",
-            object: "it must return a dict of tensors",
-        }
-        remedy = next(remedy for kind, remedy in remedies.items() if isinstance(output, kind))
-        raise ConfigError(f"model.net ({type(self.net).__name__}) returns a {type(output).__name__}: {remedy}")
+        returned = self.call_net(self.prepare(batch) if self.prepare else batch, {})
+        return name_tensors(returned, self.output, type(self.net).__name__)
 
     def loss_values(self, batch: Tensors, output: Tensors) -> Tensors:
         """Return each loss by name, and their weighted sum as `sum`."""
@@ -201,6 +195,7 @@ class SupervisedModule(BaseModule):
         self.log_dict(self.training_log.end_epoch())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
         self.training_log.save(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from project.core.errors import ConfigError, constructor_error, did_you_mean
+from project.core.functions import function_of
 from project.core.model.fused import check_fused, is_fusible
 from project.core.model.run_length import run_length, set_totals
 from project.core.model.schedulers import Warmup
@@ -136,7 +137,8 @@ def build_optimizer(
 ) -> Optimizer:
     """Return the optimizer, fused where that computes the same, unless the yaml sets `fused`.
 
-    It is not fused if gradients are clipped under mixed precision, which Lightning does not allow.
+    It is not fused if gradients are clipped under mixed precision, which Lightning does not allow, or if a function
+    builds it, which may not take `fused`.
 
     Raises:
         ConfigError: torch refuses the settings, or the yaml asks for a fused optimizer that computes wrong values.
@@ -153,7 +155,9 @@ def build_optimizer(
     built = build()
     check_fused(built)
     is_mixed = isinstance(module.trainer.precision_plugin, MixedPrecision)
-    return build(fused=True) if is_fusible(built, module) and not (clips and is_mixed) else built
+    is_of_function = any(map(function_of, getattr(optimizer, "args", ())))  # jsonargparse gives a partial of the class
+    is_allowed = not is_of_function and not (clips and is_mixed)
+    return build(fused=True) if is_allowed and is_fusible(built, module) else built
 
 
 def _build(build: Callable[[], Built], path: str) -> Built:

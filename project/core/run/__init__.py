@@ -4,6 +4,7 @@ Imports `config`, `csv_logger`, `data`, `distributed`, `errors`, `file_names`, `
 `training` and `training.lightning_internals`. Read `run.py` first: a `Run` holds the directory, the configuration, the
 checkpoint policy, the writer and the interruption of one training. `checkpoint_header.py` is the format of checkpoints,
 `checkpoint_files.py` finds and loads them, `checkpoint_writer.py` writes them, `checkpoint_policy.py` says when.
-`optimizer_state.py` prepares the optimizers of a resumed run, and `loggers.py` its loggers. `monitor.py` checks the
-names of monitored values, and `summary.py` records how a run ended.
+`weights.py` finds which tensor of a file is which of a module. `optimizer_state.py` prepares the optimizers of a
+resumed run, and `loggers.py` its loggers. `monitor.py` checks the names of monitored values, and `summary.py` records
+how a run ended.
 """

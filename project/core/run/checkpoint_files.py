@@ -1,5 +1,6 @@
 """Checkpoint files: finding the one that a path means, and loading it safely."""
 
+import argparse
 import pickle
 import re
 import zipfile
@@ -15,8 +16,11 @@ from torch.nn.parameter import is_lazy
 from project.core.errors import ConfigError, did_you_mean, shorten
 from project.core.model.fitting import adopt_shapes, check_fitted
 from project.core.run.checkpoint_header import CONFIG, NewerFormatError, read_header
+from project.core.run.safetensors import read_safetensors
 
 BEST, LAST = "best.ckpt", "last.ckpt"
+_MAX_NAMES = 3  # of tensors, in a message
+_SAFETENSORS = ".safetensors"
 _UNSAFE = re.compile(r"(?<=GLOBAL )[\w.]+")  # matched: a class that torch refuses to load
 _STEP = re.compile(r"epoch_\d+_step_(\d+)\.ckpt")
 
@@ -79,7 +83,11 @@ class LoadedCheckpoint:
     def mismatch(self, error: RuntimeError) -> ConfigError:
         """Return the ConfigError for an error of `load_state_dict`."""
         lines = [line.strip() for line in str(error).splitlines()]
-        return ConfigError(f"checkpoint {self.path} does not fit this model\n{lines[min(1, len(lines) - 1)]}")
+        line = lines[min(1, len(lines) - 1)]
+        names = re.findall(r'"[^"]+"', line)
+        if len(names) > _MAX_NAMES:
+            line = f"{line.partition(names[_MAX_NAMES])[0]}... ({len(names)})"
+        return ConfigError(f"checkpoint {self.path} does not fit this model\n{line}")
 
 
 def _shapes(weights: Mapping[str, Any]) -> dict[str, torch.Size | None]:
@@ -163,24 +171,27 @@ def is_checkpoint(content: Any) -> bool:
 
 
 def safe_load(path: Path) -> Any:
-    """Load a file of torch to the CPU if it contains only plain data, so that a file from a stranger runs no code.
+    """Load a file to the CPU if it contains only plain data, so that a file from a stranger runs no code.
 
     Raises:
         ConfigError: the file is damaged, or contains more than plain data.
     """
     try:
+        if path.suffix == _SAFETENSORS:
+            return read_safetensors(path)
         if zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip():  # torch does not verify the checksums
             raise ValueError("a checksum is wrong")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # of options, in many files of weights
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files raise any exception
         unsafe = _UNSAFE.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if unsafe:
             raise ConfigError(
                 f"checkpoint {path} contains more than plain data and was not loaded\n"
-                f"{unsafe[0]} is not a tensor, number or text"
+                f"{unsafe[0]} is not a tensor, number or text; if you trust the file, save only its weights in another"
             ) from error
         # Of a file in no format of torch, pickle's errors say nothing, or advise to run the code in it.
-        is_specific = isinstance(error, OSError) or zipfile.is_zipfile(path)
+        is_specific = isinstance(error, OSError) or zipfile.is_zipfile(path) or path.suffix == _SAFETENSORS
         reason = f" ({type(error).__name__}: {str(error).partition(chr(10))[0]})" if is_specific else ""
         raise ConfigError(f"checkpoint {path} cannot be read: it is damaged or not a checkpoint{reason}") from error
 

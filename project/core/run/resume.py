@@ -20,6 +20,7 @@ from project.core.run.optimizer_settings import NEW_RUN
 from project.core.run.run_directory import belongs_to_job, is_run
 
 AUTO = "auto"
+_FIRST_WEIGHTS = "model.pretrained"  # a resumed run has the weights of its checkpoint
 _FIXED = ("model.optimizer.type", "model.scheduler.type")
 
 
@@ -142,8 +143,8 @@ def resume_config(
         raise ConfigError(f"{checkpoint.path} is in no run directory; set --root (its config has '{root}')")
     config = build_over_saved(located, options, "--resume", build_training_set)
     changes = changed_by_options(saved, config.tree, config)
-    for path in _FIXED:
-        if path in changes:
+    for path in changes:
+        if path in _FIXED or path.startswith(_FIRST_WEIGHTS):
             raise ConfigError(f"--resume cannot change {path}; {NEW_RUN}")
     if _groups(saved) != _groups(config.tree):
         raise ConfigError(f"--resume cannot change `match` and `freeze` in model.groups; {NEW_RUN}")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +11,7 @@ from pytorch_lightning.callbacks import Callback, LambdaCallback
 from pytorch_lightning.plugins.precision import DoublePrecision
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
+from project.core.config.pretrained import Pretrained
 from project.core.config.settings import Settings
 from project.core.distributed.signals import Interruption
 from project.core.errors import is_user_error
@@ -20,9 +20,9 @@ from project.core.model.fitting import FitToTrainingSet, adopt_shapes
 from project.core.run.callback_settings import CallbackSettings
 from project.core.run.checkpoint_policy import CheckpointPolicy
 from project.core.run.checkpoint_writer import CheckpointWriter
-from project.core.run.finetune import load_matching
 from project.core.run.loggers import check_loggers
 from project.core.run.optimizer_state import OptimizerState
+from project.core.run.pretrained import load_pretrained
 from project.core.run.recorder import ConfigRecorder
 from project.core.run.run_directory import LOG
 from project.core.run.start import RunStart
@@ -134,7 +134,7 @@ class Run:
         """
         if self.start.is_trial:
             logger.info("trainer.fast_dev_run: nothing is saved")
-            self._load_finetune_weights(model)
+            self._load_first_weights(model)
             trainer.fit(model, datamodule)
             return
         checkpoint = self.start.checkpoint
@@ -151,7 +151,7 @@ class Run:
         logger.info(f"the run directory is {self.directory.path}")
         with self._undoing_after_mistakes(trainer), self.summary.recording_end(trainer):
             self.start.log_resume(trainer, datamodule)
-            self._load_finetune_weights(model)
+            self._load_first_weights(model)
             try:
                 path = checkpoint.path if checkpoint else None
                 trainer.fit(model, datamodule, ckpt_path=path, weights_only=True)
@@ -162,9 +162,12 @@ class Run:
             finally:
                 self.writer.finish()
 
-    def _load_finetune_weights(self, model: pl.LightningModule) -> None:
-        if self.start.finetune is not None:
-            self.fitting.loaded = load_matching(model, Path(self.start.finetune))
+    def _load_first_weights(self, model: pl.LightningModule) -> None:
+        """Load the weights that a new run starts with; a checkpoint has those of a resumed run."""
+        sources = {"model.pretrained": getattr(model, "pretrained", None), "--finetune": self.start.finetune}
+        for where, settings in sources.items():
+            if isinstance(settings, Pretrained) and self.start.checkpoint is None:
+                self.fitting.loaded |= load_pretrained(model, settings, where)
 
     @contextmanager
     def _undoing_after_mistakes(self, trainer: pl.Trainer) -> Iterator[None]:

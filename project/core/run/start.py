@@ -7,12 +7,14 @@ import pytorch_lightning as pl
 from loguru import logger
 from pytorch_lightning.callbacks import BaseFinetuning
 
+from project.core.config.pretrained import Pretrained
 from project.core.config.yaml_files import flatten, parse_yaml
 from project.core.data.datamodule import DataModule
 from project.core.errors import ConfigError
 from project.core.run.checkpoint_files import LoadedCheckpoint, checkpoint_name
 from project.core.run.checkpoint_header import numeric_environment
 from project.core.run.loggers import restore_loggers
+from project.core.run.pretrained import finetune_options
 from project.core.run.run_directory import RunDirectory
 from project.core.tensorboard import find_dedup_logger
 
@@ -27,14 +29,14 @@ class RunStart:
         directory: the run directory.
         replace: whether an existing run of this name may be moved.
         checkpoint: checkpoint that the run is resumed from.
-        finetune: file or run directory that the first weights are loaded from.
+        finetune: weights that `--finetune` names.
         is_trial: whether the trainer only tries the code (`trainer.fast_dev_run`) and nothing is saved.
     """
 
     directory: RunDirectory
     replace: bool = False
     checkpoint: LoadedCheckpoint | None = None
-    finetune: str | None = None
+    finetune: Pretrained | None = None
     is_trial: bool = False
 
     @property
@@ -60,7 +62,7 @@ class RunStart:
             if self.checkpoint is not None:
                 raise ConfigError("--resume continues a run, but trainer.fast_dev_run only tries the code")
             return
-        weights = Path(self.finetune or "/").absolute()
+        weights = Path(self.finetune.path if self.finetune else "/").absolute()
         if self.directory.path in (weights, *weights.parents):
             raise ConfigError(f"--finetune starts another run than {self.directory.path}; use a different --name")
         if not self.resumes_in_place:
@@ -75,9 +77,8 @@ class RunStart:
         if self.resumes_in_place:
             self.directory.lock()
             return
-        sources = {"--resume": self.checkpoint.path if self.checkpoint else None, "--finetune": self.finetune}
-        options = [(option, str(Path(path).absolute())) for option, path in sources.items() if path]
-        self.directory.create(config, self.replace, options[0] if options else ())
+        options = ["--resume", str(self.checkpoint.path.absolute())] if self.checkpoint else []
+        self.directory.create(config, self.replace, options + finetune_options(self.finetune))
 
     def prepare_directory(self, config: str, trainer: pl.Trainer) -> None:
         """Prepare the directory of a resumed run; called last, when only the training itself can still fail."""

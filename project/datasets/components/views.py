@@ -14,15 +14,18 @@ from project.registry import ConfigError
 
 
 class Wrapper(Dataset):
-    """Base class of datasets around another one, `dataset`, whose other attributes they have too."""
+    """Base class of datasets around another one, `dataset`, whose other attributes they have too.
+
+    Methods, and what has an entry for each sample, are left out: they are for the samples of that dataset.
+    """
 
     dataset: Any
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the dataset, such as its `classes` or another one that the yaml refers to."""
-        if name == "dataset" or name.startswith("_"):  # while a copy is unpickled, there is no dataset yet
+        if name == "dataset":  # while a copy is unpickled, there is none yet
             raise AttributeError(f"{type(self).__name__} has no attribute '{name}'")
-        return getattr(self.dataset, name)
+        return inner_attribute(self.dataset, name)
 
 
 class View(Wrapper):
@@ -93,6 +96,19 @@ class View(Wrapper):
             own = dict(zip(inner, indices, strict=True))
             return batch | {"index": torch.tensor([own[int(index)] for index in batch["index"]])}
         return batch
+
+
+def inner_attribute(dataset: Any, name: str) -> Any:
+    """Return an attribute of a dataset that one around it has too.
+
+    Raises:
+        AttributeError: there is none, or it is private, a method, or has an entry for each sample.
+    """
+    value: Any = None if name.startswith("_") else getattr(dataset, name)
+    is_by_sample = name != "classes" and hasattr(value, "__len__") and len(value) == len(dataset)
+    if value is None or callable(value) or (is_by_sample and not isinstance(value, str)):
+        raise AttributeError(f"a dataset around {type(dataset).__name__} has no attribute '{name}'")
+    return value
 
 
 def renumber(sample: Any, index: int) -> Any:

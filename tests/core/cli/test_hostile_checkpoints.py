@@ -86,6 +86,8 @@ def hostile_values(target: str) -> list[Any]:
         {"type": None, "subprocess.Popen": popen},
         "os.system",
         {"type": "os.system", "command": f"touch {target}/system"},
+        {"type": "subprocess.check_output", "args": ["touch", f"{target}/output"]},
+        {"type": "project.load", "run": f"{target}/x", "trust": True},
         "hostile.Evil",
         {"type": "hostile.Evil"},
         [{"type": "hostile.Evil"}],

@@ -165,3 +165,13 @@ def test_average_can_be_added_and_left_out_at_a_resume(cli: Cli, tiny: Callable[
     assert STATE not in without
     assert differing(without["state_dict"], started[STATE]["trained_state_dict"]) == []
     assert differing(started["state_dict"], without["state_dict"]) != []
+
+
+def test_checkpoint_with_nothing_but_weights_has_the_average(
+    cli: Cli, tiny: Callable[..., str], tmp_path: Path
+) -> None:
+    callback = {"type": "ModelCheckpoint", "dirpath": str(tmp_path), "filename": "own", "save_weights_only": True}
+    over = {"model": {"ema": 0.5}, "data": {"val": None}, "trainer": {"callbacks": [callback]}}
+    assert cli("fit", "--config", tiny(over)).code == 0
+    own = torch.load(tmp_path / "own.ckpt", weights_only=True)["state_dict"]
+    assert differing(own, load(tmp_path / "experiments/tiny")["state_dict"]) == []

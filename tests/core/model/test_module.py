@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from project import load
+from project.core.config.pretrained import Pretrained
 from project.core.config.terms import LossTerm, MetricTerm, NetTerm
 from project.core.data import datamodule
 from project.core.errors import ConfigError
@@ -98,6 +99,7 @@ def test_owners_modules_get_the_engines_classes() -> None:
         "BaseModule": module.BaseModule,
         "Clip": optimization.Clip,
         "DataModule": datamodule.DataModule,
+        "Pretrained": Pretrained,
         "NamedCall": wiring.NamedCall,
         "SupervisedModule": module.SupervisedModule,
         "build_optimizer": optimization.build_optimizer,

@@ -1,5 +1,6 @@
 """Checkpoint files: which file a path means, and what is loaded from it."""
 
+import argparse
 import os
 import shutil
 from collections.abc import Callable
@@ -11,11 +12,13 @@ import torch
 from project import load
 from project.core.errors import ConfigError
 from project.core.run.checkpoint_files import (
+    LoadedCheckpoint,
     checkpoint_name,
     find_checkpoint,
     list_by_step,
     load_checkpoint,
     run_dir_of,
+    safe_load,
 )
 from project.core.run.checkpoint_header import CheckpointHeader
 from tests.conftest import Cli
@@ -94,6 +97,23 @@ class Evil:
 
     def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
         return os.system, (f"touch {self.path}",)
+
+
+def test_file_with_options_of_argparse_is_loaded(tmp_path: Path) -> None:
+    """Weights that are published often have them beside the tensors; they are plain data."""
+    torch.save({"model": {"x": torch.ones(2)}, "args": argparse.Namespace(lr=0.1)}, tmp_path / "x.pth")
+    assert torch.equal(safe_load(tmp_path / "x.pth")["model"]["x"], torch.ones(2))
+
+
+def test_many_missing_weights_are_told_in_a_short_line() -> None:
+    module = torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(30)))
+    checkpoint = LoadedCheckpoint(Path("x.ckpt"), {"state_dict": {}, "run_config": ""})
+    with pytest.raises(ConfigError) as caught:
+        checkpoint.load_weights(module)
+    assert str(caught.value) == (
+        "checkpoint x.ckpt does not fit this model\n"
+        'Missing key(s) in state_dict: "0.weight", "0.bias", "1.weight", ... (60)'
+    )
 
 
 def test_copied_checkpoint_is_enough_for_test_and_load(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:

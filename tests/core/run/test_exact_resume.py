@@ -179,7 +179,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
             },
         },
         "data": {"train": {"type": "tests.core.random_components.NoisyEpochs", "length": 42}},
-        "checkpoint": {"monitor": "train/auroc"},
+        "checkpoint": {"monitor": "train/auroc", "mode": "max"},
     },
     "__getitems__": {"data": {"train": {"type": "tests.core.random_components.NoisyBatches", "length": 42}}},
     "channels last": {"model": {"net": {"type": "tests.core.random_components.Convolved"}, "channels_last": True}},

@@ -14,7 +14,6 @@ from project import load
 from project.core.config.yaml_files import Tree
 from project.core.errors import ConfigError
 from project.core.run.checkpoint_files import load_resumable
-from project.core.run.finetune import load_matching
 from tests.conftest import TINY, Cli
 from tests.exactness import differing, outcome
 
@@ -292,21 +291,3 @@ def test_finetune_loads_the_tensors_that_match(run: Path, cli: Cli, tiny: Callab
     assert kept
     assert all(torch.equal(source[name], tuned[name]) for name in kept)
     assert tuned["net.head.weight"].shape == (12, 8)
-
-
-def test_finetune_loads_weights_without_a_module(tmp_path: Path, run: Path) -> None:
-    module = load(run)
-    source = copy_weights(module)
-    net = {name.removeprefix("net."): value for name, value in source.items() if name.startswith("net.")}
-    torch.save(net, tmp_path / "net.pt")
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.zero_()
-    load_matching(module, tmp_path / "net.pt")
-    assert all(torch.equal(value, source[name]) for name, value in copy_weights(module).items())
-    torch.save({"model": {"other": torch.zeros(1)}}, tmp_path / "other.pt")
-    (tmp_path / "text.pt").write_text("abc: def\n")
-    with pytest.raises(ConfigError, match="it is damaged or not a checkpoint"):
-        load_matching(module, tmp_path / "text.pt")
-    with pytest.raises(ConfigError, match="none of its 1 tensors has a name and shape of this model"):
-        load_matching(module, tmp_path / "other.pt")

@@ -23,8 +23,8 @@ from project.core.errors import ConfigError
 from project.core.training.lightning_internals.names import Feature, is_available
 
 
-def signature_parameters(cls: type) -> list[Any]:
-    """Return the arguments of a constructor, including those that it passes on as `**kwargs`, with their docs.
+def signature_parameters(cls: Callable[..., Any]) -> list[Any]:
+    """Return the arguments of a class or function, including those that it passes on as `**kwargs`, with their docs.
 
     Raises:
         ConfigError: the installed jsonargparse cannot tell them.
