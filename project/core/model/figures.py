@@ -18,7 +18,7 @@ def draw_figure(figure: Any) -> Tensor:
     """Return a figure as a picture `(3, H, W)` of uint8, at its own dpi, and close it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = torch.from_numpy(np.array(canvas.buffer_rgba()))[:, :, :3]
     if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:

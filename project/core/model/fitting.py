@@ -22,7 +22,7 @@ from project.core.config.terms import Inputs
 from project.core.data.datamodule import DataModule
 from project.core.data.seeding import FIT, seed_all
 from project.core.data.tensors import describe_shapes
-from project.core.data.training_samples import TrainingSamples
+from project.core.data.training_samples import Track, TrainingSamples
 from project.core.distributed.signals import InterruptedStart, Interruption
 from project.core.errors import ConfigError, RunStopped, find_cause, is_user_error, join_names, located, user_message
 
@@ -92,15 +92,8 @@ class FitToTrainingSet(Callback):
         location, start = f"{_config_path(name)} ({type(part).__name__})", time.monotonic()
         attributes, buffers = dict(vars(part)), dict(part.named_buffers())
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        console = Console(stderr=True)
-        with Progress(transient=True, console=console, disable=not console.is_terminal) as bar, isolate_rng():
-            samples = TrainingSamples(
-                dataset,
-                self.seed,
-                data.num_workers,
-                _inputs_of(module, part),
-                lambda each, count: bar.track(each, count, description=f"fitting {_config_path(name)}"),
-            )
+        with _showing_progress(f"fitting {_config_path(name)}") as track, isolate_rng():
+            samples = TrainingSamples(dataset, self.seed, data.num_workers, _inputs_of(module, part), track)
             seed_all(self.seed, FIT, name)
             with located(f"{location}, while it was fitted"), torch.no_grad():
                 part.fit_to(samples)
@@ -108,6 +101,17 @@ class FitToTrainingSet(Callback):
         count = sized_len(dataset)
         what = "the training set" if count is None else f"{count} samples"
         logger.info(f"fitted {_config_path(name)} to {what} in {time.monotonic() - start:.1f} s")
+
+
+@contextmanager
+def _showing_progress(description: str) -> Iterator[Track]:
+    """Yield the function that shows the progress of an iteration; elsewhere than in a terminal, it shows nothing."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda samples, _: samples
+        return
+    with Progress(transient=True, console=console) as bar:
+        yield lambda samples, count: bar.track(samples, count, description=description)
 
 
 def adopt_shapes(module: nn.Module, weights: Mapping[str, Any]) -> None:

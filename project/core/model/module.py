@@ -199,6 +199,7 @@ class SupervisedModule(BaseModule):
         self.training_log.save(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
         self.training_log.load(checkpoint)
 
     def on_validation_epoch_start(self) -> None:

@@ -17,7 +17,7 @@ from project.registry import Registry
 from tests.conftest import TINY
 
 # Numbers of components that may have any value.
-FREE = {"CrossEntropy.ignore_index", "Cutout.fill", "Dice.ignore_index", "Normalize.mean"}
+FREE = {"CrossEntropy.ignore_index", "Cutout.fill", "Dice.ignore_index", "Normalize.mean", "RandomShift.mask_fill"}
 
 
 @pytest.mark.parametrize(

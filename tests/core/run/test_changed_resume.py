@@ -140,6 +140,24 @@ def test_length_in_steps_is_not_guessed_if_epochs_have_other_steps(
     assert load(tmp_path / "experiments/tiny")["lr_schedulers"][0]["total"] == 16
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("scheduler", "path"),
+    [
+        ({"type": "Warmup", "length": 2, "after": "Poly"}, "after.total"),
+        ({"type": "SequentialLR", "schedulers": ["ConstantLR", "Poly"], "milestones": [2]}, "schedulers.1.total"),
+    ],
+)
+def test_length_of_a_schedule_in_another_is_not_guessed_either(
+    scheduler: dict[str, Any], path: str, cli: Cli, tiny: Callable[..., str]
+) -> None:
+    config = tiny(STEPS | {"model": {"scheduler": scheduler, "interval": "step"}})
+    assert cli("fit", "--config", config).code == 0
+    ran = cli("fit", "--resume", "experiments/tiny", "--trainer.max_epochs", "3", "--data.batch_size", "2")
+    assert ran.code == 2
+    assert ran.err.endswith(f"set --model.scheduler.{path}, in steps\n")
+
+
 def test_groups_that_stay_are_no_change(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     """The options are texts: `freeze: false` is not true."""
     groups = "[{match: net.head.*, lr: %s, freeze: false}]"
