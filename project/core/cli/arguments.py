@@ -105,7 +105,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
             arguments.finetune["path"] = expand_path(value, "--finetune")
         elif name.startswith("finetune."):
             tree = nest(name.removeprefix("finetune."), parse_untyped(value, f"--{name}"))
-            arguments.finetune = merge_all([arguments.finetune, tree])
+            arguments.finetune = merge_all([arguments.finetune, expand_paths(tree, "--finetune")])
         elif name in STAGES[stage]:
             arguments.options[name] = expand_path(value, f"--{name}")
         else:

@@ -8,7 +8,7 @@ from jsonargparse import Namespace
 from loguru import logger
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-from project.core.config.configuration import Config, build_config
+from project.core.config.configuration import PARSER_MODE, Config, build_config
 from project.core.config.construction import raising_constructor_errors
 from project.core.config.paths import expand_path
 from project.core.config.yaml_files import Tree
@@ -35,7 +35,7 @@ class BuildCLI(LightningCLI):
             config.data_class,
             save_config_callback=None,
             seed_everything_default=False,
-            parser_kwargs={"allow_abbrev": False, "exit_on_error": False},
+            parser_kwargs={"allow_abbrev": False, "exit_on_error": False, "parser_mode": PARSER_MODE},
             run=False,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,

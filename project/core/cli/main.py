@@ -147,7 +147,8 @@ def _build_fit(arguments: Arguments, files: list[Tree], interruption: Interrupti
     if resume is not None and (arguments.finetune or arguments.replace):
         other = "replace" if arguments.replace else "finetune"
         raise ConfigError(f"--resume continues a run, and --{other} starts one; use only one of them")
-    run = ReferenceResolver(given, build_training_set).resolve("name", "root")
+    resolver = ReferenceResolver(given, build_training_set)
+    run = resolver.resolve("name", "root")
     if resume in (None, AUTO) and isinstance(run.get("name"), str):
         name = array_task_name(run["name"], os.environ)
         if name != run["name"]:
@@ -159,6 +160,9 @@ def _build_fit(arguments: Arguments, files: list[Tree], interruption: Interrupti
     checkpoint = find_resume_point(resume, directory, os.environ)
     if checkpoint is None:
         config = build_config(given, build_training_set)
+        config.references |= resolver.texts  # also that of the name of an array task
+        if any("vars" in each for each in arguments.settings) and not config.refers_to_constants:
+            raise ConfigError("--vars changes nothing, since no value refers to vars; set the values themselves")
     else:
         saved = saved_tree(checkpoint, [given], arguments.trust)
         config = resume_config(checkpoint, saved, arguments.settings, build_training_set)

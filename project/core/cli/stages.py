@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from jsonargparse import Namespace
 from loguru import logger
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser
@@ -100,17 +101,17 @@ class StageCLI(BuildCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: object) -> None:
         super().parse_arguments(parser, args)
-        if self.is_fit and self.checkpoint is None and not self.arguments.print_config:
-            self._enter_checksum()
+        pretrained = self._pretrained()
+        if pretrained is not None and not self.arguments.print_config:  # config.yaml has the checksum of the weights
+            pretrained.sha256 = with_checksum(Pretrained(**pretrained.as_dict()), "model.pretrained").sha256
         self.config_yaml = self.checked_config.to_yaml(parser, self.config)
 
-    def _enter_checksum(self) -> None:
-        """Enter the checksum of the weights that a new run starts with in its configuration."""
+    def _pretrained(self) -> Namespace | None:
+        """Return `model.pretrained`, if a new run starts with these weights."""
         module_class: type = self.checked_config.model_class
         parameter = parameters_of(module_class).get("pretrained")
-        given = self.config.get("model.pretrained")
-        if given is not None and parameter and Pretrained in union_members(parameter.annotation):
-            given.sha256 = with_checksum(Pretrained(**given.as_dict()), "model.pretrained").sha256
+        takes_weights = parameter is not None and Pretrained in union_members(parameter.annotation)
+        return self.config.get("model.pretrained") if takes_weights and self.is_fit and not self.checkpoint else None
 
     def instantiate_classes(self) -> None:
         """Build data module, module and trainer; none for --print_config, which needs only the parsed values."""
@@ -128,7 +129,8 @@ class StageCLI(BuildCLI):
             replace = self.arguments.replace or config.replace
             is_trial = bool(config.trainer.fast_dev_run)
             self.start = RunStart(self.directory, replace, self.checkpoint, self._finetune(), is_trial)
-            self.start.check()
+            pretrained = self._pretrained()
+            self.start.check(pretrained.path if pretrained is not None else None)
             if self.start.finetune is not None:
                 self.start.finetune = with_checksum(self.start.finetune, "--finetune")
             if self.checkpoint is not None and self.start.resumes_in_place:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, get_loader, set_dumper, set_loader
 
 from project.core.config.annotations import (
     Parameter,
@@ -41,9 +41,22 @@ _NOT_REASONS = (
     "Given value",
 )
 _NOT_DUMPED = "Unable to serialize instance"  # matched: jsonargparse writes it in place of a value
+_DUMPED_AS_TEXT = "Dump of a value that does not round-trip: a KeptText"  # matched; it is read as a text again
 _TIMES = ("weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds")
+PARSER_MODE = "yaml_with_quotes"
 Group = TypeVar("Group")
 ROOT_TYPES: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
+
+
+class _QuotingDumper(yaml.SafeDumper):
+    """Dumper that quotes all texts: jsonargparse reads what it dumped of a component, and 1e3 as a number."""
+
+
+_QuotingDumper.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+)
+set_loader(PARSER_MODE, get_loader("yaml"), (yaml.YAMLError,))
+set_dumper(PARSER_MODE, lambda tree: yaml.dump(tree, Dumper=_QuotingDumper, sort_keys=False, allow_unicode=True))
 
 
 @dataclass
@@ -68,6 +81,11 @@ class Config:
     tree: Tree = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def refers_to_constants(self) -> bool:
+        """Whether a value refers to one of `vars`; in a saved configuration, none does."""
+        return any("${vars." in text for text in self.references.values())
+
     def parse(self, parser: ArgumentParser, values: Tree) -> Namespace:
         """Return values with the types that a parser's arguments ask for.
 
@@ -87,8 +105,10 @@ class Config:
     def to_yaml(self, parser: ArgumentParser, namespace: Namespace) -> str:
         """Return the whole configuration, including defaults, as yaml that gives the same run."""
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", rf"\s*{_NOT_DUMPED}")
-            dumped = parser.dump(namespace, skip_unset=False, format="yaml", skip_validation=True)
+            warnings.filterwarnings(
+                "ignore", rf"\s*({_NOT_DUMPED}|Dump of a value that does not round-trip: a KeptText)"
+            )
+            dumped = parser.dump(namespace, skip_unset=False, skip_validation=True)
         tree = yaml.load(dumped, _LOADER)
         converter = EntryConverter(_engine_arguments(tree))
         for key, cls in (("model", self.model_class), ("data", self.data_class)):

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from jsonargparse import add_instantiator
 from torch import nn
 
+from project.core.config.any_texts import KeptText
 from project.core.config.tensors import keep_given_buffers
 from project.core.errors import ConfigError, constructor_error, has_location
 from project.registry import Dataset
@@ -112,22 +113,25 @@ def raising_constructor_errors(components: list[Component]) -> Iterator[None]:
 
 
 def _call(cls: type[Built], args: tuple[Any, ...], kwargs: dict[str, Any], failure: _Failure | None) -> Built:
-    """Call a constructor with the datasets among its arguments built."""
+    """Call a constructor."""
     if failure is None:
-        return cls(*_build_datasets(args), **_build_datasets(kwargs))
+        return cls(*_prepare(args), **_prepare(kwargs))
     failure.num_running += 1
     try:
-        return cls(*_build_datasets(args), **_build_datasets(kwargs))
+        return cls(*_prepare(args), **_prepare(kwargs))
     finally:
         failure.num_running -= 1
 
 
-def _build_datasets(value: Any) -> Any:
+def _prepare(value: Any) -> Any:
+    """Return an argument of a constructor in the form that it takes, with the datasets in it built."""
     if isinstance(value, _Unbuilt):
         return build_dataset(value.make, value.location)
-    if type(value) in (list, tuple):
-        return type(value)(map(_build_datasets, value))
-    return {key: _build_datasets(item) for key, item in value.items()} if type(value) is dict else value
+    if type(value) is KeptText:
+        return str(value)
+    if type(value) in (list, tuple, set):
+        return type(value)(map(_prepare, value))
+    return {key: _prepare(item) for key, item in value.items()} if type(value) is dict else value
 
 
 def _describe(cls: type, arguments: Mapping[str, Any], components: list[Component]) -> str:

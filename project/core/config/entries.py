@@ -20,6 +20,7 @@ from project.core.config.annotations import (
     resolve_annotation,
     union_members,
 )
+from project.core.config.any_texts import keep_texts
 from project.core.config.construction import Component
 from project.core.config.defaults import OMITTED, check_default, fill_groups, plain_default, repeats_default
 from project.core.config.entry_checks import (
@@ -92,7 +93,7 @@ class EntryConverter:
             check_plain(value, annotation, path)
             value = to_type(value, annotation)
             self.plain_values.append(PlainValue(path, value, annotation))
-            return value
+            return keep_texts(value, annotation)
         match target:
             case Registry():
                 return self._expand_entry(value, target, path, implied, num_caller_args(annotation, target))

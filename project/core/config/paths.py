@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from project.core.config.annotations import parameters_of
-from project.core.config.reference_texts import ReferringText, escape
+from project.core.config.reference_texts import ReferringText, escape, unescape
 from project.core.config.settings import Settings
+from project.core.config.trust import SavedText
 from project.core.config.yaml_files import PlainScalar, Tree
 from project.core.errors import ConfigError
 
@@ -57,6 +58,19 @@ def expand_home(path: Any, where: str) -> Any:
         return type(path)(Path(path).expanduser())
     except RuntimeError as error:
         raise ConfigError(f"{where} is {str(path)!r}, but there is no such user; begin with ./~ for a file") from error
+
+
+def expand_result(path: Any, where: str) -> Any:
+    """Return a path to which references were resolved, expanded as in a person's yaml, so that config.yaml repeats it.
+
+    No variable is read for the text of a checkpoint, which a stranger may have written.
+    """
+    is_own = isinstance(path, str) and not isinstance(path, SavedText)
+    return (
+        unescape(expand_path(ReferringText(escape(path)), where))
+        if is_own and "$" in path
+        else expand_home(path, where)
+    )
 
 
 def is_path_key(key: str) -> bool:

@@ -18,6 +18,10 @@ class ReferringText(str):
     """Text of a person's yaml or option that contains `${`. A saved text is never one, so nothing in it is resolved."""
 
 
+class AppendedText(ReferringText):
+    """ReferringText that was appended to a list by a key `NAME+`: a list that it refers to is appended as well."""
+
+
 class Reference(str):
     """What a reference has between `${` and `}`."""
 
@@ -33,7 +37,7 @@ def mark_references(value: Any) -> Any:
         text = value.translate(_FROM_SHIELDS)
         return ReferringText(text) if "${" in text else value
     if isinstance(value, dict):
-        return {_unshield_key(key): mark_references(item) for key, item in value.items()}
+        return {_mark_key(key): mark_references(item) for key, item in value.items()}
     return [mark_references(item) for item in value] if isinstance(value, list) else value
 
 
@@ -84,8 +88,10 @@ def _find_end(text: str, start: int) -> int | None:
     return None
 
 
-def _unshield_key(key: Any) -> Any:
-    return key.translate(_FROM_SHIELDS) if isinstance(key, str) and "$" in key else key
+def _mark_key(key: Any) -> Any:
+    """Return an original key; as a ReferringText, it is refused later, with its config path."""
+    text = key.translate(_FROM_SHIELDS) if isinstance(key, str) else ""
+    return ReferringText(text) if "${" in text else key
 
 
 def _replace_texts(value: Any, replace: Callable[[str], str]) -> Any:

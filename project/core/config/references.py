@@ -17,8 +17,8 @@ import yaml
 
 from project.core.config.annotations import parameters_of
 from project.core.config.entry_checks import join_path
-from project.core.config.paths import expand_home, is_path_key
-from project.core.config.reference_texts import Reference, ReferringText, split_text
+from project.core.config.paths import expand_result, is_path_key
+from project.core.config.reference_texts import AppendedText, Reference, ReferringText, split_text
 from project.core.config.trust import SavedText, check_component
 from project.core.config.yaml_files import DEFAULT_TYPES, PlainScalar, Tree, parse_untyped
 from project.core.errors import ConfigError, did_you_mean, join_names, located, show_value
@@ -75,12 +75,21 @@ class ReferenceResolver:
         if isinstance(value, ReferringText):
             with self._entered(path):
                 resolved = self._evaluate(value, path)
-            return expand_home(resolved, path) if is_path_key(path.rpartition(".")[2]) else resolved
+            return expand_result(resolved, path) if is_path_key(path.rpartition(".")[2]) else resolved
         if isinstance(value, dict):
+            if referring := next((key for key in value if isinstance(key, ReferringText)), None):
+                raise ConfigError(f"{path or 'the config'} has the key '{referring}'; keys contain no references")
             return {key: self._resolve(item, join_path(path, key)) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._resolve(item, join_path(path, number)) for number, item in enumerate(value)]
+            return self._resolve_list(value, path)
         return value
+
+    def _resolve_list(self, items: list[Any], path: str) -> list[Any]:
+        result = []
+        for number, item in enumerate(items):
+            resolved = self._resolve(item, join_path(path, number))
+            result += resolved if isinstance(item, AppendedText) and isinstance(resolved, list) else [resolved]
+        return result
 
     def _evaluate(self, text: str, path: str) -> Any:
         """Return the value of a text at a config path."""
@@ -91,9 +100,10 @@ class ReferenceResolver:
         if len(parts) == 1 and isinstance(parts[0], Reference):
             return values[0]
         for part, value in zip(parts, values, strict=True):
-            if isinstance(value, list):
+            if not isinstance(value, str | None):
+                kind = "a list" if isinstance(value, list) else f"of type {type(value).__name__}"
                 raise ConfigError(
-                    f"{path} is {show_value(str(text))}, but {_show(part)} is a list, which can only be the whole value"
+                    f"{path} is {show_value(str(text))}, but {_show(part)} is {kind}, which can only be the whole value"
                 )
         joined = "".join("null" if value is None else value for value in values)
         return SavedText(joined) if any(isinstance(value, SavedText) for value in values) else _as_scalar(joined)
@@ -122,12 +132,14 @@ class ReferenceResolver:
         return _as_untyped(self._resolve(node, where))
 
     def _read_variable(self, reference: Reference, path: str) -> Any:
-        name, comma, default = reference.removeprefix(_ENVIRONMENT).partition(",")
-        value = os.environ.get(name.strip())
+        name, comma, default = map(str.strip, reference.removeprefix(_ENVIRONMENT).partition(","))
+        if not name:
+            raise ConfigError(f"{path} refers to {_show(reference)}, which names no environment variable")
+        value = os.environ.get(name)
         if value is not None:
             return _as_scalar(value)
         if comma:
-            return self._evaluate(default.strip(), path)
+            return self._evaluate(default, path)
         near = did_you_mean(name, os.environ)
         raise ConfigError(
             f"{path} refers to {_show(reference)}, but the environment variable {name} is not set{near}\n"

@@ -82,7 +82,8 @@ def _is_accepted_by(value: Any, member: Any) -> bool:
     if isinstance(value, Mapping):
         return len(arguments) != 2 or all(is_accepted(item, arguments[1]) for item in value.values())
     if isinstance(value, list | tuple):
-        return all(map(is_accepted, value, _item_annotations(member, len(value))))
+        is_sequence = not issubclass(origin, Mapping)  # jsonargparse does not see `vars`
+        return is_sequence and all(map(is_accepted, value, _item_annotations(member, len(value))))
     return not isinstance(value, int | float | str)
 
 

@@ -11,7 +11,7 @@ from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
-from project.core.config.reference_texts import mark_references, shield
+from project.core.config.reference_texts import AppendedText, ReferringText, mark_references, shield
 from project.core.errors import ConfigError, did_you_mean, normalize, shorten, show_value
 
 Tree = dict[str, Any]
@@ -271,6 +271,7 @@ def _type_of(entry: Any, implied: str) -> tuple[str, str]:
 
 
 def _as_list(value: object) -> list[Any]:
+    value = AppendedText(value) if isinstance(value, ReferringText) else value
     return value if isinstance(value, list) else [value]
 
 

@@ -111,7 +111,7 @@ def build_over_saved(
     config = build_config(merge_all([saved, *map(resolver.resolve_known, given)]), build_training_set)
     config.references |= resolver.texts
     before, after = (to_type(tree.get("vars") or {}, dict[str, Any]) for tree in (saved, config.tree))
-    if before != after and not config.references:
+    if before != after and not config.refers_to_constants:
         raise ConfigError(
             f"{what} cannot change vars: the saved config contains the values that referred to it; set these instead"
         )

@@ -56,15 +56,21 @@ class RunStart:
         before, now = (flatten(parse_yaml(text, "the config")) for text in (self.checkpoint.header.config, config))
         return [path for path in before | now if before.get(path) != now.get(path)]
 
-    def check(self) -> None:
-        """Raise ConfigError, before anything is built, if the options contradict each other or a run would be lost."""
+    def check(self, pretrained: str | None = None) -> None:
+        """Raise ConfigError, before anything is built, if the options contradict each other or a run would be lost.
+
+        Args:
+            pretrained: path in `model.pretrained`, if a new run starts with these weights.
+        """
         if self.is_trial:
             if self.checkpoint is not None:
                 raise ConfigError("--resume continues a run, but trainer.fast_dev_run only tries the code")
             return
-        weights = Path(self.finetune.path if self.finetune else "/").absolute()
-        if self.directory.path in (weights, *weights.parents):
-            raise ConfigError(f"--finetune starts another run than {self.directory.path}; use a different --name")
+        sources = {"--finetune": self.finetune.path if self.finetune else None, "model.pretrained": pretrained}
+        for where, source in sources.items():
+            weights = Path(source or "/").absolute()
+            if self.directory.path in (weights, *weights.parents):
+                raise ConfigError(f"{where} starts another run than {self.directory.path}; use a different --name")
         if not self.resumes_in_place:
             self.directory.check_free(self.replace)
 

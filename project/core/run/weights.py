@@ -168,7 +168,10 @@ def named_weights(path: Path, content: Any) -> dict[str, Tensor]:
     Raises:
         ConfigError: there are none.
     """
-    weights = weights_in(content)
+    try:
+        weights = weights_in(content)
+    except RecursionError as error:  # a dict may contain itself
+        raise ConfigError(f"{path} contains no weights: its dicts are nested too deeply") from error
     if not weights:
         raise ConfigError(f"{path} contains no weights: neither a checkpoint of a run, nor tensors by name")
     return weights

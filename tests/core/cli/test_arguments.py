@@ -45,6 +45,12 @@ def test_options_of_a_stage_are_not_settings() -> None:
     assert parse_arguments(["fit", "--resume="]).options == {"resume": ""}
 
 
+def test_path_of_finetune_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    for option in ("--finetune", "--finetune.path"):
+        assert parse_arguments(["fit", option, "~/net.pth"]).finetune == {"path": "/home/me/net.pth"}
+
+
 def test_value_may_contain_an_equals_sign() -> None:
     assert parse_arguments(["fit", "--name=a=b"]).settings == [{"name": "a=b"}]
 

@@ -135,6 +135,7 @@ def test_reference_is_replaced_by_the_value_before_it_gets_its_type(
         ("root: ${env:UNSET,${HOME}/x}/$NUMBER", "/home/me/x/5"),
         ("root: ${WORD}/${vars.k}", "a, b: ${vars.k}/3"),
         ("root: $${HOME}", "${HOME}"),
+        ("{vars: {place: $HOME/x}, root: '${vars.place}/${vars.k}'}", "/home/me/x/3"),
         ("text: ${env:UNSET,~/x}", "~/x"),
     ],
 )
@@ -142,6 +143,11 @@ def test_path_may_contain_references_and_variables(text: str, value: str) -> Non
     """In paths, `${NAME}` of a setting is a reference, and of other names a variable."""
     trees = [parse_untyped(VARS, ""), expand_paths(parse_untyped(text, ""))]
     assert list(ReferenceResolver(merge_all(trees)).resolve().values())[-1] == value
+
+
+def test_no_variable_is_read_for_a_text_of_a_checkpoint() -> None:
+    tree = {"place": SavedText("$HOME/x"), "root": ReferringText("${place}/y")}
+    assert ReferenceResolver(tree).resolve("root") == {"root": "$HOME/x/y"}
 
 
 def test_references_are_resolved_after_files_and_options_are_merged() -> None:
@@ -152,6 +158,21 @@ def test_references_are_resolved_after_files_and_options_are_merged() -> None:
     assert resolve("{a: '${b}', b: '${c}', c: '${vars.k}'}")["a"] == "3"
 
 
+@pytest.mark.parametrize(
+    ("items", "appended", "result"),
+    [
+        ("[x]", "${vars.sizes}", ["x", "4", "5"]),
+        ("${vars.sizes}", "x", ["4", "5", "x"]),
+        ("${vars.sizes}", "[[x], '${vars.sizes}']", ["4", "5", ["x"], ["4", "5"]]),
+        ("[x]", "${vars.k}", ["x", "3"]),
+    ],
+)
+def test_referred_list_is_appended_item_by_item(items: str, appended: str, result: list[Any]) -> None:
+    """As the list itself would be; it was one item, a list."""
+    trees = [parse_untyped(text, "") for text in (VARS, f"list: {items}", f"list+: {appended}")]
+    assert ReferenceResolver(merge_all(trees)).resolve()["list"] == result
+
+
 def test_constants_and_name_are_printed_as_they_were_written(
     cli: Cli, tiny: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,9 +180,9 @@ def test_constants_and_name_are_printed_as_they_were_written(
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
     constants = 'vars: {time: "12:30", a: "010", b: 010, c: 2, d: "yes", e: ["1", {f: "[1]"}], type: x}'
     (tmp_path / "constants.yaml").write_text(constants)
-    files = ["--config", tiny({"name": "run_${seed}"}), "--config", "constants.yaml"]
+    files = ["--config", tiny({"name": "run_${seed}${vars.type}"}), "--config", "constants.yaml"]
     tree = parse_yaml(cli("fit", *files, "--seed", "4", "--vars.type", "y", "--print_config").out, "printed")
-    assert tree["name"] == "run_4_2"  # each task of an array has its own
+    assert tree["name"] == "run_4y_2"  # each task of an array has its own
     assert tree["vars"] == {
         "time": "12:30", "a": "010", "b": "010", "c": 2, "d": "yes", "e": ["1", {"f": "[1]"}], "type": "y",
     }  # fmt: skip

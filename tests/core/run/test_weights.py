@@ -1,5 +1,6 @@
 """Each tensor of a file becomes that of the module which has its name, whatever other programs added to the names."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from project.core.errors import ConfigError
-from project.core.run.weights import match_weights, names_in, rename_keys, weights_in
+from project.core.run.weights import match_weights, named_weights, names_in, rename_keys, weights_in
 
 A, B = torch.zeros(1), torch.ones(2)
 
@@ -56,6 +57,13 @@ def test_names_with_and_without_prefix_can_be_mixed() -> None:
 )
 def test_weights_are_found_in_containers(content: Any, names: list[str]) -> None:
     assert list(weights_in(content)) == names
+
+
+def test_dict_in_itself_is_refused() -> None:
+    content: dict[str, Any] = {}
+    content["inner"] = content
+    with pytest.raises(ConfigError, match="file contains no weights: its dicts are nested too deeply"):
+        named_weights(Path("file"), content)
 
 
 def test_rename_applies_expressions_in_order() -> None:

@@ -1,14 +1,15 @@
 """Access to private names outside the loops, with a public alternative where there is one."""
 
+import inspect
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib.metadata import version
 from multiprocessing.queues import Queue
-from types import FrameType
-from typing import Any
+from types import FrameType, SimpleNamespace
+from typing import Any, get_type_hints
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping
@@ -35,7 +36,23 @@ def signature_parameters(cls: Callable[..., Any]) -> list[Any]:
         raise ConfigError(
             f"jsonargparse {version('jsonargparse')} is not supported; install the version of constraints.txt"
         ) from error
-    return get_signature_parameters(cls, None)
+    found = get_signature_parameters(cls, None)
+    for item in found:
+        item.annotation = _with_metadata(item)
+    return found
+
+
+def _with_metadata(parameter: Any) -> Any:
+    """Return an argument's annotation with the metadata of `Annotated`, which jsonargparse drops of a postponed one."""
+    component = getattr(parameter.component, "__func__", parameter.component)
+    written = getattr(component, "__annotations__", {}).get(parameter.name)
+    if isinstance(written, str):
+        with suppress(Exception):  # it may have names of a class, or those that are imported only for type checkers
+            holder = SimpleNamespace(__annotations__={"it": written})
+            names = getattr(inspect.unwrap(component), "__globals__", {})
+            evaluated = get_type_hints(holder, names, include_extras=True)["it"]
+            return evaluated if "Annotated[" in str(evaluated) else parameter.annotation
+    return parameter.annotation
 
 
 def should_log(trainer: pl.Trainer) -> bool:
