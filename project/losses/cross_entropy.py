@@ -53,6 +53,11 @@ class CrossEntropy(Loss):
         counts = torch.zeros(0, dtype=torch.long)
         for part in parts:
             label = torch.as_tensor(part).flatten()
+            if label.is_floating_point():
+                raise ConfigError(
+                    f"CrossEntropy: balanced class weights need classes as labels, not {label.dtype}; give class_weights "
+                    "as a list"
+                )
             counted = (label >= 0) & (label != self.ignore_index)
             found = torch.bincount(label[counted], minlength=len(counts))
             found[: len(counts)] += counts

@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
+from torchmetrics import Metric
 
 from project.datasets.base import Dataset
 from project.losses.base import Loss
@@ -114,6 +115,20 @@ class Masked(Loss):
 
     def forward(self, logits: Tensor, mask: Tensor | None = None) -> Tensor:
         return logits.mean() if mask is None else (logits * mask).mean()
+
+
+class Stateless(Metric):
+    """Metric that keeps its sum in an attribute, without add_state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = torch.zeros(())
+
+    def update(self, label: Tensor) -> None:
+        self.total += label.sum()
+
+    def compute(self) -> Tensor:
+        return self.total
 
 
 class Silent(BrokenNet):

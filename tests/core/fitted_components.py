@@ -43,16 +43,20 @@ BUFFERS = (
 class Counted(Metric):
     """Metric that returns the number of training samples, which its buffer `count` has."""
 
+    evaluated: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("count", torch.empty(0, dtype=torch.long))
+        self.add_state("evaluated", torch.tensor(0), dist_reduce_fx="sum")
 
     def fit_to(self, dataset: Any) -> None:
         """Count the samples."""
         self.count = torch.tensor(sum(1 for _ in dataset))
 
     def update(self, label: Tensor) -> None:
-        """Take a batch."""
+        """Count the samples that are evaluated."""
+        self.evaluated += len(label)
 
     def compute(self) -> Tensor:
         """Return the number."""
@@ -97,6 +101,19 @@ class Forgetful(Dropped):
     def fit_to(self, dataset: Any) -> None:
         """Set an attribute."""
         self.mean = torch.zeros(1)
+
+
+class Vocabulary(Dropped):
+    """Net whose `fit_to` fills an attribute that is not saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: dict[int, int] = {}
+
+    def fit_to(self, dataset: Any) -> None:
+        """Number the labels."""
+        for sample in dataset:
+            self.numbers.setdefault(int(sample["label"]), len(self.numbers))
 
 
 class Lazy(Dropped):

@@ -71,6 +71,8 @@ def test_classes_without_samples_are_told() -> None:
         loss.fit_to(SimpleNamespace(labels=[1, 3]))
     with pytest.raises(ConfigError, match=r"need a `label` in each sample, which has \['image'\]"):
         loss.fit_to([{"image": torch.zeros(1)}])
+    with pytest.raises(ConfigError, match=r"need classes as labels, not torch\.float32"):
+        loss.fit_to([{"label": torch.tensor([0.5, 0.5])}])
     loss.fit_to(SimpleNamespace(labels=[0, 1]))
     with pytest.raises(ConfigError, match="are fitted to the labels 0 to 1, but logits have 3 classes"):
         loss(torch.rand(1, 3), torch.tensor([0]))

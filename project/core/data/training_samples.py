@@ -1,6 +1,7 @@
 """The training set as components that are fitted to it see it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
 from itertools import chain
 from typing import Any
 
@@ -11,9 +12,11 @@ from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.data import Dataset as TorchDataset
 
 from project.core.data.rows import require_dict
-from project.core.data.seeding import SAMPLE, derive_seeds, set_seed
+from project.core.data.seeding import EPOCH, SAMPLE, derive_seeds, seed_all, set_seed
+from project.core.data.streams import Stream
 from project.core.data.workers import prepare_worker, raise_to_main, receive
 from project.core.errors import add_location
+from project.datasets.base import EpochSamples
 
 _PATH, _CHUNK = "data.train", 32
 Sample = dict[str, Any]
@@ -24,8 +27,9 @@ class TrainingSamples:
     """What `fit_to` gets: the samples of the training set, with its augmentation, and the attributes of the dataset.
 
     It has a length, returns single samples by index, and iterates over all of them in order, which loads them in
-    `data.num_workers` processes. Random numbers of a sample are those that it gets in the first epoch, and the state of
-    the generators does not change: what is fitted does not depend on workers, and on nothing but the yaml.
+    `data.num_workers` processes. The samples are those of the first epoch, with its random numbers; the state of the
+    generators and of an iterable dataset does not change. What is fitted does not depend on workers, and on nothing but
+    the yaml.
 
     Args:
         dataset: the dataset.
@@ -68,7 +72,7 @@ class TrainingSamples:
 
     def _load(self) -> Iterator[Sample]:
         if isinstance(self.dataset, IterableDataset):
-            return iter(self.dataset)
+            return self._read_stream()
         if not self.num_workers:
             return chain.from_iterable(map(self._load_chunk, range(0, len(self), _CHUNK)))
         generator = torch.Generator().manual_seed(0)  # without one, the loader draws from the global generator
@@ -80,13 +84,28 @@ class TrainingSamples:
         with isolate_rng(include_cuda=False):  # takes longer than to load a small sample
             return [self.seeded[index] for index in range(start, min(start + _CHUNK, len(self)))]
 
+    def _read_stream(self) -> Iterator[Sample]:
+        stream = Stream(self.dataset, _PATH, self.seeded.seed, rank=0, is_training=True)
+        state, samples = deepcopy(self.dataset.state_dict()) if stream.is_stateful else None, iter(stream)
+        try:
+            while True:
+                with isolate_rng(include_cuda=False):
+                    try:
+                        sample = next(samples)
+                    except StopIteration:
+                        return
+                yield sample
+        finally:  # also if `fit_to` does not read all samples
+            if state is not None:
+                self.dataset.load_state_dict(state)
+
     def _name(self, sample: Sample) -> Sample:
         require_dict(sample, sample, self.seeded.location)
         return sample | {argument: sample[name] for argument, name in self.inputs.items() if name in sample}
 
 
 class _SeededSamples(TorchDataset[Sample]):
-    """Samples with the random numbers of the first epoch; workers get a copy.
+    """Samples of the first epoch, with its random numbers; workers get a copy.
 
     Args:
         dataset: the dataset.
@@ -96,15 +115,20 @@ class _SeededSamples(TorchDataset[Sample]):
     def __init__(self, dataset: Any, seed: int) -> None:
         self.dataset, self.seed = dataset, seed
         self.location = f"{_PATH} ({type(dataset).__name__})"
+        self.samples, self.has_epoch = EpochSamples(dataset), False
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Sample:
+        if not self.has_epoch:
+            seed_all(self.seed, _PATH, EPOCH, 0)
+            self.samples.set_epoch(0)
+            self.has_epoch = True
         (seed,) = derive_seeds([index], self.seed, _PATH, SAMPLE, 0)
         set_seed(seed)
         try:
-            sample: Sample = self.dataset[index]
+            sample: Sample = self.samples.load(index)
         except BaseException as error:
             add_location(error, f"{self.location}, sample {index}")
             raise_to_main(error)

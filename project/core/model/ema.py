@@ -77,7 +77,8 @@ class MovingAverage(Callback):
         saved = checkpoint.get(_STATE)
         if self._module is None or saved is None:
             return
-        pl_module.load_state_dict(saved[_TRAINED])  # Lightning has loaded the average
+        # Lightning has loaded the average.
+        pl_module.load_state_dict(saved[_TRAINED], strict=pl_module.strict_loading)
         if self.decay is not None:
             self._averages = saved[_AVERAGES]
         else:

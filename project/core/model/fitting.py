@@ -90,7 +90,7 @@ class FitToTrainingSet(Callback):
 
     def _fit(self, name: str, part: Any, dataset: Any, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         location, start = f"{_config_path(name)} ({type(part).__name__})", time.monotonic()
-        attributes, buffers = dict(vars(part)), dict(part.named_buffers())
+        attributes, buffers = {key: _objects(value) for key, value in vars(part).items()}, dict(part.named_buffers())
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         with _showing_progress(f"fitting {_config_path(name)}") as track, isolate_rng():
             samples = TrainingSamples(dataset, self.seed, data.num_workers, _inputs_of(module, part), track)
@@ -137,21 +137,21 @@ def check_fitted(module: nn.Module, source: object) -> None:
 
 
 def _finish_buffers(
-    location: str, part: nn.Module, attributes: Mapping[str, Any], buffers: Mapping[str, Tensor]
+    location: str, part: nn.Module, attributes: Mapping[str, list[object]], buffers: Mapping[str, Tensor]
 ) -> None:
     """Convert buffers to the dtypes that they had before `fit_to`.
 
     Args:
         location: the component, for messages.
         part: the component, fitted.
-        attributes: its attributes before.
+        attributes: the objects of its attributes before.
         buffers: its buffers before.
 
     Raises:
         ConfigError: a resumed run would not have what `fit_to` set.
     """
     for key, value in vars(part).items():
-        if not key.startswith("_") and attributes.get(key, attributes) is not value:
+        if not key.startswith("_") and [*map(id, attributes.get(key, []))] != [*map(id, _objects(value))]:
             raise ConfigError(
                 f"{location}: fit_to sets the attribute `{key}`, which a resumed run would not have\n"
                 f"Make it a buffer: self.register_buffer('{key}', torch.empty(0)) in the constructor"
@@ -166,6 +166,13 @@ def _finish_buffers(
                 f"{location}: fit_to changes {shapes}\nRegister a buffer of unknown shape as torch.empty(0)"
             )
         _set_buffer(part, key, after.to(before.dtype))
+
+
+def _objects(value: object) -> list[object]:
+    """Return a value and, of a container, what it holds, so that a change in place is seen."""
+    if isinstance(value, Mapping):
+        return [value, *value, *value.values()]
+    return [value, *value] if isinstance(value, list | set) else [value]
 
 
 def _set_buffer(module: nn.Module, name: str, value: Tensor) -> None:

@@ -142,6 +142,21 @@ class DatasetEvaluation(Metrics):
         super().reset()
 
 
+def check_state(term: WiredTerm) -> None:
+    """Check that a metric has state that is reset between epochs and reduced over processes.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    metric: Metric = term.component
+    _, *parts = (part for part in metric.modules() if isinstance(part, Metric))
+    if not metric.metric_state and not parts and type(metric).reset is Metric.reset:
+        raise ConfigError(
+            f"{term.path} ({type(metric).__name__}) has no state: it would never be reset between epochs, nor reduced "
+            "over processes\nCall add_state in the constructor, for each value that `update` changes"
+        )
+
+
 def _is_distributed() -> bool:
     distributed = torch.distributed
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1

@@ -18,7 +18,7 @@ from project.core.data.tensors import Tensors, batch_size, describe_shapes
 from project.core.errors import ConfigError, join_names
 from project.core.model.ema import AveragedModule, Decay
 from project.core.model.freezing import Freezing, freeze
-from project.core.model.metrics import DatasetEvaluation
+from project.core.model.metrics import DatasetEvaluation, check_state
 from project.core.model.optimization import Clip, Optimization, ParameterGroup
 from project.core.model.outputs import name_tensors
 from project.core.model.predictions import COLUMNS, prediction_columns
@@ -137,6 +137,8 @@ class SupervisedModule(BaseModule):
         self.metric_terms = {
             name: WiredTerm(term.metric, "update", f"model.metric.{name}", term.inputs) for name, term in metric.items()
         }
+        for wired in self.metric_terms.values():
+            check_state(wired)
         if fitted := {name: term.metric for name, term in metric.items() if hasattr(term.metric, "fit_to")}:
             self.fitted_metrics = nn.ModuleDict(fitted)  # saved in checkpoints
         scalars = {name: term for name, term in self.metric_terms.items() if not hasattr(term.component, "picture")}

@@ -42,12 +42,12 @@ class EpochSteps:
         return max(1, self.batches / max(accumulated for _, _, accumulated in self._parts))
 
     def before(self, epoch: float, batch: float = 0) -> float:
-        """Return the number of steps before an epoch, counted from 0, and in the first batches of it."""
+        """Return the number of steps before an epoch, counted from 0, and after the first batches of it."""
         steps: float = 0
         for first, end, accumulated in self._parts:
             steps += max(0, min(epoch, end) - first) * math.ceil(self.batches / accumulated)
             if first <= epoch < end:
-                steps += math.ceil(batch / accumulated)
+                steps += batch // accumulated if batch < self.batches else math.ceil(batch / accumulated)
         return steps
 
     def epochs(self, steps: float) -> float:

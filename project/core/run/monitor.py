@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as pl
 from loguru import logger
@@ -12,6 +13,7 @@ from project.core.config.settings import CheckpointSettings, Settings
 from project.core.data.datamodule import DataModule
 from project.core.errors import ConfigError, did_you_mean, join_names
 from project.core.model.module import SupervisedModule
+from project.core.model.schedulers import Warmup
 from project.core.run.direction import check_mode
 from project.core.run.logged_values import Timeline, declared_names, why_never_logged
 from project.core.training.lightning_internals.access import checks_at_epoch_end
@@ -52,13 +54,15 @@ class Monitor:
     def mode(self) -> str | None:
         """Whether the lowest or the highest value is best for the owner; None if that is unknown."""
         owner = getattr(self.owner, "scheduler", self.owner)
-        return getattr(owner, "mode", None)
+        return getattr(owner.after if isinstance(owner, Warmup) else owner, "mode", None)
 
     @property
     def remedy(self) -> str:
         """What to do if the value is logged too late."""
         if getattr(self.owner, "interval", "epoch") == "step":
             return "set model.interval to epoch"
+        if self.name.startswith("train/"):
+            return "set model.train_metrics to step, and a lower trainer.log_every_n_steps"
         return "monitor a value that is logged earlier, such as train/sum"
 
 
@@ -206,8 +210,12 @@ def _find_monitors(trainer: pl.Trainer) -> Iterator[Monitor]:
             yield Monitor(setting, name, callback, getattr(callback, "strict", True))
     for config in trainer.lr_scheduler_configs:
         if config.reduce_on_plateau and config.monitor is not None:
-            setting = f"model.scheduler ({type(config.scheduler).__name__}).monitor"
-            yield Monitor(setting, config.monitor, config, config.strict)
+            scheduler: Any = config.scheduler
+            path = "model.scheduler"
+            if isinstance(scheduler, Warmup):
+                path, scheduler = f"{path}.after", scheduler.after
+            name = type(scheduler).__name__
+            yield Monitor(f"{path} ({name}).monitor", config.monitor, config, config.strict)
 
 
 def _is_of_library(callback: Callback) -> bool:

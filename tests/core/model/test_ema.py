@@ -112,6 +112,18 @@ def test_average_is_the_only_copy_also_while_it_is_used_and_saved() -> None:
     assert memory(net) == trained
 
 
+def test_module_that_saves_a_part_of_its_state_is_loaded() -> None:
+    net, optimizer, average = start(0.9)
+    net.strict_loading = False
+    net.train_step(optimizer, 0)
+    checkpoint: dict[str, Any] = {}
+    average.save(checkpoint)
+    saved = {name: value.clone() for name, value in checkpoint[STATE]["trained_state_dict"].items() if name != "frozen"}
+    net.train_step(optimizer, 1)
+    average.on_load_checkpoint(SimpleNamespace(), net, {STATE: checkpoint[STATE] | {"trained_state_dict": saved}})  # type: ignore[arg-type]
+    assert all(torch.equal(net.state_dict()[name], value) for name, value in saved.items())
+
+
 def memory(net: nn.Module) -> set[int]:
     """Return the addresses of the tensors that are saved."""
     return {value.data_ptr() for value in net.state_dict().values()}

@@ -3,10 +3,12 @@
 import pytest
 import torch
 from torch import Tensor
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+from torchmetrics.wrappers import Running
 
 from project.core.errors import ConfigError
-from project.core.model.metrics import DatasetEvaluation, MeanLosses, Metrics, flatten_scalars
+from project.core.model.metrics import DatasetEvaluation, MeanLosses, Metrics, check_state, flatten_scalars
 from project.core.model.wiring import WiredTerm
 from tests.components import Accuracy
 
@@ -132,3 +134,21 @@ def test_value_that_cannot_be_logged_is_an_error(value: object, what: str) -> No
     assert str(caught.value) == (
         f"model.metric.a is {what}; only scalars, and vectors, dicts and tuples of them, are logged"
     )
+
+
+class Latest(Metric):
+    """Metric without add_state that resets itself."""
+
+    def reset(self) -> None:
+        self.latest = 0.0
+
+    def update(self, value: float) -> None:
+        self.latest = value
+
+    def compute(self) -> float:
+        return self.latest
+
+
+@pytest.mark.parametrize("metric", [Latest(), MeanMetric() + MeanMetric(), Running(MeanMetric())])
+def test_metric_that_resets_itself_or_others_needs_no_state(metric: Metric) -> None:
+    check_state(WiredTerm(metric, "update", "model.metric.any"))

@@ -35,8 +35,9 @@ def count_steps(trainer: pl.Trainer, scheduling: dict[int, int], epochs: int, ba
     steps = 0
     for epoch in range(epochs + 1):
         accumulated = scheduling[max(first for first in scheduling if first <= epoch)]
-        last = batches if epoch == epochs else int(trainer.num_training_batches)
-        steps += sum(batch % accumulated == 0 for batch in range(last))
+        whole = int(trainer.num_training_batches)
+        last = batches if epoch == epochs else whole
+        steps += sum(batch % accumulated == 0 or batch == whole for batch in range(1, last + 1))
     return steps
 
 
@@ -45,7 +46,7 @@ def test_steps_and_epochs_are_counted(scheduling: dict[int, int]) -> None:
     trainer = build_trainer(10, dict(scheduling))
     steps = EpochSteps(trainer)
     for epoch in range(7):
-        for batch in (0, 1, 5, 9):
+        for batch in (0, 1, 5, 9, 10):
             assert steps.before(epoch, batch) == count_steps(trainer, scheduling, epoch, batch)
         assert steps.epochs(steps.before(epoch)) == epoch
         assert steps.epochs(steps.before(epoch) + 1) == epoch + 1

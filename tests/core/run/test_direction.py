@@ -41,6 +41,7 @@ def test_better_mode_of_a_value(name: str, better: str | None) -> None:
     assert better_mode(name, datasets, module) == better
 
 
+PLATEAU = {"type": "ReduceLROnPlateau", "monitor": "val/accuracy"}
 WRONG = {
     "checkpoint.mode": ({"checkpoint": {"mode": "max"}}, "max, but a lower val/sum"),
     "trainer.callbacks (EarlyStopping).mode": (
@@ -52,7 +53,11 @@ WRONG = {
         "max, but a lower val/sum",
     ),
     "model.scheduler (ReduceLROnPlateau).mode": (
-        {"model": {"scheduler": {"type": "ReduceLROnPlateau", "monitor": "val/accuracy"}}},
+        {"model": {"scheduler": PLATEAU}},
+        "min, but a higher val/accuracy",
+    ),
+    "model.scheduler.after (ReduceLROnPlateau).mode": (
+        {"model": {"scheduler": {"type": "Warmup", "length": 1, "after": PLATEAU}}},
         "min, but a higher val/accuracy",
     ),
 }

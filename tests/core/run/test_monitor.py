@@ -98,6 +98,11 @@ REFUSED: list[tuple[Over, str, str]] = [
     ),
     (stopping("train/sum", log_every_n_steps=0), "train/sum", NEVER + "trainer.log_every_n_steps is 0"),
     (
+        stopping("train/sum", limit_train_batches=4, val_check_interval=3, accumulate_grad_batches=2),
+        "train/sum",
+        LATE + "2, but needed after step 1",
+    ),
+    (
         {"model": plateau("train/sum", "step")["model"] | {"train_metrics": "epoch"}},
         "train/sum",
         LATE + "2, but needed after step 1",

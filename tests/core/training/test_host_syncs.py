@@ -16,6 +16,14 @@ INTERVAL = 4  # steps from one that is logged to the next
 SETTINGS: dict[str, Any] = {
     "model": {
         "net": {"type": "tests.core.random_components.Convolved"},
+        "prepare": {"normalize": {"type": "project.transforms.normalize.Normalize"}},
+        "loss": {
+            "cross_entropy": {"type": "project.losses.cross_entropy.CrossEntropy", "class_weights": "balanced"},
+            "focal": {"type": "project.losses.focal.Focal"},
+            "dice": {"type": "project.losses.dice.Dice", "ignore_index": 0},
+        },
+        "ema": 0.9,
+        "groups": [{"match": "net.layers.0.*", "lr_scale": 0.1, "freeze": {"until_epoch": 1}}],
         "clip": {"value": 0.1},
         "scheduler": {"type": "WarmupCosine", "warmup": 2},
         "interval": "step",
@@ -75,7 +83,8 @@ class ForbidSyncs(pl.Callback):
 def test_values_are_read_only_at_logged_steps(unit: str, cli: Cli, tiny: Callable[..., str]) -> None:
     """Also if metrics are updated at each step, apart from those of torchmetrics that read values in an update."""
     callback = "[{type: tests.core.training.test_host_syncs.RecordReads}]"
-    over: dict[str, Any] = {"train_metrics": unit} | ({"metric": {}} if unit == "epoch" else {})
+    own = {"metric": {"f1": {"type": "project.metrics.f1.F1", "num_classes": 10}}}
+    over: dict[str, Any] = {"train_metrics": unit} | (own if unit == "epoch" else {})
     config = tiny(SETTINGS | {"model": SETTINGS["model"] | over})
     ran = cli("fit", "--config", config, "--trainer.callbacks", callback)
     assert ran.code == 0, ran.err
