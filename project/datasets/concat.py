@@ -44,6 +44,8 @@ class Concat(Dataset):
         if named := self._parts_having("classes"):
             self._check_equal("classes", [list(part.classes) for part in named])
             self.classes = named[0].classes
+        if counted := self._parts_having("num_classes"):
+            self.num_classes = max(part.num_classes for part in counted)
         collates = [getattr(part.collate, "__func__", part.collate) for part in self._parts_having("collate")]
         if collates:
             self._check_equal("collate", collates + [None] * (len(parts) - len(collates)))
@@ -85,7 +87,7 @@ class Concat(Dataset):
     @property
     def name(self) -> Callable[[int], str]:
         """The methods of the parts; the index in it is the name in a part that has none."""
-        if not self._parts_having("name"):
+        if not any(callable(getattr(part, "name", None)) for part in self.parts):
             raise AttributeError
         return self._name
 
@@ -120,8 +122,8 @@ class Concat(Dataset):
 
     def _name(self, index: int) -> str:
         part, inner = self._locate(index)
-        name = self.parts[part].name(inner) if hasattr(self.parts[part], "name") else inner
-        return f"{part}/{name}"
+        name_of = getattr(self.parts[part], "name", None)
+        return f"{part}/{name_of(inner) if callable(name_of) else inner}"
 
     def _order(self, seed: int, epoch: int) -> list[int]:
         indices: list[int] = []

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from project.datasets.base import Dataset, Transform
 from project.datasets.components.pairs import find_pairs
-from project.datasets.components.pictures import Channels, read_picture
+from project.datasets.components.pictures import Channels, read_picture, read_size
 from project.registry import DATASET_REGISTRY, ConfigError
 
 _IGNORED = -100  # the class that cross entropy in torch leaves out
@@ -63,9 +63,12 @@ class Masks(Dataset):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         picture, file = self.pairs[index]
         image, mask = read_picture(picture, self.channels, self.size), read_mask(file, self.size)
-        if image.shape[1:] != mask.shape:
-            sizes = [" x ".join(map(str, shape)) for shape in (image.shape[1:], mask.shape)]
-            raise ConfigError(f"{picture} has {sizes[0]} pixels, but its mask {file} has {sizes[1]}")
+        sizes = [tuple(image.shape[1:]), tuple(mask.shape)]
+        if self.size is not None:  # if the files differ in size, both are scaled to this one, but show other squares
+            sizes = [read_size(each) for each in (picture, file)]
+        if sizes[0] != sizes[1]:
+            shown = [" x ".join(map(str, size)) for size in sizes]
+            raise ConfigError(f"{picture} has {shown[0]} pixels, but its mask {file} has {shown[1]}")
         if self.ignore is not None:
             mask[mask == self.ignore] = _IGNORED
         if (largest := int(mask.max())) >= self.num_classes:

@@ -141,9 +141,12 @@ class Sequences(Dataset):
 
     def _to_floats(self, targets: list[Any]) -> Tensor:
         try:
-            return torch.tensor(targets, dtype=torch.float32)
+            numbers = torch.tensor(targets, dtype=torch.float32)
         except (TypeError, ValueError) as error:
             raise OSError(f"{self.path}: each `target` must be a number, or each a list of as many numbers") from error
+        for row in (~numbers.isfinite()).nonzero()[:1, 0].tolist():
+            raise self._error(row, "`target` has a number that is not finite")
+        return numbers
 
 
 def _read_records(path: Path) -> dict[int, dict[str, Any]]:
@@ -151,7 +154,7 @@ def _read_records(path: Path) -> dict[int, dict[str, Any]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
     records: dict[int, dict[str, Any]] = {}
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:  # json decodes a line, also after a byte order mark
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue

@@ -27,12 +27,12 @@ class Table(Dataset):
 
     Args:
         path: the file, relative to `data_dir`.
+        reference: file from which means, standard deviations, categories and classes are taken: that of the training
+            set, in each set. With another file, the same values would become other numbers.
         numeric: columns with numbers.
         categorical: columns with categories.
         labels: columns with classes, by the name of their tensor: {label: species}; numbered 0, 1, ..., sorted.
         targets: columns with numbers to predict, by the name of their tensor: {target: price}; not standardized.
-        reference: file from which means, standard deviations, categories and classes are taken; null means `path`. Give
-            the file of the training set here for the others.
         augmentation: transforms by name, applied in this order.
         data_dir: directory that contains `path` and `reference`, unless they are absolute.
 
@@ -43,7 +43,7 @@ class Table(Dataset):
     """
 
     example: ClassVar[dict[str, Any]] = {
-        "path": str(Path(__file__).with_name("penguins") / "train.csv"),
+        **dict.fromkeys(("path", "reference"), str(Path(__file__).with_name("penguins") / "train.csv")),
         "numeric": ["bill_length_mm", "flipper_length_mm"],
         "categorical": ["island", "sex"],
         "labels": {"label": "species"},
@@ -53,11 +53,11 @@ class Table(Dataset):
     def __init__(
         self,
         path: str,
+        reference: str,
         numeric: Sequence[str] = (),
         categorical: Sequence[str] = (),
         labels: dict[str, str] | None = None,
         targets: dict[str, str] | None = None,
-        reference: str | None = None,
         augmentation: dict[str, Transform] | None = None,
         data_dir: str = ".",
     ) -> None:
@@ -65,14 +65,14 @@ class Table(Dataset):
         labels, targets = labels or {}, targets or {}
         _check_settings(numeric, categorical, [*labels, *targets])
         names = [*numeric, *categorical, *labels.values(), *targets.values()]
-        file, source = Path(data_dir, path), Path(data_dir, path if reference is None else reference)
+        file, source = Path(data_dir, path), Path(data_dir, reference)
         columns = read_columns(file, names)
         known = columns if source == file else read_columns(source, names)
         vocabularies = {name: known.vocabulary(name) for name in [*categorical, *labels.values()]}
         tensors = _standardize(columns, known, numeric) if numeric else {}
         if categorical:
-            codes = np.stack([columns.codes(name, vocabularies[name]) for name in categorical], axis=1)
-            tensors["categorical"] = torch.from_numpy(codes + 1)
+            codes = np.stack([_number_categories(columns, name, vocabularies[name], source) for name in categorical], 1)
+            tensors["categorical"] = torch.from_numpy(codes)
         complete = np.ones(len(columns.rows), dtype=bool)
         for tensor, name in labels.items():
             codes = _number_classes(columns, name, vocabularies[name], source)
@@ -122,7 +122,8 @@ def _mean_and_std(columns: Columns, name: str) -> tuple[float, float]:
     numbers = numbers[~np.isnan(numbers)]
     if not len(numbers):
         raise OSError(f"{columns.path} has no number in the column '{name}'")
-    return float(numbers.mean()), float(numbers.std()) or 1.0
+    # The computed deviation of equal numbers may be 1e-17, by which a number of another set would be divided.
+    return float(numbers.mean()), float(numbers.std()) if numbers.min() < numbers.max() else 1.0
 
 
 def _standardize(columns: Columns, known: Columns, names: Sequence[str]) -> dict[str, Tensor]:
@@ -132,6 +133,17 @@ def _standardize(columns: Columns, known: Columns, names: Sequence[str]) -> dict
     missing = np.isnan(numbers)
     standardized = np.where(missing, 0, (numbers - means) / stds)
     return {"numeric": torch.from_numpy(standardized).float(), "missing": torch.from_numpy(missing)}
+
+
+def _number_categories(columns: Columns, name: str, known: list[str], source: Path) -> np.ndarray:
+    """Return the number of each row's category; 0 if it is missing or not known, of which a warning tells."""
+    codes, values = columns.codes(name, known), columns.values[name]
+    if unknown := [values[row] for row in (codes < 0).nonzero()[0] if values[row] is not None]:
+        logger.warning(
+            f"{columns.path}: {len(unknown)} of {len(codes)} values of '{name}' are not in {source}, such as "
+            f"'{unknown[0]}'; they are as if missing"
+        )
+    return codes + 1
 
 
 def _number_classes(columns: Columns, name: str, classes: list[str], source: Path) -> np.ndarray:

@@ -109,6 +109,7 @@ def test_transforms_change_picture_and_mask_alike(folder: Path, transform: Calla
             "a.png has a pixel of class 4, but num_classes is 4\nIf such pixels have no",
         ),
         ("a.png", CLASSES[:2], {}, "a.bmp has 3 x 4 pixels, but its mask TMP/masks/a.png has 2 x 4"),
+        ("a.png", CLASSES.T, {"size": 2}, "a.bmp has 3 x 4 pixels, but its mask TMP/masks/a.png has 4 x 3"),
         ("a.png", np.stack([CLASSES] * 3, axis=2), {}, "a.png has colours (Pillow mode RGB); a mask needs the class"),
         ("a.jpg", CLASSES, {}, "a.jpg is a JPEG, which does not keep the classes of a mask; save masks as PNG"),
     ],

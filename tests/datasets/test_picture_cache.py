@@ -72,8 +72,21 @@ def test_a_changed_picture_is_read_again_even_with_its_old_size_and_time(folder:
     file.write_bytes(file.read_bytes().ljust(len(content), b"\0")[: len(content)])
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert file.stat().st_size == status.st_size
-    assert (open_pictures(folder)[1] * 255 == 7).all()
+    new = open_pictures(folder)
+    assert (new[1] * 255 == 7).all()
     assert not (old[1] * 255 == 7).all()
+    assert list((folder.parent / ".cache").glob("*.bin")) == [new.path]  # the old file is of no use
+
+
+def test_what_a_killed_process_left_is_replaced(folder: Path) -> None:
+    """Else each process that is killed while it decodes would leave gigabytes."""
+    pictures = open_pictures(folder)
+    assert pictures.path is not None
+    temporary = Path(f"{str(pictures.path).rpartition('-')[0]}.tmp")
+    pictures.path.unlink()
+    temporary.write_bytes(b"incomplete")
+    assert torch.equal(open_pictures(folder)[2], pictures[2])
+    assert not temporary.exists()
 
 
 def test_a_damaged_cache_is_written_again(folder: Path) -> None:

@@ -14,11 +14,16 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
 def test_pictures_are_found_recursively_and_sorted(tmp_path: Path) -> None:
+    """Also in directories that are links: else a class would have no samples."""
     names = ["B.PNG", "a.jpeg", "c.png", "d/a.bmp", "d/e/z.tiff"]
+    folder = tmp_path / "set"
     for name in reversed(names):
-        paint(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
-    assert [path.relative_to(tmp_path).as_posix() for path in find_pictures(tmp_path)] == names
+        paint(folder / name)
+    paint(tmp_path / "elsewhere/a.png")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    (folder / "notes.txt").write_text("no picture")
+    found = [path.relative_to(folder).as_posix() for path in find_pictures(folder)]
+    assert found == [*names, "link/a.png"]
 
 
 def test_no_pictures_are_an_error(tmp_path: Path) -> None:

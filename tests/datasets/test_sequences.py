@@ -47,6 +47,11 @@ def test_a_batch_is_padded_and_masked(tmp_path: Path, sequence: list[Any]) -> No
     assert (batch["label"].tolist(), batch["index"].tolist()) == ([0, 1], [7, 3])
 
 
+def test_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    (tmp_path / "s.jsonl").write_text('{"sequence": "é"}', encoding="utf-8-sig")
+    assert Sequences("s.jsonl", data_dir=str(tmp_path))[0]["sequence"].tolist() == [0xC3 + 1, 0xA9 + 1]
+
+
 def test_classes_set_the_labels(tmp_path: Path) -> None:
     record = {"sequence": "a", "label": "b"}
     dataset = sequences(tmp_path, record, classes=["c", "b", "a"])
@@ -85,5 +90,10 @@ def test_mistakes_name_the_line(tmp_path: Path, second: Any, message: str) -> No
 def test_an_empty_file_and_targets_of_different_shapes(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"s.jsonl has no lines"):
         sequences(tmp_path)
+    with pytest.raises(OSError, match=r"s.jsonl, line 2: `target` has a number that is not finite"):
+        sequences(tmp_path, {"sequence": [1], "target": [1, 2]}, {"sequence": [1], "target": [1, float("inf")]})
+    (tmp_path / "s.jsonl").write_bytes(b'{"sequence": "\xe9"}')
+    with pytest.raises(OSError, match=r"s.jsonl, line 1 is no JSON: 'utf-8' codec"):
+        Sequences("s.jsonl", data_dir=str(tmp_path))
     with pytest.raises(OSError, match="each `target` must be a number, or each a list of as many numbers"):
         sequences(tmp_path, {"sequence": [1], "target": [1]}, {"sequence": [1], "target": [1, 2]})

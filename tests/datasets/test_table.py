@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from loguru import logger
 
 from project.datasets.table import Table
 from project.registry import ConfigError
 
 TRAIN = "id,age,city,kind,price\n1,20,Rome,b,100\n2,NA,Oslo,a,300\n\n3,40,,b,200\n4, 30 ,Rome,b,\n"
 SETTINGS: dict[str, Any] = {
+    "reference": "train.csv",
     "numeric": ["age"],
     "categorical": ["city"],
     "labels": {"label": "kind"},
@@ -59,32 +61,45 @@ def test_attributes_for_the_net(tmp_path: Path) -> None:
 
 
 def test_another_set_uses_what_the_reference_has(tmp_path: Path) -> None:
-    """Its means, categories and classes are those of the training set; an unknown category is 0."""
+    """Its means, categories and classes are those of the training set; an unknown category is 0, which is told."""
     table(tmp_path)
     text = "age,city,kind,price\n30,Paris,b,1\n40,Rome,b,2\n"
-    dataset = table(tmp_path, text, "val.csv", reference="train.csv")
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}", level="WARNING")
+    dataset = table(tmp_path, text, "val.csv")
+    logger.remove(sink)
+    assert "val.csv: 1 of 2 values of 'city' are not in" in "".join(said)
     found = batch(dataset)
     assert found["numeric"] == [[0.0], [pytest.approx(1.2247449)]]
     assert (found["categorical"], found["label"]) == ([[0], [2]], [1, 1])
     assert (dataset.classes, dataset.cardinalities, dataset.scale[0]) == (["a", "b"], [3], 200)
     with pytest.raises(OSError, match=r"val.csv, line 2: 'c' is not one of the classes a, b of 'kind' in .*train.csv"):
-        table(tmp_path, text.replace("Paris,b", "Paris,c"), "val.csv", reference="train.csv")
+        table(tmp_path, text.replace("Paris,b", "Paris,c"), "val.csv")
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_separators_byte_order_mark_and_quotes(tmp_path: Path, separator: str) -> None:
-    rows = [["\ufeffx", '"the city"'], ["1.5", '"São Paulo"'], ["-2e1", '"a ""b"""']]
-    text = "\n".join(separator.join(row) for row in rows)
-    dataset = table(tmp_path, text, numeric=["x"], categorical=["the city"], labels={}, targets={})
+    """Also with a space after the separator, and unnamed columns at the end, as spreadsheets write them."""
+    rows = [["\ufeffx", '"the city"'], ["1.5", ' "São' + separator + 'Paulo"'], ["-2e1", '"a ""b"""']]
+    text = "\n".join(separator.join([*row, "", ""]) for row in rows)
+    dataset = table(tmp_path, text, numeric=["x"], categorical=["the city"], labels={"label": "the city"}, targets={})
     assert batch(dataset)["categorical"] == [[1], [2]]
     assert batch(dataset)["numeric"] == [[1.0], [-1.0]]
+    assert dataset.classes == [f"São{separator}Paulo", 'a "b"']
 
 
 def test_numbered_classes_are_sorted_as_numbers(tmp_path: Path) -> None:
     dataset = table(tmp_path, "x,y\n1,10\n1,9\n1,2\n", numeric=["x"], categorical=[], labels={"label": "y"}, targets={})
     assert (dataset.classes, batch(dataset)["label"]) == (["2", "9", "10"], [2, 1, 0])
-    assert batch(dataset)["numeric"] == [[0.0]] * 3  # a constant column
     assert "categorical" not in dataset[0]
+
+
+def test_constant_column_is_not_divided_by_rounding_errors(tmp_path: Path) -> None:
+    """The computed mean of equal numbers is not one of them, so their computed standard deviation is not 0."""
+    settings: dict[str, Any] = {"numeric": ["x"], "categorical": [], "labels": {}, "targets": {"target": "x"}}
+    dataset = table(tmp_path, "x\n0.1\n0.1\n0.1\n", **settings)
+    assert dataset.tensors["numeric"].abs().max() < 1e-6
+    assert dataset.scale == pytest.approx([0.1, 1])
 
 
 @pytest.mark.parametrize(
@@ -98,6 +113,7 @@ def test_numbered_classes_are_sorted_as_numbers(tmp_path: Path) -> None:
         ),
         (TRAIN, {"numeric": ["city"]}, OSError, "train.csv, line 2: 'Rome' in the numeric column 'city' is no finite"),
         (TRAIN.replace("40", "inf"), {}, OSError, "train.csv, line 5: 'inf' in the numeric column 'age' is no finite"),
+        (TRAIN.replace("300", "1e39"), {}, OSError, "line 3: '1e39' in the numeric column 'price' is no finite"),
         (TRAIN, {"numeric": [], "categorical": []}, ConfigError, "Table needs columns in `numeric` or `categorical`"),
         (TRAIN, {"labels": {"numeric": "kind"}}, ConfigError, "`labels` and `targets` name a tensor 'numeric', which"),
         (TRAIN, {"labels": {"target": "kind"}}, ConfigError, "`labels` and `targets` name a tensor 'target', which"),
@@ -119,10 +135,10 @@ def test_mistakes_name_file_line_and_column(
 
 def test_missing_files_and_other_encodings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none.csv does not exist"):
-        Table("none.csv", categorical=["x"], data_dir=str(tmp_path))
+        Table("none.csv", "none.csv", categorical=["x"], data_dir=str(tmp_path))
     (tmp_path / "latin.csv").write_bytes("x\nZürich\n".encode("latin-1"))
     with pytest.raises(OSError, match=r"latin.csv cannot be read as csv: 'utf-8' codec"):
-        Table("latin.csv", categorical=["x"], data_dir=str(tmp_path))
+        Table("latin.csv", "latin.csv", categorical=["x"], data_dir=str(tmp_path))
 
 
 def test_parquet_has_the_same_rows_as_csv(tmp_path: Path) -> None:
@@ -136,7 +152,7 @@ def test_parquet_has_the_same_rows_as_csv(tmp_path: Path) -> None:
         "price": [100, 300, 200, None],
     }
     parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
-    dataset = Table("t.parquet", **SETTINGS, data_dir=str(tmp_path))
+    dataset = Table("t.parquet", **SETTINGS | {"reference": "t.parquet"}, data_dir=str(tmp_path))
     assert batch(dataset) == {
         "numeric": [[-1.0], [0.0], [0.0]],
         "missing": [[False], [True], [True]],
@@ -147,7 +163,7 @@ def test_parquet_has_the_same_rows_as_csv(tmp_path: Path) -> None:
     assert (dataset.classes, dataset.name(2)) == (["7", "10"], "row 3")
     (tmp_path / "broken.parquet").write_text("no parquet")
     with pytest.raises(OSError, match=r"broken.parquet cannot be read as parquet"):
-        Table("broken.parquet", numeric=["x"], data_dir=str(tmp_path))
+        Table("broken.parquet", "broken.parquet", numeric=["x"], data_dir=str(tmp_path))
 
 
 def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,4 +171,4 @@ def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "t.parquet").touch()
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ModuleNotFoundError, match="pyarrow"):
-        Table("t.parquet", numeric=["x"], data_dir=str(tmp_path))
+        Table("t.parquet", "t.parquet", numeric=["x"], data_dir=str(tmp_path))

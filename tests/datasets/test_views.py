@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from project.core.data.loading import build_loader
+from project.datasets.concat import Concat
 from project.datasets.fold import Fold
+from project.datasets.named import Named
 from project.datasets.subset import Subset
 from project.registry import ConfigError
 from tests.core.components import IndexStream
@@ -60,12 +62,33 @@ def test_rows_names_labels_and_classes_are_those_of_the_chosen_samples() -> None
         assert torch.as_tensor(view.labels).tolist() == [2, 2, 0]
         assert (view.classes, view.num_classes, view.scale) == (("a", "b", "c"), 3, (0.5, 2.0))
         assert not hasattr(view, "targets")  # of all samples
+    repeated = evaluated(Subset(Batched(), indices=[3, 3, 1]))  # type: ignore[arg-type]
+    assert (repeated["value"].tolist(), repeated["index"].tolist()) == ([3, 3, 1], [0, 1, 2])
+
+
+def test_number_of_classes_is_that_of_a_dataset_without_names_of_classes() -> None:
+    """A net would have as many outputs as there are names."""
+    data = Numbered()
+    data.__dict__ |= {"classes": (), "num_classes": 3}
+    inside: Any = data
+    for dataset in (Subset(inside, [0]), Named(inside, ["label"]), Concat([inside, Subset(inside, [0])])):
+        assert dataset.num_classes == 3
+
+
+def test_attribute_that_is_called_name_is_no_method() -> None:
+    """It is that of the whole dataset; samples.csv asks a method for the names of its samples."""
+    data: Any = Numbered()
+    data.name = "photographs"
+    around: list[Any] = [Subset(data, [0]), Named(data, ["label"]), Concat([data, data])]
+    assert [dataset.name for dataset in around] == ["photographs"] * 3
 
 
 def test_view_lacks_what_the_dataset_lacks() -> None:
     """The engine asks with hasattr."""
     view = Subset([0, 1, 2], fraction=1.0)  # type: ignore[arg-type]
-    assert not any(hasattr(view, name) for name in ("__getitems__", "collate", "name", "order", "labels", "classes"))
+    assert not any(
+        hasattr(view, name) for name in ("__getitems__", "collate", "name", "order", "labels", "num_classes")
+    )
 
 
 def test_order_has_the_samples_of_the_view_as_often_as_the_dataset() -> None:

@@ -158,6 +158,8 @@ class DataModule(pl.LightningDataModule):
         if path not in self.datasets:
             self.datasets[path] = build_dataset(self.splits[split][name], path)
             self._warn_if_read_repeatedly(path, split == "train")
+            for other in self.datasets if split == "train" else [path]:
+                self._warn_if_numbered_otherwise(other)
         return self.datasets[path]
 
     def _is_limited(self, split: str) -> bool:
@@ -202,6 +204,19 @@ class DataModule(pl.LightningDataModule):
             f"{path} ({type(dataset).__name__}) is iterable: {effect}\nLet `__iter__` yield the share of a process "
             "(torch.utils.data.get_worker_info, torch.distributed.get_rank), and set `is_sharded = True` in the class"
         )
+
+    def _warn_if_numbered_otherwise(self, path: str) -> None:
+        """Warn if a label means another class than in the training set, as where a directory lacks one of them."""
+        own, trained = (getattr(self.datasets.get(each), "classes", None) for each in (path, _config_path("train", "")))
+        if not (isinstance(own, list | tuple) and isinstance(trained, list | tuple)):
+            return
+        for label, (name, expected) in enumerate(zip(own, trained, strict=False)):
+            if name != expected:
+                logger.warning(
+                    f"label {label} is {expected!r} in data.train, but {name!r} in {path}, so metrics of it are wrong\n"
+                    "Give both datasets the same classes in the same order"
+                )
+                return
 
     def _pins_memory(self) -> bool:
         if self.pin_memory is None:

@@ -99,8 +99,9 @@ class ProgressPictures(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         if self._due(trainer):
-            collector = self.val.setdefault(dataloader_idx, PictureCollector(self.visuals, self.progress.val))
-            _add(collector, batch, outputs)
+            if dataloader_idx not in self.val:
+                self.val[dataloader_idx] = PictureCollector(self.visuals, self.progress.val)
+            _add(self.val[dataloader_idx], batch, outputs)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for index, collector in self.val.items():

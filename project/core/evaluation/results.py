@@ -57,8 +57,9 @@ class ResultsWriter(Callback):
             return
         self._add_rows(trainer, batch, outputs.get("columns", {}), dataloader_idx)
         if self.visuals:
-            collector = self.collectors.setdefault(dataloader_idx, PictureCollector(self.visuals, _PICTURE_SAMPLES))
-            collector.add(batch, outputs["output"])
+            if dataloader_idx not in self.collectors:
+                self.collectors[dataloader_idx] = PictureCollector(self.visuals, _PICTURE_SAMPLES)
+            self.collectors[dataloader_idx].add(batch, outputs["output"])
 
     on_validation_batch_end = on_test_batch_end
 

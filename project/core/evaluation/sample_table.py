@@ -10,6 +10,7 @@ from torch import Tensor
 from project.core.data.datamodule import SampleNamer
 from project.core.data.tensors import Tensors
 from project.core.errors import ConfigError
+from project.core.model.predictions import COLUMNS
 
 _INITIAL_ROWS = 4096
 
@@ -28,12 +29,18 @@ class SampleTable:
     def add(self, batch: Tensors) -> None:
         """Add rows from tensors `(B,)` and `(B, K)`; the first batch sets the columns.
 
+        If a prediction or target is missing, it is a sequence, of which all earlier ones had one element: the column is
+        removed.
+
         Raises:
             ConfigError: a column is missing, or has another K.
         """
         end = self.count + len(next(iter(batch.values())))
-        for name in self._columns or batch:
+        for name in list(self._columns or batch):
             value, column = batch.get(name), self._columns.get(name)
+            if value is None and name.partition(".")[0] in COLUMNS:
+                del self._columns[name]
+                continue
             if value is None or (column is not None and value.shape[1:] != column.shape[1:]):
                 got = "is missing" if value is None else f"is {tuple(value.shape)}"
                 raise ConfigError(f"samples.csv: '{name}' {got} in the batch after {self.count} samples")
@@ -52,9 +59,10 @@ class SampleTable:
 
 
 def concat(parts: Sequence[Tensors]) -> Tensors:
-    """Return the rows of several tables in one."""
+    """Return the rows of several tables in one, with the columns that all have."""
     filled = [part for part in parts if part] or [{}]
-    return {name: torch.cat([part[name] for part in filled]) for name in filled[0]}
+    shared = [name for name in filled[0] if all(name in part for part in filled)]
+    return {name: torch.cat([part[name] for part in filled]) for name in shared}
 
 
 def to_csv(columns: Tensors, name_of: SampleNamer | None = None) -> str:

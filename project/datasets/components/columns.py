@@ -24,7 +24,7 @@ class Columns(NamedTuple):
         """Return a column as float64; a missing value is NaN.
 
         Raises:
-            OSError: a value is not a finite number.
+            OSError: a value is not a finite float32.
         """
         values = self.values[name]
         try:
@@ -32,12 +32,13 @@ class Columns(NamedTuple):
         except (TypeError, ValueError):
             wrong = next(index for index, value in enumerate(values) if not _is_number(value))
         else:
-            if not np.isinf(numbers).any():
+            too_large = np.abs(numbers) > np.finfo(np.float32).max
+            if not too_large.any():
                 return numbers
-            wrong = int(np.isinf(numbers).argmax())
+            wrong = int(too_large.argmax())
         raise OSError(
             f"{self.path}, {self.row} {self.rows[wrong]}: '{values[wrong]}' in the numeric column '{name}' is no "
-            "finite number; if the column has categories, list it in `categorical`"
+            "finite float32 number; if the column has categories, list it in `categorical`"
         )
 
     def vocabulary(self, name: str) -> list[str]:
@@ -73,9 +74,9 @@ def _read_csv(path: Path, names: list[str]) -> Columns:
     with path.open(newline="", encoding="utf-8-sig") as file:
         first = file.readline()
         file.seek(0)
-        reader = csv.reader(file, delimiter=max(",;\t", key=first.count), strict=True)
+        reader = csv.reader(file, delimiter=max(",;\t", key=first.count), skipinitialspace=True, strict=True)
         header = [name.strip() for name in next(reader, [])]
-        if repeated := [name for name in header if header.count(name) > 1]:
+        if repeated := [name for name in names if header.count(name) > 1]:
             raise OSError(f"{path} has several columns '{repeated[0]}'")
         _check_names(path, header, names)
         positions = [header.index(name) for name in names]

@@ -21,6 +21,7 @@ def read_labels(dataset: Any) -> Tensor:
         count = len(dataset)
         logger.info(f"{name}: reading the labels of {count} samples; an attribute `labels` of the dataset saves this")
         samples = EpochSamples(dataset)
+        samples.set_epoch(0)
         labels = [_label_of(samples.load(index), name) for index in range(count)]
     classes = torch.as_tensor(labels)
     if classes.shape != (len(dataset),) or classes.is_floating_point():

@@ -30,7 +30,7 @@ class Pictures:
 
     With `cache="ram"`, the constructor decodes all pictures; worker processes share them with the process that started
     them, but each process of a run on several devices has its own. With `cache="disk"`, it writes the decoded pictures
-    to a file in `directory`, which all processes and later runs read; if a picture has changed, it writes another one.
+    to a file in `directory`, which all processes and later runs read; if a picture has changed, it replaces the file.
     The values are the same as without a cache.
 
     Args:
@@ -93,13 +93,16 @@ class Pictures:
         self.pixels = pixels
 
     def _open_on_disk(self, directory: Path) -> None:
-        path = directory / f"pictures-{self._fingerprint()}.bin"
+        name, state = self._fingerprints()
+        path = directory / f"{name}-{state}.bin"
         try:
             if not self._is_complete(path):
                 directory.mkdir(parents=True, exist_ok=True)
-                with FileLock(f"{path}.lock"):
+                with FileLock(directory / f"{name}.lock"):
                     if not self._is_complete(path):  # another process of the run may have written it
-                        self._write(path)
+                        self._write(path, directory / f"{name}.tmp")
+                        for old in set(directory.glob(f"{name}-*.bin")) - {path}:
+                            old.unlink()  # of pictures that have changed since
         except OSError as error:
             if error.errno is None:
                 raise
@@ -108,15 +111,15 @@ class Pictures:
         self.pixels = self._map(path)
         logger.info(f"cache of {len(self.files)} pictures: {_describe(self.pixels.numel())} in {path}")
 
-    def _write(self, path: Path) -> None:
+    def _write(self, path: Path, temporary: Path) -> None:
+        temporary.unlink(missing_ok=True)  # of a process that was killed
         needed = self._count_bytes()
         if needed > (free := shutil.disk_usage(path.parent).free):
             raise OSError(
                 f"cache: disk needs {_describe(needed)} for {len(self.files)} pictures, but {path.parent} has "
-                f"{_describe(free)} free; use no cache, or a smaller `size`"
+                f"{_describe(free)} free; remove old caches there, or use a smaller `size` or no cache"
             )
         logger.info(f"decoding {len(self.files)} pictures into a cache: {_describe(needed)} in {path.parent}")
-        temporary = path.with_suffix(f".{os.getpid()}")
         try:
             with temporary.open("wb") as file:
                 for decoded in self._decode():
@@ -159,13 +162,15 @@ class Pictures:
         except Exception as error:  # a damaged file raises anything
             raise OSError(f"{file} cannot be read: {error}") from error
 
-    def _fingerprint(self) -> str:
-        """Return a digest of what the decoded pictures depend on; it changes if a file does."""
-        digest = hashlib.sha256(f"{_VERSION} {PIL.__version__} {self.channels} {self.size}".encode())
+    def _fingerprints(self) -> tuple[str, str]:
+        """Return the name of the cache, by the paths and settings, and a digest that changes if a file does."""
+        name = hashlib.sha256(f"{_VERSION} {PIL.__version__} {self.channels} {self.size}".encode())
+        state = hashlib.sha256()
         for file in self.files:
             status = file.stat()
-            digest.update(f"{file.absolute()}\0{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\0".encode())
-        return digest.hexdigest()[:32]
+            name.update(f"\0{file.absolute()}".encode())
+            state.update(f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\0".encode())
+        return f"pictures-{name.hexdigest()[:32]}", state.hexdigest()[:32]
 
 
 def _count_pixels(file: Path) -> int:

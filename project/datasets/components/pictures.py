@@ -1,5 +1,6 @@
 """Reading of picture files."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -16,16 +17,21 @@ _ORIENTATION = 0x0112  # tag of EXIF
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """Return the picture files in a directory and its subdirectories, sorted; names that begin with a dot are skipped.
+    """Return the picture files in a directory and its subdirectories, also those that are links, sorted.
+
+    Names that begin with a dot are skipped.
 
     Raises:
         FileNotFoundError: the directory does not exist or contains no pictures.
     """
-    named = (path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
-    found = sorted(path for path in named if not any(part[0] == "." for part in path.relative_to(folder).parts))
+    found: list[Path] = []
+    for directory, children, names in os.walk(folder, followlinks=True):
+        children[:] = [name for name in children if name[0] != "."]
+        files = (Path(directory, name) for name in names if name[0] != ".")
+        found += [file for file in files if file.suffix.lower() in _SUFFIXES]
     if not found:
         raise FileNotFoundError(f"{folder} {'contains no pictures' if folder.is_dir() else 'is not a directory'}")
-    return found
+    return sorted(found)
 
 
 def read_picture(path: Path, channels: Channels = 3, size: int | None = None) -> Tensor:
@@ -40,6 +46,13 @@ def read_picture(path: Path, channels: Channels = 3, size: int | None = None) ->
         ValueError: the picture is grey with more than 8 bits, which Pillow would clip at 255.
     """
     return to_picture(read_pixels(path, channels, size))
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Return the height and the width of a picture, which the header of the file tells."""
+    with Image.open(path) as file:
+        is_turned = file.getexif().get(_ORIENTATION, 1) > 4  # by 90 degrees
+        return (file.width, file.height) if is_turned else (file.height, file.width)
 
 
 def to_picture(pixels: Tensor) -> Tensor:

@@ -27,6 +27,11 @@ class Wrapper(Dataset):
             raise AttributeError(f"{type(self).__name__} has no attribute '{name}'")
         return inner_attribute(self.dataset, name)
 
+    @property
+    def num_classes(self) -> int:
+        """That of the dataset, which may have no names of its classes."""
+        return count_classes(self.dataset)
+
 
 class View(Wrapper):
     """Base class of datasets that choose samples of another one.
@@ -69,7 +74,7 @@ class View(Wrapper):
     @property
     def name(self) -> Callable[[int], str]:
         """The method of the dataset, for the indices of the view."""
-        name = self.dataset.name
+        name = method_of(self.dataset, "name")
         return lambda index: str(name(int(self.indices[index])))
 
     @property
@@ -93,8 +98,9 @@ class View(Wrapper):
         if isinstance(batch, list):
             return list(map(renumber, batch, indices))
         if isinstance(batch, dict) and "index" in batch:
-            own = dict(zip(inner, indices, strict=True))
-            return batch | {"index": torch.tensor([own[int(index)] for index in batch["index"]])}
+            found = torch.as_tensor(batch["index"]).tolist()
+            own = dict(zip(inner, indices, strict=True))  # one of the indices, if the view has a sample several times
+            return batch | {"index": torch.tensor(indices if found == inner else [own[index] for index in found])}
         return batch
 
 
@@ -109,6 +115,19 @@ def inner_attribute(dataset: Any, name: str) -> Any:
     if value is None or callable(value) or (is_by_sample and not isinstance(value, str)):
         raise AttributeError(f"a dataset around {type(dataset).__name__} has no attribute '{name}'")
     return value
+
+
+def method_of(dataset: Any, name: str) -> Callable[..., Any]:
+    """Return a method of a dataset; raise AttributeError if it has none, but perhaps an attribute of that name."""
+    method: Callable[..., Any] = getattr(dataset, name)
+    if not callable(method):
+        raise AttributeError(f"`{name}` of {type(dataset).__name__} is not a method")
+    return method
+
+
+def count_classes(dataset: Any) -> int:
+    """Return the number of classes of a dataset; raise AttributeError if it has none."""
+    return int(dataset.num_classes) if hasattr(dataset, "num_classes") else len(dataset.classes)
 
 
 def renumber(sample: Any, index: int) -> Any:

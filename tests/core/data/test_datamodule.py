@@ -70,6 +70,32 @@ def test_prefetching_without_workers_is_warned_of(workers: int, warnings: int) -
     assert said == ["data.prefetch_factor has no effect: data.num_workers is 0, so no worker prefetches\n"] * warnings
 
 
+@pytest.mark.parametrize("first", ["train_dataloader", "val_dataloader"])
+def test_label_that_means_another_class_than_in_training_is_warned_of(first: str) -> None:
+    """A validation set that lacks a directory of the training set numbers the other classes otherwise."""
+
+    class Classes(IndexImages):
+        def __init__(self, *classes: str) -> None:
+            super().__init__()
+            self.classes = classes
+
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}", level="WARNING")
+    val: dict[str, Callable[[], Dataset]] = {
+        "few": lambda: Classes("a", "b"),
+        "other": lambda: Classes("a", "c"),
+        "none": Classes,
+    }
+    data = DataModule(lambda: Classes("a", "b", "c"), val)
+    for loaders in (first, "val_dataloader", "train_dataloader"):
+        getattr(data, loaders)()
+    logger.remove(sink)
+    assert said == [
+        "label 1 is 'b' in data.train, but 'c' in data.val.other, so metrics of it are wrong\n"
+        "Give both datasets the same classes in the same order\n"
+    ]
+
+
 @pytest.mark.parametrize(
     ("loaders", "split"), [("val_dataloader", "val"), ("test_dataloader", "eval"), ("predict_dataloader", "predict")]
 )

@@ -37,9 +37,17 @@ def test_first_batch_sets_the_columns() -> None:
         table.add({"index": torch.tensor([3]), "a": torch.tensor([1]), "b": torch.ones(1, 2)})
 
 
-def test_concat_skips_empty_tables() -> None:
-    one, two = {"index": torch.tensor([2, 0])}, {"index": torch.tensor([1])}
-    assert concat([one, {}, two])["index"].tolist() == [2, 0, 1]
+def test_predictions_of_sequences_are_no_column_although_the_first_have_one_element() -> None:
+    """An evaluation of sequences that are sorted by length, one in a batch, would end with an error."""
+    table, one = SampleTable(), torch.ones(1)
+    table.add({"index": torch.tensor([0]), "prediction.label": one, "target.label": one, "loss": one})
+    table.add({"index": torch.tensor([1]), "loss": one})
+    assert list(table.columns()) == ["index", "loss"]
+
+
+def test_concat_skips_empty_tables_and_columns_that_some_lack() -> None:
+    one, two = {"index": torch.tensor([2, 0]), "prediction": torch.ones(2)}, {"index": torch.tensor([1])}
+    assert {name: column.tolist() for name, column in concat([one, {}, two]).items()} == {"index": [2, 0, 1]}
     assert concat([{}]) == {}
 
 
