@@ -192,8 +192,8 @@ def constructor_error(error: Exception, where: str) -> Exception:
         error: the error, in the function that called the constructor.
         where: config path of the component, with its class.
     """
-    if find_cause(error, ConfigError) is not None:
-        return error
+    if (mistake := find_cause(error, ConfigError)) is not None:
+        return ConfigError(_add_path(str(mistake), where))
     if needed := missing_package(error):
         return ConfigError(f"{where} {needed}")
     if passed_user_code(error):
@@ -201,6 +201,18 @@ def constructor_error(error: Exception, where: str) -> Exception:
         return error
     is_plain = isinstance(error, ValueError | TypeError | RuntimeError | MisconfigurationException) and str(error)
     return ConfigError(f"{where}: {error if is_plain else ''.join(format_exception_only(error)).strip()}")
+
+
+def _add_path(text: str, where: str) -> str:
+    """Return a component's message with its config path, in place of the name of its class if it begins with that.
+
+    A group of settings has no path here; its messages contain theirs.
+    """
+    path, _, name = where.removesuffix(")").partition(" (")
+    if text.startswith(path) or not (name or "." in path):
+        return text
+    own = re.match(rf"{re.escape(name)}\b(?!\()", text) if name else None
+    return f"{where}{text[own.end() :]}" if own else f"{where}: {text}"
 
 
 def missing_package(error: BaseException) -> str | None:

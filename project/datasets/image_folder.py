@@ -8,6 +8,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from project.datasets.base import Dataset, Transform
+from project.datasets.components.labels import check_distinct
 from project.datasets.components.picture_cache import Cache, Pictures
 from project.datasets.components.pictures import Channels, find_pictures
 from project.registry import DATASET_REGISTRY
@@ -42,6 +43,7 @@ class ImageFolder(Dataset):
         cache: Cache | None = None,
     ) -> None:
         super().__init__(augmentation)
+        check_distinct(classes or (), "ImageFolder.classes")
         self.folder = Path(data_dir, path)
         self.files = find_pictures(self.folder)
         folders = [file.relative_to(self.folder).parts[0] for file in self.files]

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from project.datasets.base import Dataset, EpochSamples, Transform
+from project.datasets.components.labels import check_distinct
 from project.datasets.components.views import Wrapper, count_samples
 from project.registry import DATASET_REGISTRY, ConfigError
 
@@ -44,6 +45,7 @@ class Named(Wrapper):
     ) -> None:
         super().__init__(augmentation)
         self.dataset = dataset
+        check_distinct(fields.values() if isinstance(fields, dict) else fields, "Named.fields")
         self.fields, self.pictures, self.kind = fields, pictures, type(dataset).__name__
         self.samples, self.count = EpochSamples(dataset), count_samples(dataset, "Named")
 

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import default_collate
 
 from project.datasets.base import Dataset, Transform
+from project.datasets.components.labels import check_distinct
 from project.registry import DATASET_REGISTRY, join_names
 
 _TEXT_TOKENS = 257  # the bytes + 1
@@ -46,6 +47,7 @@ class Sequences(Dataset):
         data_dir: str = ".",
     ) -> None:
         super().__init__(augmentation)
+        check_distinct(classes or (), "Sequences.classes")
         self.path = Path(data_dir, path)
         records = _read_records(self.path)
         self.lines = list(records)
@@ -130,6 +132,9 @@ class Sequences(Dataset):
                 raise self._error(row, f"`label` is {label!r}; it must be a text in each line, or an integer >= 0")
         if not is_text:
             self.num_classes = len(classes or []) or max(labels) + 1
+            for row, label in enumerate(labels):
+                if label >= self.num_classes:
+                    raise self._error(row, f"`label` is {label}, but there are {self.num_classes} `classes`")
             return torch.tensor(labels)
         self.classes = classes or sorted(set(labels))
         self.num_classes = len(self.classes)

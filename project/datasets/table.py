@@ -11,6 +11,7 @@ from torch import Tensor
 
 from project.datasets.base import Dataset, Transform
 from project.datasets.components.columns import Columns, read_columns
+from project.datasets.components.labels import check_distinct
 from project.registry import DATASET_REGISTRY, ConfigError, join_names
 
 _OWN = ("numeric", "missing", "categorical", "index")
@@ -63,7 +64,7 @@ class Table(Dataset):
     ) -> None:
         super().__init__(augmentation)
         labels, targets = labels or {}, targets or {}
-        _check_settings(numeric, categorical, [*labels, *targets])
+        _check_settings(numeric, categorical, [*labels.values(), *targets.values()], [*labels, *targets])
         names = [*numeric, *categorical, *labels.values(), *targets.values()]
         file, source = Path(data_dir, path), Path(data_dir, reference)
         columns = read_columns(file, names)
@@ -107,9 +108,18 @@ class Table(Dataset):
         return f"{self.row} {self.rows[index]}"
 
 
-def _check_settings(numeric: Sequence[str], categorical: Sequence[str], tensors: list[str]) -> None:
+def _check_settings(
+    numeric: Sequence[str], categorical: Sequence[str], predicted: list[str], tensors: list[str]
+) -> None:
+    """Raise ConfigError if there are no columns, a name is twice, or a column is both input and label or target."""
     if not numeric and not categorical:
         raise ConfigError("Table needs columns in `numeric` or `categorical`")
+    for setting, names in (("numeric", numeric), ("categorical", categorical)):
+        check_distinct(names, f"Table.{setting}")
+        if leaked := [name for name in names if name in predicted]:
+            raise ConfigError(
+                f"Table.{setting} has the column '{leaked[0]}', which is to be predicted; remove it there"
+            )
     if taken := [name for name in tensors if name in _OWN or tensors.count(name) > 1]:
         raise ConfigError(
             f"Table: `labels` and `targets` name a tensor '{taken[0]}', which the sample has already; use another name"

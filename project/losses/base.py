@@ -27,3 +27,14 @@ class Loss(nn.Module, ABC):
     @abstractmethod
     def forward(self, *args: Any, **kwargs: Any) -> Tensor | dict[str, Tensor]:
         """Return a scalar, the mean over the batch, or a dict of scalars, which are summed."""
+
+
+def check_soft_labels(loss: Loss, logits: Tensor, label: Tensor) -> None:
+    """Raise ConfigError if labels are not probabilities of the classes that the logits `(B, classes, ...)` have."""
+    if label.shape != logits.shape:
+        from project.registry import ConfigError  # the registry imports this module
+
+        raise ConfigError(
+            f"{type(loss).__name__}: labels of floats are probabilities of classes, of the shape {tuple(logits.shape)} "
+            f"of the logits, not {tuple(label.shape)}"
+        )

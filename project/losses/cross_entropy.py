@@ -7,8 +7,10 @@ from annotated_types import Ge, Interval
 from torch import Tensor
 from torch.nn import functional as F
 
-from project.losses.base import Loss
+from project.losses.base import Loss, check_soft_labels
 from project.registry import LOSS_REGISTRY, ConfigError
+
+_IGNORES_NONE = -100  # as in torch
 
 
 @LOSS_REGISTRY.register()
@@ -37,11 +39,13 @@ class CrossEntropy(Loss):
         self,
         label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
         class_weights: Literal["balanced"] | list[Annotated[float, Ge(0)]] | None = None,
-        ignore_index: int = -100,
+        ignore_index: int = _IGNORES_NONE,
     ) -> None:
         super().__init__()
         self.label_smoothing, self.ignore_index = label_smoothing, ignore_index
         self.is_balanced = class_weights == "balanced"
+        if class_weights and not self.is_balanced and not any(class_weights):
+            raise ConfigError("CrossEntropy: class_weights are all 0, so that no label counts")
         given = None if class_weights is None else torch.tensor([] if self.is_balanced else class_weights).float()
         # Values of the yaml are not saved: those of a changed yaml count.
         self.register_buffer("weight", given, persistent=self.is_balanced)
@@ -55,8 +59,8 @@ class CrossEntropy(Loss):
             label = torch.as_tensor(part).flatten()
             if label.is_floating_point():
                 raise ConfigError(
-                    f"CrossEntropy: balanced class weights need classes as labels, not {label.dtype}; give class_weights "
-                    "as a list"
+                    f"CrossEntropy: balanced class weights need classes as labels, not {label.dtype}; "
+                    "give class_weights as a list"
                 )
             counted = (label >= 0) & (label != self.ignore_index)
             found = torch.bincount(label[counted], minlength=len(counts))
@@ -89,11 +93,17 @@ class CrossEntropy(Loss):
         if weight is not None and len(weight) != logits.shape[1]:
             source = f"fitted to the labels 0 to {len(weight) - 1}" if self.is_balanced else f"{len(weight)} values"
             raise ConfigError(f"CrossEntropy: class_weights are {source}, but logits have {logits.shape[1]} classes")
+        if label.is_floating_point():
+            check_soft_labels(self, logits, label)
+            if self.ignore_index != _IGNORES_NONE:
+                raise ConfigError(
+                    "CrossEntropy: ignore_index has no effect on labels that are probabilities; remove it"
+                )
         return F.cross_entropy(
             logits,
             label,
             weight=weight,
-            ignore_index=-100 if label.is_floating_point() else self.ignore_index,  # torch ignores no soft labels
+            ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing,
             reduction=reduction,
         )

@@ -54,6 +54,8 @@ class Dice(Loss):
                 f"Dice: logits and labels have the same shape {tuple(p.shape)}, but labels that are classes lack the "
                 "dimension of the classes\nLet the net return scores (B, classes, ...); of one class, (B, 1, ...)"
             )
+        if has_probabilities and p.shape[1] > 1 and ignored is not None:
+            raise ConfigError("Dice: ignore_index has no effect on labels that are probabilities; remove it")
         g = label.to(p.dtype) if has_probabilities else torch.zeros_like(p).scatter_(1, label.long(), 1)
         if ignored is not None:
             p, g = p.masked_fill(ignored, 0), g.masked_fill(ignored, 0)

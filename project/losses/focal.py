@@ -7,7 +7,7 @@ from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional as F
 
-from project.losses.base import Loss
+from project.losses.base import Loss, check_soft_labels
 from project.registry import LOSS_REGISTRY
 
 
@@ -36,6 +36,7 @@ class Focal(Loss):
     def _each(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the loss of each label, `(B, 1, ...)`."""
         if label.is_floating_point():
+            check_soft_labels(self, logits, label)
             return (label * self._weighted(-logits.log_softmax(1))).sum(1, keepdim=True)
         return self._weighted(F.cross_entropy(logits, label, reduction="none").unsqueeze(1))
 

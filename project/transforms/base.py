@@ -51,16 +51,18 @@ class BatchTransform(Transform):
 
     def __init__(self, num_classes: int, p: float = 1.0, keys: Sequence[str] = ("image",)) -> None:
         self.num_classes, self.p = num_classes, p
-        self.keys = [keys] if isinstance(keys, str) else list(keys)
+        self.keys = _as_names(keys, self)
+        if "label" in self.keys:
+            raise _refuse(self, "`keys` contains label, which is always mixed; name the tensors that are mixed with it")
 
     def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
         for key in (*self.keys, "label"):
             if key not in sample:
-                raise self._refuse(f"a batch has no {key}; known: {', '.join(sample)}")
+                raise _refuse(self, f"a batch has no {key}; known: {', '.join(sample)}")
         batch = {key: sample[key] for key in self.keys} | {"label": self._soft_labels(sample["label"])}
         if len({len(value) for value in batch.values()}) > 1:
             shapes = ", ".join(_describe(key, value) for key, value in batch.items())
-            raise self._refuse(f"the tensors of a batch must have the same number of samples: {shapes}")
+            raise _refuse(self, f"the tensors of a batch must have the same number of samples: {shapes}")
         if torch.rand(()) < self.p:
             batch = self.mix(batch, torch.randperm(len(batch["label"])))
         return sample | batch
@@ -79,19 +81,15 @@ class BatchTransform(Transform):
         if label.ndim == 2 and label.is_floating_point():
             return label
         if label.ndim != 1 or label.is_floating_point():
-            raise self._refuse(
+            raise _refuse(
+                self,
                 f"{_describe('label', label)} is no batch of classes (B,); set this transform in "
-                "data.batch_augmentation, which gets whole training batches"
+                "data.batch_augmentation, which gets whole training batches",
             )
         known = (label >= 0) & (label < self.num_classes)
         if not known.all():
-            raise self._refuse(f"num_classes is {self.num_classes}, but a batch has the label {label[~known][0]}")
+            raise _refuse(self, f"num_classes is {self.num_classes}, but a batch has the label {label[~known][0]}")
         return F.one_hot(label.long(), self.num_classes).float()
-
-    def _refuse(self, problem: str) -> Exception:
-        from project.registry import ConfigError  # the registry imports this module
-
-        return ConfigError(f"{type(self).__name__}: {problem}")
 
 
 class PictureTransform(Transform):
@@ -118,25 +116,24 @@ class PictureTransform(Transform):
     computes: ClassVar[bool] = False  # whether `change` computes new values, which integers cannot hold
 
     def __init__(self, keys: Sequence[str] = ("image",)) -> None:
-        self.keys = [keys] if isinstance(keys, str) else list(keys)
+        self.keys = _as_names(keys, self)
 
     def check_keys(self, sample: dict[str, Tensor]) -> None:
-        """Raise ConfigError if a sample lacks one of the `keys`."""
+        """Raise ConfigError if a sample lacks one of the `keys`, or it is no picture."""
         missing = [key for key in self.keys if key not in sample]
         if missing:
-            from project.registry import ConfigError  # the registry imports this module
-
-            raise ConfigError(
-                f"{type(self).__name__}: a sample has no {', '.join(missing)}, which its setting `keys` names\n"
-                f"known: {', '.join(sample)}"
+            raise _refuse(
+                self,
+                f"a sample has no {', '.join(missing)}, which its setting `keys` names\nknown: {', '.join(sample)}",
             )
+        most = max(sample[key].ndim for key in self.keys)
+        for key in self.keys:
+            self._check(key, sample[key], most)
 
     def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
         self.check_keys(sample)
         most = max(sample[key].ndim for key in self.keys)
         masks = {key for key in self.keys if sample[key].ndim in (2, most - 1)}
-        for key in self.keys:
-            self._check(key, sample[key], most)
         pictures = {key: sample[key].unsqueeze(-3) if key in masks else sample[key] for key in self.keys}
         flat = {key: value.reshape(math.prod(value.shape[:-3]), *value.shape[-3:]) for key, value in pictures.items()}
         sizes = {(len(value), *value.shape[-2:]) for value in flat.values()}
@@ -157,11 +154,13 @@ class PictureTransform(Transform):
 
     def _check(self, key: str, value: Tensor, most: int) -> None:
         if value.ndim < 2 or value.ndim not in (2, most - 1, most):
-            raise ValueError(
-                f"{_describe(key, value)} is neither a picture (..., C, H, W) nor, without its C, a mask of the others"
+            raise _refuse(
+                self,
+                f"{_describe(key, value)} is neither a picture (..., C, H, W) nor, without its C, a mask of the "
+                "others; change `keys`",
             )
         if self.computes and not value.is_floating_point():
-            raise ValueError(f"{_describe(key, value)} has no floats, which {type(self).__name__} computes")
+            raise _refuse(self, f"{_describe(key, value)} has no floats, which it computes; change `keys`")
 
     def draw(self, count: int, height: int, width: int) -> Any:
         """Draw random parameters for `count` pictures of the same size; by default None."""
@@ -178,3 +177,17 @@ class PictureTransform(Transform):
 
 def _describe(key: str, value: Tensor) -> str:
     return f"{key} {tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+
+
+def _as_names(keys: Sequence[str], transform: Transform) -> list[str]:
+    """Return the setting `keys`; without a name the transform would have no effect, or a wrong one."""
+    names = [keys] if isinstance(keys, str) else list(keys)
+    if not names:
+        raise _refuse(transform, "`keys` is empty; it must name a tensor")
+    return names
+
+
+def _refuse(transform: Transform, problem: str) -> Exception:
+    from project.registry import ConfigError  # the registry imports this module
+
+    return ConfigError(f"{type(transform).__name__}: {problem}")

@@ -14,7 +14,7 @@ from torchmetrics import Metric
 from project.datasets.base import Dataset
 from project.losses.base import Loss
 from project.models.base import Model
-from project.modules.base import BaseModule
+from project.modules.base import BaseModule, Pretrained
 from project.visuals.base import Visual
 
 
@@ -447,3 +447,10 @@ def build_untyped(width: int):  # type: ignore[no-untyped-def]
 def build_number(width: int) -> int:
     """Return no net."""
     return width
+
+
+class ForgetsPretrained(LogsVectors):
+    """Module that takes the weights to start with, and does not keep them for the engine."""
+
+    def __init__(self, pretrained: Pretrained | None = None) -> None:
+        super().__init__()

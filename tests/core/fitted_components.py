@@ -127,6 +127,14 @@ class Lazy(Dropped):
         """Do nothing."""
 
 
+class Undefined(Lazy):
+    """Net whose `fit_to` computes NaN."""
+
+    def fit_to(self, dataset: Any) -> None:
+        """Compute the mean of nothing."""
+        self.mean = torch.empty(0).mean()
+
+
 class Widening(Dropped):
     """Net whose `fit_to` changes the shape of a buffer."""
 

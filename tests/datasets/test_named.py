@@ -98,8 +98,9 @@ def test_dict_keeps_the_fields_and_torch_datasets_work() -> None:
             ["text"],
             "Named.fields: 'text' of list is str, no tensor; leave it out (null in a list)",
         ),
+        ({"a": 1, "b": 2}, {"a": "c", "b": "c"}, "Named.fields has 'c' twice"),
     ],
-    ids=["number", "tuple", "key", "text"],
+    ids=["number", "tuple", "key", "text", "twice"],
 )
 def test_what_does_not_fit_is_told(sample: Any, fields: Any, message: str) -> None:
     with pytest.raises(ConfigError) as caught:

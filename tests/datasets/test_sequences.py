@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from project.datasets.sequences import Sequences
+from project.registry import ConfigError
 
 
 def sequences(folder: Path, *records: Any, **arguments: Any) -> Sequences:
@@ -58,6 +59,10 @@ def test_classes_set_the_labels(tmp_path: Path) -> None:
     assert (int(dataset[0]["label"]), dataset.num_classes) == (1, 3)
     with pytest.raises(OSError, match=r"s.jsonl, line 1: 'b' is not one of the classes x, y"):
         sequences(tmp_path, record, classes=["x", "y"])
+    with pytest.raises(OSError, match=r"line 1: `label` is 2, but there are 2 `classes`"):
+        sequences(tmp_path, {"sequence": "a", "label": 2}, classes=["x", "y"])
+    with pytest.raises(ConfigError, match=r"Sequences.classes has 'x' twice"):
+        sequences(tmp_path, record, classes=["x", "b", "x"])
 
 
 @pytest.mark.parametrize(
@@ -87,7 +92,10 @@ def test_mistakes_name_the_line(tmp_path: Path, second: Any, message: str) -> No
     assert f"s.jsonl, {message}" in str(caught.value)
 
 
-def test_an_empty_file_and_targets_of_different_shapes(tmp_path: Path) -> None:
+def test_an_empty_file_another_encoding_and_targets_of_different_shapes(tmp_path: Path) -> None:
+    (tmp_path / "other.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(OSError, match=r"other.jsonl is no text in UTF-8"):
+        Sequences(str(tmp_path / "other.jsonl"))
     with pytest.raises(OSError, match=r"s.jsonl has no lines"):
         sequences(tmp_path)
     with pytest.raises(OSError, match=r"s.jsonl, line 2: `target` has a number that is not finite"):

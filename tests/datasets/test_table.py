@@ -115,6 +115,8 @@ def test_constant_column_is_not_divided_by_rounding_errors(tmp_path: Path) -> No
         (TRAIN.replace("40", "inf"), {}, OSError, "train.csv, line 5: 'inf' in the numeric column 'age' is no finite"),
         (TRAIN.replace("300", "1e39"), {}, OSError, "line 3: '1e39' in the numeric column 'price' is no finite"),
         (TRAIN, {"numeric": [], "categorical": []}, ConfigError, "Table needs columns in `numeric` or `categorical`"),
+        (TRAIN, {"numeric": ["age", "price"]}, ConfigError, "Table.numeric has the column 'price', which is to be"),
+        (TRAIN, {"numeric": ["age", "age"]}, ConfigError, "Table.numeric has 'age' twice"),
         (TRAIN, {"labels": {"numeric": "kind"}}, ConfigError, "`labels` and `targets` name a tensor 'numeric', which"),
         (TRAIN, {"labels": {"target": "kind"}}, ConfigError, "`labels` and `targets` name a tensor 'target', which"),
         (TRAIN + "5,1\n", {}, OSError, "train.csv, line 7: 2 values for 5 columns"),

@@ -27,10 +27,14 @@ def test_soft_labels(shape: tuple[int, ...]) -> None:
     logits, target = (torch.randn(4, 3, *shape, generator=generator) for _ in range(2))
     target = target.softmax(1)
     smoothed = 0.8 * target + 0.2 / 3
-    loss = CrossEntropy(0.2, ignore_index=0)  # of classes, not of probabilities
+    loss = CrossEntropy(0.2)
     expected = -(smoothed * logits.log_softmax(1)).sum(1)
     torch.testing.assert_close(loss(logits, target), expected.mean())
     torch.testing.assert_close(loss.per_sample(logits, target), expected.view(4, -1).mean(1))
+    with pytest.raises(ConfigError, match="ignore_index has no effect on labels that are probabilities"):
+        CrossEntropy(ignore_index=0)(logits, target)
+    with pytest.raises(ConfigError, match="probabilities of classes, of the shape"):
+        loss(logits, target[:, :1])  # which would be broadcast
 
 
 def test_ignored_labels_do_not_count() -> None:
@@ -76,3 +80,8 @@ def test_classes_without_samples_are_told() -> None:
     loss.fit_to(SimpleNamespace(labels=[0, 1]))
     with pytest.raises(ConfigError, match="are fitted to the labels 0 to 1, but logits have 3 classes"):
         loss(torch.rand(1, 3), torch.tensor([0]))
+
+
+def test_class_weights_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ConfigError, match="class_weights are all 0"):
+        CrossEntropy(class_weights=[0, 0])

@@ -102,7 +102,7 @@ def test_a_mask_alone_keeps_its_two_dimensions(cls: Any, arguments: dict[str, An
 def test_impossible_shapes_are_refused(cls: Any, arguments: dict[str, Any], shape: tuple[int, ...]) -> None:
     sample = {"image": torch.rand(3, 8, 9), "mask": torch.rand(shape)}
     wrong = "image (3, 8, 9)" if len(shape) == 5 else f"mask {shape}"
-    with pytest.raises(ValueError, match=re.escape(f"{wrong} float32 is neither a picture (..., C, H, W) nor")):
+    with pytest.raises(ConfigError, match=re.escape(f"{wrong} float32 is neither a picture (..., C, H, W) nor")):
         cls(**arguments, keys=["image", "mask"])(sample)
 
 
@@ -117,8 +117,8 @@ def test_dtype_of_pictures_stays(cls: Any, arguments: dict[str, Any], dtype: tor
 def test_computed_values_need_floats(cls: Any, arguments: dict[str, Any], dtype: torch.dtype) -> None:
     """Computed in integers, factors of 0.9 would be 0."""
     name = str(dtype).removeprefix("torch.")
-    message = f"picture (3, 8, 9) {name} has no floats, which {cls.__name__} computes"
-    with pytest.raises(ValueError, match=re.escape(message)):
+    message = f"{cls.__name__}: picture (3, 8, 9) {name} has no floats, which it computes"
+    with pytest.raises(ConfigError, match=re.escape(message)):
         cls(**arguments, keys="picture")({"picture": torch.ones(3, 8, 9, dtype=dtype)})
 
 

@@ -118,7 +118,17 @@ class StageCLI(BuildCLI):
         if not self.arguments.print_config:
             self._prepare()
             super().instantiate_classes()
+            self._check_pretrained()
             self._check_data()
+
+    def _check_pretrained(self) -> None:
+        """Raise ConfigError if a module of the user's own does not keep `model.pretrained`, which would do nothing."""
+        if self._pretrained() is not None and not isinstance(getattr(self.model, "pretrained", None), Pretrained):
+            name = type(self.model).__name__
+            raise ConfigError(
+                f"model.pretrained: {name} does not keep it, so that no weights would be loaded\n"
+                "Write self.pretrained = pretrained in its constructor"
+            )
 
     def _prepare(self) -> None:
         config = self.config

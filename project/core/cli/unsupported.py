@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import (
     BatchSizeFinder,
     Callback,
     Checkpoint,
+    GradientAccumulationScheduler,
     LearningRateFinder,
     ModelCheckpoint,
     ModelPruning,
@@ -43,6 +44,11 @@ _CALLBACKS: Mapping[type[Callback], str] = {
     OnExceptionCheckpoint: "a new run would start from the file of an earlier one; lower checkpoint.save_time",
     StochasticWeightAveraging: "no checkpoint would contain the averaged weights; "
     "use model.ema, WeightAveraging or EMAWeightAveraging",
+}
+# By class, of which a run has at most one.
+_SINGLE: Mapping[type[Callback], str] = {
+    WeightAveraging: "replace the weights",
+    GradientAccumulationScheduler: "set the number of batches per step",
 }
 _SPLIT, _TPU = "models split over devices are not supported, use ddp", "TPUs are not supported"
 # By the start of a name of a strategy, plugin, profiler or accelerator, without case and underscores.
@@ -104,11 +110,12 @@ def check_callbacks(callbacks: list[Callback], checkpoints: Path) -> None:
         checkpoints: directory of the run's own checkpoints.
 
     Raises:
-        ConfigError: two callbacks exchange the weights for averages, or one would write into `checkpoints`.
+        ConfigError: two callbacks set the same thing, or one would write into `checkpoints`.
     """
-    averaging = [type(callback).__name__ for callback in callbacks if isinstance(callback, WeightAveraging)]
-    if len(averaging) > 1:
-        raise ConfigError(f"trainer.callbacks has {join_names(averaging)}; only one can replace the weights: keep one")
+    for base, effect in _SINGLE.items():
+        names = [type(callback).__name__ for callback in callbacks if isinstance(callback, base)]
+        if len(names) > 1:
+            raise ConfigError(f"trainer.callbacks has {join_names(names)}; only one can {effect}: keep one")
     for number, callback in enumerate(callbacks):
         if isinstance(callback, ModelCheckpoint) and callback.dirpath and Path(callback.dirpath) == checkpoints:
             raise ConfigError(

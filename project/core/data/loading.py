@@ -31,7 +31,7 @@ from project.core.data.seeding import (
     set_seed,
 )
 from project.core.data.streams import Stream, StreamLoader
-from project.core.data.tensors import Tensors, abbreviate, describe_shapes
+from project.core.data.tensors import Tensors, abbreviate, apply_transform, describe_shapes
 from project.core.data.workers import raise_to_main, receive
 from project.core.errors import ConfigError, add_location, located
 from project.datasets.base import EpochSamples
@@ -83,7 +83,7 @@ class BatchDataset(TorchDataset[dict[str, Any]]):
             if self.transforms:
                 seed_all(self.seed, self.path, BATCH_AUGMENTATION, request.epoch, request.batch, request.rows.start)
                 for transform in self.transforms:
-                    batch = transform(batch)
+                    batch = apply_transform(transform, batch, "data.batch_augmentation")
         except BaseException as error:
             name_of = getattr(self.dataset, "name", None)
             names = abbreviate(indices, name_of if callable(name_of) else str)

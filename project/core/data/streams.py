@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate, get_w
 from project.core.data.rows import call_collate, identify_rows, index_to_tensor, require_dict
 from project.core.data.sampling import GetPosition, TrainingPosition
 from project.core.data.seeding import BATCH_AUGMENTATION, EPOCH, STREAM, seed_all
+from project.core.data.tensors import apply_transform
 from project.core.data.workers import raise_to_main, receive
 from project.core.errors import ConfigError, add_location
 from project.registry import Transform
@@ -105,9 +106,9 @@ class Stream(IterableDataset[Any]):
         seed_all(self.seed, self.path, BATCH_AUGMENTATION, self.epoch, self.num_read, worker, self.rank)
         try:
             for transform in self.transforms:
-                batch = transform(batch)
+                batch = apply_transform(transform, batch, "data.batch_augmentation")
         except BaseException as error:
-            add_location(error, f"{self.location}, in data.batch_augmentation")
+            add_location(error, self.location)
             raise_to_main(error)
         return batch
 

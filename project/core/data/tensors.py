@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from project.core.errors import ConfigError, join_names
+from project.core.errors import ConfigError, join_names, located
 
 Tensors = dict[str, Tensor]
 
@@ -45,3 +45,22 @@ def describe_shapes(tensors: Mapping[str, Any]) -> str:
         return f"{{{describe_shapes(value)}}}" if isinstance(value, Mapping) else type(value).__name__
 
     return ", ".join(f"{name} {describe(value)}" for name, value in tensors.items()) or "nothing"
+
+
+def apply_transform(transform: Callable[[Tensors], Any], batch: Tensors, path: str) -> Tensors:
+    """Return a transformed batch.
+
+    Args:
+        transform: the transform.
+        batch: the batch.
+        path: config path of the transform, for messages.
+
+    Raises:
+        ConfigError: it returns something else than a dict.
+    """
+    location = f"{path} ({type(transform).__name__})"
+    with located(location):
+        transformed = transform(batch)
+    if not isinstance(transformed, dict):
+        raise ConfigError(f"{location} returns a {type(transformed).__name__}; it must return a dict of tensors")
+    return transformed

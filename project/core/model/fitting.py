@@ -165,6 +165,8 @@ def _finish_buffers(
             raise ConfigError(
                 f"{location}: fit_to changes {shapes}\nRegister a buffer of unknown shape as torch.empty(0)"
             )
+        if before.numel() == 0 and after.isnan().any():
+            raise ConfigError(f"{location}: fit_to sets the buffer `{key}` to NaN; the training set may contain NaN")
         _set_buffer(part, key, after.to(before.dtype))
 
 

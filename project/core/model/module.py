@@ -123,6 +123,8 @@ class SupervisedModule(BaseModule):
         super().__init__(clip, ema)
         loss, metric = loss or {}, metric or {}
         _check_names(loss, metric)
+        if loss and not any(term.weight for term in loss.values()):
+            raise ConfigError("model.loss: each loss has the weight 0, so that nothing is trained")
         self.prepare = Preparation(prepare) if prepare else None
         self.net, self.output = net.net, net.output
         self.losses = nn.ModuleDict({name: term.loss for name, term in loss.items()})

@@ -91,6 +91,9 @@ class ParameterGroup:
     def __post_init__(self) -> None:
         if self.lr is not None and self.lr_scale is not None:
             raise ConfigError(f"model.groups: '{self.match}' has lr and lr_scale; remove one of them")
+        unused = [name for name in ("lr", "lr_scale", "weight_decay") if getattr(self, name) is not None]
+        if self.freeze is True and unused:
+            raise ConfigError(f"model.groups: '{self.match}' has freeze: true and {unused[0]}; remove one of them")
 
     @property
     def until_epoch(self) -> int:
@@ -210,7 +213,8 @@ def match_parameters(module: nn.Module, groups: list[ParameterGroup]) -> list[li
                 raise ConfigError(
                     f"model.groups: all parameters that '{group.match}' matches are in earlier groups; list it first"
                 )
-            near = did_you_mean(group.match, everything)
+            names_in_net = [name for name in everything if fnmatchcase(name, f"net.{group.match}")]
+            near = f"; did you mean 'net.{group.match}'?" if names_in_net else did_you_mean(group.match, everything)
             raise ConfigError(f"model.groups: '{group.match}' matches no parameter{near}")
         matched.append([rest.pop(name) for name in names])
     return [list(rest.values()), *matched]

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from project.core.data.tensors import Tensors
+from project.core.data.tensors import Tensors, apply_transform
 from project.core.errors import ConfigError
 from project.registry import Transform
+from project.transforms.base import BatchTransform
 
 
 class Preparation(nn.Module):
@@ -20,6 +21,10 @@ class Preparation(nn.Module):
         super().__init__()
         self.transforms = dict(transforms)
         for name, transform in transforms.items():
+            if isinstance(transform, BatchTransform):
+                raise ConfigError(
+                    f"model.prepare.{name} mixes whole training batches; set it in data.batch_augmentation"
+                )
             if not isinstance(transform, nn.Module):
                 continue
             if "." in name or hasattr(self, name):
@@ -28,6 +33,6 @@ class Preparation(nn.Module):
 
     def forward(self, batch: Tensors) -> Tensors:
         """Return what the net sees of a batch."""
-        for transform in self.transforms.values():
-            batch = transform(batch)
+        for name, transform in self.transforms.items():
+            batch = apply_transform(transform, batch, f"model.prepare.{name}")
         return batch

@@ -102,6 +102,13 @@ def set_totals(
         end: when another one follows it; None at the end of the run.
     """
     if isinstance(scheduler, SequentialLR):
+        last_start = start + scheduler.parts[-1][0]
+        if 0 < last_start >= (length := get_length() if end is None else end):
+            name = type(scheduler.parts[-1][1]).__name__
+            logger.warning(
+                f"model.scheduler: {name} never starts: its milestone is {last_start} {interval}s, and the run has "
+                f"{length:.0f}"
+            )
         ends = [*(start + first for first, _ in scheduler.parts[1:]), end]
         for (first, part), last in zip(scheduler.parts, ends, strict=True):
             set_totals(part, get_length, interval, start + first, last)
@@ -124,4 +131,6 @@ def set_totals(
             )
         scheduler.total = int(total)
     if 0 < warmup >= total:
-        logger.warning(f"model.scheduler: the warm-up of {name} takes {warmup} {interval}s, but {total:.0f} are left")
+        logger.warning(
+            f"model.scheduler: the warm-up of {name} takes {warmup} {interval}s, but {max(0, total):.0f} are left"
+        )

@@ -184,8 +184,8 @@ class SequentialLR(lr_scheduler.SequentialLR):
     """
 
     def __init__(self, optimizer: Optimizer, schedulers: list[LRSchedulerCallable], milestones: list[int]) -> None:
-        if milestones != sorted(set(milestones)):
-            raise ConfigError(f"model.scheduler.milestones is {milestones}; they must increase")
+        if [0, *milestones] != sorted({0, *milestones}):
+            raise ConfigError(f"model.scheduler.milestones is {milestones}; they must be at least 1 and increase")
         built = [build(optimizer) for build in schedulers]
         if any(isinstance(scheduler, Warmup) for scheduler in built[1:]):
             raise ConfigError("model.scheduler.schedulers: a Warmup must be the first; it knows no other learning rate")

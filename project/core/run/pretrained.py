@@ -32,7 +32,12 @@ def with_checksum(settings: Pretrained, where: str) -> Pretrained:
     Raises:
         ConfigError: there is no such file, or it has another checksum than the settings.
     """
-    file = find_checkpoint(Path(settings.path))
+    if not settings.path:
+        raise ConfigError(f"{where}.path is empty; it takes a file of weights or a run directory")
+    try:
+        file = find_checkpoint(Path(settings.path))
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
     try:
         with file.open("rb") as opened:
             checksum = hashlib.file_digest(opened, "sha256").hexdigest()

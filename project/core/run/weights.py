@@ -128,19 +128,26 @@ def rename_keys(weights: Mapping[str, Tensor], rename: Mapping[str, str], where:
     """Return tensors under the names that regular expressions and their replacements give them.
 
     Raises:
-        ConfigError: an expression is not valid, or two tensors get the same name.
+        ConfigError: an expression is not valid or matches no name, or two tensors get the same name.
     """
     renamed: dict[str, Tensor] = {}
+    unused = dict(rename)
     for key, item in weights.items():
         name = key
         for pattern, replacement in rename.items():
             try:
-                name = re.sub(pattern, replacement, name)
+                name, count = re.subn(pattern, replacement, name)
             except (re.error, IndexError) as error:
                 raise ConfigError(f"{where}.rename: {pattern!r}: {replacement!r} is not valid: {error}") from error
+            if count:
+                unused.pop(pattern, None)
         if name in renamed:
             raise ConfigError(f"{where}.rename gives two tensors the name '{name}', the second is '{key}'")
         renamed[name] = item
+    for pattern in unused:
+        raise ConfigError(
+            f"{where}.rename: {pattern!r} matches none of the names in the file: {describe_first(weights)}"
+        )
     return renamed
 
 

@@ -1,5 +1,6 @@
 """Labels of all samples of a dataset."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -34,3 +35,10 @@ def _label_of(sample: Any, name: str) -> int:
     if label is None or label.ndim or label.is_floating_point():
         raise ConfigError(f"{name}: each sample needs a class here: an entry `label`, one integer")
     return int(label)
+
+
+def check_distinct(names: Iterable[str | None], setting: str) -> None:
+    """Raise ConfigError if a setting has a name twice, such as that of a class, of which one would be lost."""
+    given = [name for name in names if name is not None]
+    if repeated := [name for name in given if given.count(name) > 1]:
+        raise ConfigError(f"{setting} has '{repeated[0]}' twice")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from project.core.data.tensors import batch_size, describe_shapes, select_rows
+from project.core.data.tensors import apply_transform, batch_size, describe_shapes, select_rows
 from project.core.errors import ConfigError
 
 FLOATS, INTEGERS = torch.ones(2, 3), torch.zeros(4, dtype=torch.int64)
@@ -38,3 +38,10 @@ def test_description_has_names_shapes_and_dtypes() -> None:
         "a (2, 3) float32, b (4,) int64, batch {c (2, 3) float32}, d int"
     )
     assert describe_shapes({}) == "nothing"
+
+
+def test_transform_that_returns_no_dict_is_an_error() -> None:
+    """A training would skip None, and end without a step."""
+    assert list(apply_transform(lambda batch: batch | {"b": INTEGERS}, {"a": FLOATS}, "x")) == ["a", "b"]
+    with pytest.raises(ConfigError, match=r"^x \(function\) returns a NoneType; it must return a dict of tensors$"):
+        apply_transform(lambda batch: None, {"a": FLOATS}, "x")

@@ -109,9 +109,14 @@ def test_length_of_the_run_must_be_known_if_a_schedule_takes_it() -> None:
             "the warm-up of Poly takes 70 steps, but 70 are left",
         ),
         (partial(Poly), None),
+        (
+            partial(SequentialLR, schedulers=[Poly, Poly], milestones=[100]),
+            "Poly never starts: its milestone is 100 steps, and the run has 100",
+        ),
+        (partial(SequentialLR, schedulers=[Poly, Poly], milestones=[99]), None),
     ],
 )
-def test_warmup_that_does_not_end_is_warned_of(build: Any, message: str | None) -> None:
+def test_schedule_that_the_run_is_too_short_for_is_warned_of(build: Any, message: str | None) -> None:
     said: list[str] = []
     sink = logger.add(said.append, format="{message}", level="WARNING")
     set_totals(build(build_optimizer()), lambda: 100, "step")

@@ -104,8 +104,10 @@ def test_warmup_as_the_first_of_a_sequence() -> None:
         SequentialLR(build_optimizer(), [partial(Poly, total=2), warmup], [4])
 
 
-@pytest.mark.parametrize("milestones", [[5, 3], [3, 3]])
+@pytest.mark.parametrize("milestones", [[5, 3], [3, 3], [0, 3]])
 def test_milestones_must_increase(milestones: list[int]) -> None:
     constant = partial(lr_scheduler.ConstantLR, factor=0.5)
-    with pytest.raises(ConfigError, match=r"^model\.scheduler\.milestones is \[., 3\]; they must increase$"):
+    with pytest.raises(
+        ConfigError, match=r"^model\.scheduler\.milestones is \[., 3\]; they must be at least 1 and increase$"
+    ):
         SequentialLR(build_optimizer(), [constant] * 3, milestones)

@@ -77,6 +77,7 @@ def test_rename_applies_expressions_in_order() -> None:
     [
         ({"(": ""}, r"^x.rename: '\(': '' is not valid: "),
         ({"a": r"\2"}, r"^x.rename: 'a': .* is not valid: "),
+        ({"a": "c", "^c$": "d", "e": "f"}, r"^x.rename: 'e' matches none of the names in the file: a "),
         ({"^.": "c"}, r"^x.rename gives two tensors the name 'c', the second is 'b'$"),
     ],
 )
