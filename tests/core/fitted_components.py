@@ -8,21 +8,23 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning import Callback
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from project.losses.base import Loss
 from project.metrics.base import Metric
 from project.registry import ConfigError
+from project.transforms.base import Transform
 from tests.core.random_components import Dropped
 
 HERE = "tests.core.fitted_components"
 # Every kind of component; the samples contain random numbers.
 FITTED: dict[str, Any] = {
     "model": {
-        "prepare": {"normalize": {"type": "project.transforms.normalize.Normalize"}},
+        "prepare": {"standardize": {"type": f"{HERE}.Standardize"}},
         "net": {"type": f"{HERE}.Centered"},
         "loss": {
-            "cross_entropy": {"type": "project.losses.cross_entropy.CrossEntropy", "class_weights": "balanced"},
+            "cross_entropy": {"type": f"{HERE}.Balanced"},
             "renamed": {"type": f"{HERE}.Renamed", "weight": 0, "inputs": {"target": "label"}},
         },
         "metric": {"counted": {"type": f"{HERE}.Counted"}},
@@ -35,7 +37,7 @@ FITTED: dict[str, Any] = {
     },
 }
 BUFFERS = (
-    *("prepare.normalize.mean", "prepare.normalize.std", "net.center", "net.drawn"),
+    *("prepare.standardize.mean", "prepare.standardize.std", "net.center", "net.drawn"),
     *("losses.cross_entropy.weight", "losses.renamed.total", "fitted_metrics.counted.count"),
 )
 
@@ -61,6 +63,40 @@ class Counted(Metric):
     def compute(self) -> Tensor:
         """Return the number."""
         return self.count.float()
+
+
+class Standardize(Transform, nn.Module):
+    """Subtraction of the mean of all pixels, and division by their standard deviation; fitted if they are None."""
+
+    def __init__(self, mean: float | None = None, std: float | None = None) -> None:
+        super().__init__()
+        for name, value in (("mean", mean), ("std", std)):
+            buffer = torch.empty(0) if value is None else torch.tensor(value)
+            self.register_buffer(name, buffer, persistent=value is None)
+
+    def fit_to(self, dataset: Any) -> None:
+        """Set the buffers."""
+        pixels = torch.stack([sample["image"] for sample in dataset]).double()
+        self.mean, self.std = pixels.mean().float(), pixels.std().float()
+
+    def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
+        return sample | {"image": (sample["image"] - self.mean) / self.std}
+
+
+class Balanced(Loss):
+    """Cross entropy of ten classes with balanced weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.empty(0))
+
+    def fit_to(self, dataset: Any) -> None:
+        """Set the weights."""
+        counts = torch.bincount(torch.stack([sample["label"] for sample in dataset]), minlength=10)
+        self.weight = counts.sum() / (10 * counts)
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        return F.cross_entropy(logits, label, self.weight)
 
 
 class Centered(Dropped):

@@ -37,6 +37,7 @@ def test_shapes_dtypes_and_ranges() -> None:
     sample = digits[3]
     assert (sample["image"].shape, sample["image"].dtype) == ((1, 8, 8), torch.float32)
     assert (sample["label"].shape, sample["label"].dtype) == ((), torch.int64)
+    assert digits.num_classes == 10
     batch = digits.__getitems__([0, 3])
     assert batch["image"].shape == (2, 1, 8, 8)
     assert torch.equal(batch["image"][1], sample["image"])

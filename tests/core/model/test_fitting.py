@@ -18,11 +18,10 @@ from project.core.model.fitting import FitToTrainingSet
 from project.core.model.module import BaseModule, SupervisedModule
 from project.core.model.preparation import Preparation
 from project.transforms.base import Transform
-from project.transforms.normalize import Normalize
 from tests.components import CrossEntropy
 from tests.conftest import CONFIGS, Cli, slow_except
 from tests.core.components import ImageOutputs
-from tests.core.fitted_components import BUFFERS, FITTED, HERE, buffers
+from tests.core.fitted_components import BUFFERS, FITTED, HERE, Standardize, buffers
 from tests.core.random_components import Noisy
 from tests.exactness import curves
 
@@ -42,12 +41,12 @@ def test_components_are_fitted_once_and_saved(cli: Cli, tiny: Callable[..., str]
     assert ran.code == 0, ran.err
     fitted = [line.split()[3] for line in ran.err.splitlines() if " fitted " in line and "to 42 samples in" in line]
     assert fitted == [
-        *("model.prepare.normalize", "model.net", "model.loss.cross_entropy", "model.loss.renamed"),
+        *("model.prepare.standardize", "model.net", "model.loss.cross_entropy", "model.loss.renamed"),
         "model.metric.counted",
     ]
     found, samples = buffers(run), TrainingSamples(Noisy(42), seed=0)
     images = torch.stack([sample["image"] for sample in samples])
-    assert found["prepare.normalize.mean"].item() == pytest.approx(images.double().mean().item(), rel=1e-6)
+    assert found["prepare.standardize.mean"].item() == pytest.approx(images.double().mean().item(), rel=1e-6)
     assert torch.equal(found["net.center"], images.mean(0))
     counts = torch.tensor([5.0, 5.0, *[4.0] * 8])
     torch.testing.assert_close(found["losses.cross_entropy.weight"], 42 / (10 * counts))
@@ -59,7 +58,7 @@ def test_components_are_fitted_once_and_saved(cli: Cli, tiny: Callable[..., str]
         if name.startswith("val/"):
             assert validated[name.removeprefix("val/")] == pytest.approx(points[-1][1], rel=1e-6)
     state = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
-    del state["prepare.normalize.std"]
+    del state["prepare.standardize.std"]
     torch.save(state, tmp_path / "weights.pt")
     ran = cli("fit", "--config", config, "--name", "tuned", "--finetune", "weights.pt", "--data.train.length", "30")
     assert ran.code == 0, ran.err
@@ -70,8 +69,8 @@ def test_components_are_fitted_once_and_saved(cli: Cli, tiny: Callable[..., str]
 
 def test_net_sees_prepared_tensors_and_losses_the_dataset_s() -> None:
     loss = {"cross_entropy": LossTerm(CrossEntropy())}
-    normalize: Any = {"normalize": Normalize([0.5], [0.25])}
-    module = SupervisedModule(NetTerm(ImageOutputs()), torch.optim.AdamW, loss, prepare=normalize)
+    standardize: Any = {"standardize": Standardize(0.5, 0.25)}
+    module = SupervisedModule(NetTerm(ImageOutputs()), torch.optim.AdamW, loss, prepare=standardize)
     batch = {"image": torch.rand(3, 1, 8, 8), "label": torch.zeros(3).long()}
     image = batch["image"].clone()
     assert torch.equal(module(batch)["same"], (image - 0.5) / 0.25)
@@ -84,19 +83,19 @@ def test_prepare_applies_transforms_in_order() -> None:
         def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
             return sample | {"image": sample["image"] / 2}
 
-    prepare = Preparation({"half": Half(), "normalize": Normalize([0.5], [0.25]), "again": Half()})
+    prepare = Preparation({"half": Half(), "standardize": Standardize(0.5, 0.25), "again": Half()})
     image = torch.rand(3, 1, 8, 8)
     assert torch.equal(prepare({"image": image})["image"], (image / 2 - 0.5) / 0.25 / 2)
     with pytest.raises(ConfigError, match="cannot be called 'forward'"):
-        Preparation({"forward": Normalize()})
+        Preparation({"forward": Standardize()})
 
 
 def test_given_values_are_not_fitted_and_parts_built_too_late_are_told() -> None:
-    module, without_trainer = Wrapper(Normalize([0.5], [0.25])), cast(Any, None)
+    module, without_trainer = Wrapper(Standardize(0.5, 0.25)), cast(Any, None)
     callback = FitToTrainingSet(0, Interruption(), is_resumed=False)
     callback.setup(without_trainer, module, "fit")
     callback.on_fit_start(without_trainer, module)
-    module.late = Normalize()
+    module.late = Standardize()
     with pytest.raises(ConfigError, match=r"^model\.late has a fit_to, but was built after fitting"):
         callback.on_fit_start(without_trainer, module)
 

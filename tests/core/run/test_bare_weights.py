@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from project.core.errors import ConfigError
 from project.core.run.bare_weights import bare_weights
-from project.transforms.normalize import Normalize
 from tests.conftest import Cli
+from tests.core.fitted_components import Standardize
 
 
 class Module(nn.Module):
@@ -56,7 +56,7 @@ def test_weights_that_do_not_fit_are_refused(weights: dict[str, Tensor], problem
 
 def test_weights_without_what_is_fitted_are_refused() -> None:
     module = Module()
-    module.add_module("prepare", nn.Sequential(Normalize()))
+    module.add_module("prepare", nn.Sequential(Standardize()))
     weights = nn.Linear(2, 3).state_dict()
     with pytest.raises(
         ConfigError, match=r"^model\.prepare\.0\.mean is fitted to the training set, and x\.pt does not"

@@ -6,14 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from torchmetrics import MeanSquaredError
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from project.core.run.direction import better_mode
-from project.metrics.accuracy import Accuracy
-from project.metrics.confusion_matrix import ConfusionMatrix
-from project.metrics.mse import MSE
 from tests.conftest import Cli, slow_except
 
-METRICS = {"accuracy": Accuracy(2), "matrix": ConfusionMatrix(2), "error": MSE()}
+METRICS = {"accuracy": MulticlassAccuracy(2), "matrix": MulticlassConfusionMatrix(2), "error": MeanSquaredError()}
 
 
 @pytest.mark.parametrize(
