@@ -3,7 +3,7 @@
 import gc
 import os
 import sysconfig
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -109,6 +109,17 @@ def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.M
         return Ran(code, out, err)
 
     return call
+
+
+@pytest.fixture
+def messages() -> Iterator[list[str]]:
+    """Return the list of the messages that are logged during a test."""
+    from loguru import logger
+
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(message.record["message"]))
+    yield lines
+    logger.remove(sink)
 
 
 @pytest.fixture

@@ -94,9 +94,10 @@ class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
 
 
 class EpochSamples:
-    """Samples of a dataset in an epoch, which the dataset gets if it wants it.
+    """Samples of a dataset in an epoch.
 
-    It does if it has a method `set_epoch(epoch)`, or if `__getitem__` or `__getitems__` has an argument `epoch`.
+    The dataset gets the epoch if it has a method `set_epoch(epoch)`, or if `__getitem__` or `__getitems__` has an
+    argument `epoch`.
 
     Args:
         dataset: the dataset.

@@ -152,8 +152,8 @@ class Concat(Dataset):
         if isinstance(first[1], list):
             samples = dict(zip(rows, chain(*(batch for _, batch in batches)), strict=True))
             return [renumber(samples[row], index) for row, index in enumerate(indices)]
-        places = torch.tensor(rows).argsort()
-        return {name: torch.cat([batch[name] for _, batch in batches])[places] for name in first[1]}
+        order = torch.tensor(rows).argsort()
+        return {name: torch.cat([batch[name] for _, batch in batches])[order] for name in first[1]}
 
     def _check_rows(self, batch: Any, part: int, inner: list[int]) -> Any:
         """Return what the `__getitems__` of a part returned, without its `index`, if it has the rows of the samples."""

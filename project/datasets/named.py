@@ -1,6 +1,6 @@
 """Datasets that do not return dicts of named tensors."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from project.datasets.base import Dataset, EpochSamples, Transform
+from project.datasets.base import Dataset, Transform
 from project.datasets.components.labels import check_distinct
 from project.datasets.components.views import Wrapper, count_samples
 from project.registry import DATASET_REGISTRY, ConfigError
@@ -43,11 +43,10 @@ class Named(Wrapper):
         pictures: Sequence[str] = ("image",),
         augmentation: dict[str, Transform] | None = None,
     ) -> None:
-        super().__init__(augmentation)
-        self.dataset = dataset
+        super().__init__(dataset, augmentation)
         check_distinct(fields.values() if isinstance(fields, dict) else fields, "Named.fields")
         self.fields, self.pictures, self.kind = fields, pictures, type(dataset).__name__
-        self.samples, self.count = EpochSamples(dataset), count_samples(dataset, "Named")
+        self.count = count_samples(dataset, "Named")
 
     def __len__(self) -> int:
         return self.count
@@ -55,27 +54,6 @@ class Named(Wrapper):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         values = self._name_values(self.samples.load(index))
         return self.augment({name: self._to_tensor(value, name) for name, value in values.items()})
-
-    def set_epoch(self, epoch: int) -> None:
-        """Pass on the epoch."""
-        self.samples.set_epoch(epoch)
-
-    @property
-    def name(self) -> Callable[[int], str]:
-        """The method of the dataset; AttributeError if it has none."""
-        name: Callable[[int], str] = self.dataset.name
-        return name
-
-    @property
-    def order(self) -> Callable[[int, int], list[int]]:
-        """The method of the dataset; AttributeError if it has none."""
-        order: Callable[[int, int], list[int]] = self.dataset.order
-        return order
-
-    @property
-    def labels(self) -> Any:
-        """The labels of the dataset, if it has them."""
-        return getattr(self.dataset, "labels", None)
 
     def _name_values(self, sample: Any) -> dict[str, Any]:
         if isinstance(sample, Mapping):

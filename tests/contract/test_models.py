@@ -1,5 +1,6 @@
 """Each registered model trains, is restored from its state, keeps samples apart, and can be exported."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,12 @@ from project.registry import MODEL_REGISTRY
 from tests.contract.samples import build, inputs, registered
 
 every_model = pytest.mark.parametrize("cls", registered(MODEL_REGISTRY))
+
+
+@cache
+def built(cls: Any) -> Any:
+    """Return a model in evaluation mode, which the tests share: large ones take time to initialize."""
+    return build(cls).eval()
 
 
 def run(net: Any, given: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -37,7 +44,7 @@ def test_gradients_reach_every_parameter(cls: Any, bf16: bool) -> None:
 
 @every_model
 def test_state_dict_restores_the_model(cls: Any, tmp_path: Path) -> None:
-    net, other = build(cls).eval(), build(cls, seed=1).eval()
+    net, other = built(cls), build(cls, seed=1).eval()
     torch.save(net.state_dict(), tmp_path / "net.ckpt")
     other.load_state_dict(torch.load(tmp_path / "net.ckpt", weights_only=True))
     with torch.no_grad():
@@ -48,7 +55,7 @@ def test_state_dict_restores_the_model(cls: Any, tmp_path: Path) -> None:
 
 @every_model
 def test_samples_do_not_mix_in_evaluation(cls: Any) -> None:
-    net = build(cls).eval()
+    net = built(cls)
     given = inputs(net)
     size = len(next(iter(given.values())))
     with torch.no_grad():
@@ -60,7 +67,7 @@ def test_samples_do_not_mix_in_evaluation(cls: Any) -> None:
 
 @every_model
 def test_exported_model_computes_the_same(cls: Any) -> None:
-    net = build(cls).eval()
+    net = build(cls).eval()  # exporting changes attributes of some layers
     given = inputs(net)
     with torch.no_grad():
         exported = torch.export.export(net, (), given).module()
@@ -71,7 +78,7 @@ def test_exported_model_computes_the_same(cls: Any) -> None:
 
 @every_model
 def test_predict_returns_finite_tensors(cls: Any) -> None:
-    net = build(cls).eval()
+    net = built(cls)
     with torch.no_grad():
         output = run(net, inputs(net))
         prediction = net.predict(**output) if hasattr(net, "predict") else output

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -22,6 +23,7 @@ class FewLabels(Glyphs):
         return batch | {"label": batch["label"].where(torch.tensor(indices) % 10 == 0, -100)}
 
 
+@pytest.mark.slow
 def test_mean_teacher_learns_from_few_labels(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     data = {"train": {"type": "tests.modules.test_mean_teacher.FewLabels", "split": "train"}}
     config = tiny({"model": TEACHER, "data": data, "trainer": {"limit_train_batches": 19, "max_epochs": 20}})

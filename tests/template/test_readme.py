@@ -99,10 +99,12 @@ def check_tensorboard(copy: Path) -> None:
         process.communicate()
 
 
-def test_error_message_of_the_readme(copy: Path) -> None:
+def test_error_message_of_the_readme(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     text = next(text for kind, text in BLOCKS if text.startswith("$ python cli.py"))
     command, _, message = text.partition("\n")
-    assert run(copy, sys.executable, *shlex.split(command)[2:], code=2) == message
+    monkeypatch.chdir(ROOT)
+    ran = cli(*shlex.split(command)[3:])
+    assert (ran.code, ran.err) == (2, message)
 
 
 def test_print_config_of_the_readme_prints_all_settings(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

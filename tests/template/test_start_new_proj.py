@@ -14,7 +14,9 @@ from tests.conftest import slow_except
 from tests.template.conftest import ROOT, START, commit, git, run, start
 
 sys.path.append(str(ROOT / "scripts"))
-from new_project.names import LONGEST, camel_case
+from new_project.git import UserError
+from new_project.names import LONGEST, camel_case, check_name
+from start_new_proj import main
 
 LONG = "A_very_long_name_of_a_project_1"
 
@@ -60,7 +62,10 @@ def check_files(copy: Path, child: Path) -> None:
 @pytest.mark.parametrize("name", slow_except([LONG, "a", "Metric", "zz_project"], LONG))
 def test_code_is_formatted_for_any_name(copy: Path, tmp_path: Path, name: str) -> None:
     assert len(LONG) == LONGEST
-    child = start(copy, tmp_path, name)
+    printed = run(copy, sys.executable, START, "--proj_name", name, "--proj_loc", str(tmp_path))
+    child, better = tmp_path / name, camel_case(name)
+    advice = f"By convention, the name would be {better}.\n" if better != name else ""
+    assert printed.startswith(f"{advice}{child} is ready.")
     for tool in ("ruff check .", "ruff format --check ."):
         run(child, sys.executable, "-m", *tool.split(), "--no-cache")
 
@@ -97,32 +102,43 @@ def test_a_project_with_an_awkward_name_works(copy: Path, tmp_path: Path, name: 
         ("Tests", "'Tests' is the name of a file or directory of the template: choose another"),
         ("project", "'project' is the name of a file or directory of the template: choose another"),
         ("data", "'data' is the name of a file or directory of the template: choose another"),
-        ("There", "*/There already exists: choose another name or directory"),
     ],
 )  # fmt: skip
-def test_invalid_names_are_an_error(copy: Path, tmp_path: Path, name: str, message: str) -> None:
+def test_invalid_names_are_an_error(name: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_name(name, ROOT)
+    assert re.fullmatch(".*".join(map(re.escape, message.split("*"))), str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("torch", "'torch' is an installed or required package: choose another, or uninstall it"),
+        ("There", "There already exists: choose another name or directory"),
+    ],
+)
+def test_start_with_an_error_in_the_name_creates_nothing(copy: Path, tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "There").mkdir()
     shown = run(copy, sys.executable, START, "--proj_name", name, "--proj_loc", str(tmp_path), code=2)
-    assert re.fullmatch("error: " + ".*".join(map(re.escape, message.split("*"))) + "\n", shown), shown
+    assert shown.startswith("error: ")
+    assert shown.endswith(f"{message}\n")
     assert [path.name for path in tmp_path.iterdir()] == ["There"]
 
 
-def test_a_conventional_name_is_suggested(copy: Path, tmp_path: Path) -> None:
-    assert camel_case("MyProject") == "MyProject"
-    printed = run(copy, sys.executable, START, "--proj_name", "my_project", "--proj_loc", str(tmp_path))
-    assert printed.startswith(f"By convention, the name would be MyProject.\n{tmp_path / 'my_project'} is ready.")
+def test_conventional_name() -> None:
+    assert [camel_case(name) for name in ("MyProject", "my_project", "a_1b")] == ["MyProject", "MyProject", "A1b"]
 
 
-def test_incompatible_options_are_an_error(copy: Path, tmp_path: Path) -> None:
-    for options in (
-        [],
-        ["--proj_name", "Alpha"],
-        ["--update", "--proj_name", "Alpha", "--proj_loc", "."],
-        ["--dry_run"],
-    ):
-        assert "error: give --proj_name NAME and --proj_loc DIR, or" in run(
-            copy, sys.executable, START, *options, code=2
-        )
+@pytest.mark.parametrize(
+    "options", [[], ["--proj_name", "Alpha"], ["--update", "--proj_name", "Alpha", "--proj_loc", "."], ["--dry_run"]]
+)
+def test_incompatible_options_are_an_error(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(options)
+    assert "error: give --proj_name NAME and --proj_loc DIR, or" in capsys.readouterr().err
+
+
+def test_location_inside_the_template_is_an_error(copy: Path) -> None:
     inside = run(copy, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", ".", code=2)
     assert inside.endswith(f"is inside the template: choose another directory, such as --proj_loc {copy.parent}\n")
     assert git(copy, "status", "--porcelain") == ""
@@ -190,6 +206,7 @@ def test_a_template_that_is_not_a_repository_is_an_error(tmp_path: Path, copy: P
     assert not (tmp_path / "Alpha").exists()
 
 
+@pytest.mark.slow
 def test_a_project_can_be_the_template_of_another(copy: Path, tmp_path: Path) -> None:
     alpha = start(copy, tmp_path, "Alpha")
     (alpha / "Alpha/models/own.py").write_text("from Alpha.models.base import Model\n\n__all__ = ['Model']\n")

@@ -172,6 +172,7 @@ def test_untracked_files_are_not_overwritten(template: Path, child: Path) -> Non
     assert (child / "configs/denoise.yaml").read_text() == "# mine\n"
 
 
+@pytest.mark.slow
 def test_unusual_file_names(template: Path, child: Path) -> None:
     names = ("configs/x[1].yaml", "configs/ein größeres x.yaml")
     for name in (*names, "configs/x1.yaml"):

@@ -1,4 +1,4 @@
-"""Construction of components: an error in a constructor is told with the config path of the component.
+"""Construction of components: an error in a constructor is reported with the config path of the component.
 
 The engine builds a dataset when a stage needs it. A dataset inside another one is built with that one.
 """

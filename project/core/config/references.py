@@ -68,7 +68,7 @@ class ReferenceResolver:
             return {key: self._resolve_known(item, join_path(path, key)) for key, item in value.items()}
         try:
             return self._resolve(value, path)
-        except ConfigError:  # told when the value is needed
+        except ConfigError:  # reported when the value is needed
             return value
 
     def _resolve(self, value: Any, path: str) -> Any:
@@ -259,7 +259,7 @@ def _as_scalar(text: str) -> str | None:
 
 
 def _as_untyped(value: Any) -> Any:
-    """Return a number or boolean as it is read from a yaml, with the type of the place that refers to it."""
+    """Return a number or boolean as read from a yaml: its type becomes that of the setting that refers to it."""
     if isinstance(value, bool):
         return PlainScalar(str(value).lower())
     if isinstance(value, int | float):

@@ -78,7 +78,7 @@ def check_component(name: str, registry: Registry, path: str) -> None:
         ConfigError: a SavedText names no registered or imported class of this kind.
     """
     if isinstance(name, SavedText) and "." in name:
-        found = _find_imported(name)
+        found = _find_trusted(name)
         classes = _returned_by(found) if inspect.isroutine(found) else [found]
         if not any(isinstance(each, type) and issubclass(each, registry.required_base) for each in classes):
             raise _untrusted(name, path, f"which is not a registered {registry.kind}, nor one of {_KNOWN}")
@@ -97,7 +97,7 @@ def check_plain(value: object, annotation: Any, path: str) -> None:
         if path.startswith("trainer.") and (Path in types or Path(text).is_absolute() or ".." in Path(text).parts):
             raise _untrusted(text, path, "a path to write to")
         if any(map(_imports, types)) and ("." in text or "/" in text):
-            found = _find_imported(text)
+            found = _find_trusted(text)
             is_function = inspect.isroutine(found) and text.startswith(_FUNCTIONS)
             if not (is_function or _fits(found, types) or isinstance(found, _classes(types))):
                 raise _untrusted(text, path, _UNFIT)
@@ -108,16 +108,16 @@ def check_plain(value: object, annotation: Any, path: str) -> None:
 def _check_spec(spec: Mapping[str, Any], types: list[Any], path: str) -> None:
     """Check a mapping from which jsonargparse builds an object: `class_path` and `init_args`."""
     name, arguments = spec["class_path"], spec.get("init_args") or {}
-    if isinstance(name, SavedText) and not _fits(_find_imported(name), types):
+    if isinstance(name, SavedText) and not _fits(_find_trusted(name), types):
         raise _untrusted(name, path, _UNFIT)
-    found = _find_imported(str(name))
+    found = _find_trusted(str(name))
     known = parameters_of(found) if isinstance(found, type) else {}
     for key, item in arguments.items() if isinstance(arguments, dict) else ():
         annotation = known[key].annotation if key in known else Callable[..., Any]
         check_plain(trust_default(item, getattr(known.get(key), "default", None)), annotation, f"{path}.{key}")
 
 
-def _find_imported(name: str) -> Any:
+def _find_trusted(name: str) -> Any:
     """Return what a dotted path means in this package or in an imported module of a library; None if nothing."""
     module, _, attribute = name.rpartition(".")
     top = module.partition(".")[0]

@@ -18,7 +18,7 @@ _STATE, _TRAINED, _AVERAGES = "moving_average", "trained_state_dict", "averages"
 
 
 class MovingAverage(Callback):
-    """Callback that averages the weights, and has the average validated and saved in their place.
+    """Callback that averages the weights, and has the average validated and saved in place of them.
 
     After the first optimizer step, the average is a copy of the weights; after each later one, it is
     `decay * average + (1 - decay) * weights`. Parameters that the optimizer has are averaged, and so are buffers of
@@ -30,7 +30,6 @@ class MovingAverage(Callback):
 
     Args:
         decay: weight of the previous average; None keeps no average.
-
     """
 
     def __init__(self, decay: float | None) -> None:
@@ -85,7 +84,7 @@ class MovingAverage(Callback):
             logger.warning("model.ema is null: the average in the checkpoint is left out")
 
     def use_average(self) -> None:
-        """Put the average in the place of the weights, if there is one."""
+        """Use the average in place of the weights, if there is one."""
         if self._trained:
             return
         with torch.inference_mode(False):
@@ -94,7 +93,7 @@ class MovingAverage(Callback):
                 tensor.data = average.to(tensor.dtype)
 
     def use_trained(self) -> None:
-        """Put the weights back."""
+        """Use the weights again."""
         with torch.inference_mode(False):
             for tensor, trained in zip(self._tensors(), self._trained, strict=bool(self._trained)):
                 tensor.data = trained

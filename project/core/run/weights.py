@@ -22,7 +22,7 @@ _WRAPPERS = re.compile(r"^module\.|(^|(?<=\.))_orig_mod\.")  # names that Distri
 
 @dataclass
 class Match:
-    """The tensors of a file beside those of a module.
+    """Comparison of the tensors of a file with those of a module.
 
     Args:
         own: tensors of the module.

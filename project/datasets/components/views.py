@@ -9,17 +9,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from project.datasets.base import Dataset, EpochSamples
+from project.datasets.base import Dataset, EpochSamples, Transform
 from project.registry import ConfigError
 
 
 class Wrapper(Dataset):
     """Base class of datasets around another one, `dataset`, whose other attributes they have too.
 
-    Methods, and what has an entry for each sample, are left out: they are for the samples of that dataset.
+    Other methods, and what has an entry for each sample, are left out: they are for the samples of that dataset. Each
+    property of an optional method raises AttributeError, as `hasattr` expects, if the dataset has no such method.
+
+    Args:
+        dataset: the other dataset.
+        augmentation: transforms by name, applied in this order.
     """
 
-    dataset: Any
+    def __init__(self, dataset: Any, augmentation: dict[str, Transform] | None = None) -> None:
+        super().__init__(augmentation)
+        self.dataset, self.samples = dataset, EpochSamples(dataset)
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the dataset, such as its `classes` or another one that the yaml refers to."""
@@ -32,12 +39,32 @@ class Wrapper(Dataset):
         """That of the dataset, which may have no names of its classes."""
         return count_classes(self.dataset)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Pass on the epoch."""
+        self.samples.set_epoch(epoch)
+
+    @property
+    def name(self) -> Callable[[int], str]:
+        """The method of the dataset."""
+        name: Callable[[int], str] = self.dataset.name
+        return name
+
+    @property
+    def order(self) -> Callable[[int, int], list[int]]:
+        """The method of the dataset."""
+        order: Callable[[int, int], list[int]] = self.dataset.order
+        return order
+
+    @property
+    def labels(self) -> Any:
+        """The labels of the dataset."""
+        return self.dataset.labels
+
 
 class View(Wrapper):
     """Base class of datasets that choose samples of another one.
 
-    What the other one can do, a view can too. Each property of an optional method raises AttributeError, as `hasattr`
-    expects, if the dataset has no such method.
+    What the other one can do, a view can too.
 
     Args:
         dataset: the other dataset.
@@ -45,9 +72,8 @@ class View(Wrapper):
     """
 
     def __init__(self, dataset: Dataset, indices: NDArray[np.int64]) -> None:
-        super().__init__()
-        self.dataset = dataset
-        self.samples, self.indices = EpochSamples(dataset), indices
+        super().__init__(dataset)
+        self.indices = indices
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -55,10 +81,6 @@ class View(Wrapper):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         sample: dict[str, Tensor] = renumber(self.samples.load(int(self.indices[index])), index)
         return sample
-
-    def set_epoch(self, epoch: int) -> None:
-        """Pass on the epoch."""
-        self.samples.set_epoch(epoch)
 
     @property
     def __getitems__(self) -> Callable[[list[int]], Any]:

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -217,6 +218,22 @@ def test_line_has_all_values_of_its_epoch_and_no_others(cli: Cli, tiny: Callable
     assert line in (run / "log.txt").read_text()
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory in which `uninterrupted` keeps its run."""
+    return tmp_path_factory.mktemp("uninterrupted") / "experiments"
+
+
+@pytest.fixture
+def uninterrupted(cli: Cli, tiny: Callable[..., str], tmp_path: Path, kept: Path) -> Path:
+    """Return a copy of the directory of an uninterrupted run with the settings RESUMED."""
+    if not kept.exists():
+        assert cli("fit", "--config", tiny(RESUMED)).code == 0
+        (tmp_path / "experiments").rename(kept)
+    subprocess.run(["cp", "-a", str(kept), str(tmp_path)], check=True)  # keeps hard links
+    return tmp_path / "experiments/tiny"
+
+
 @pytest.mark.parametrize(
     ("hook", "count", "lines", "resumes_within"),
     [
@@ -227,15 +244,14 @@ def test_line_has_all_values_of_its_epoch_and_no_others(cli: Cli, tiny: Callable
     ],
 )
 def test_stopped_and_resumed_run_has_the_lines_of_an_uninterrupted_one(
-    hook: str, count: int, lines: int, resumes_within: bool, cli: Cli, tiny: Callable[..., str], tmp_path: Path
+    hook: str, count: int, lines: int, resumes_within: bool, cli: Cli, tiny: Callable[..., str], uninterrupted: Path
 ) -> None:
-    assert cli("fit", "--config", tiny(RESUMED)).code == 0
-    expected = epoch_lines(tmp_path / "experiments/tiny")
+    expected = epoch_lines(uninterrupted)
     strike = {"type": "tests.core.random_components.Strike", "hook": hook, "count": count, "what": "exception"}
     config = tiny(RESUMED | {"trainer": RESUMED["trainer"] | {"callbacks": [strike]}})
     argv = ("fit", "--config", config, "--name", "struck", "--resume", "auto")
     assert cli(*argv).code == 1
-    run = tmp_path / "experiments/struck"
+    run = uninterrupted.with_name("struck")
     assert epoch_lines(run) == expected[:lines]
     ran = cli(*argv)
     assert ran.code == 0, ran.err
@@ -243,15 +259,12 @@ def test_stopped_and_resumed_run_has_the_lines_of_an_uninterrupted_one(
     assert len(re.findall(r"\d s since the resume", ran.err)) == resumes_within
 
 
-def test_line_of_an_epoch_that_is_trained_again_is_logged_again(
-    cli: Cli, tiny: Callable[..., str], tmp_path: Path
-) -> None:
-    assert cli("fit", "--config", tiny(RESUMED)).code == 0
-    run = tmp_path / "experiments/tiny"
+def test_line_of_an_epoch_that_is_trained_again_is_logged_again(cli: Cli, uninterrupted: Path) -> None:
+    run = uninterrupted
     (_, one), (_, two), three, four = epoch_lines(run)
     for step in ("epoch_0001_step_000007", "epoch_0001_step_000010"):
         assert cli("fit", "--resume", str(run / f"checkpoints/{step}.ckpt")).code == 0
     again = [(1, two), three, four]
     assert epoch_lines(run) == [(0, one), *again, *again, *again[1:]]
     assert cli("fit", "--resume", str(run / "checkpoints/epoch_0001_step_000010.ckpt"), "--name", "new").code == 0
-    assert epoch_lines(tmp_path / "experiments/new") == again
+    assert epoch_lines(run.with_name("new")) == again

@@ -11,7 +11,6 @@ from typing import Any, cast
 import pytest
 import pytorch_lightning as pl
 import torch
-from loguru import logger
 from torch import Tensor
 
 from project.core.data.datamodule import DataModule
@@ -137,15 +136,6 @@ def test_random_numbers_never_change() -> None:
     stream = Stream(RandomNumbers(3), "data.train", seed=0, rank=0, is_training=True)
     stream.start_at(2, None)
     assert list(stream) == [0.9711277910390921, 0.07767884551660709, 0.39656007957736683]
-
-
-@pytest.fixture
-def messages() -> Iterator[list[str]]:
-    """Return the messages that are logged."""
-    lines: list[str] = []
-    sink = logger.add(lambda message: lines.append(message.record["message"]))
-    yield lines
-    logger.remove(sink)
 
 
 @pytest.mark.parametrize(("workers", "announced"), [(0, 999), (2, 40)])

@@ -1,14 +1,13 @@
 """Slurm and torchrun: the processes that they started, and what of the yaml contradicts them."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-from loguru import logger
 
 from project.core.distributed.cluster import apply_cluster, array_task_name, job_record, restart_count
 from project.core.errors import ConfigError
@@ -24,15 +23,6 @@ STEP = {
     "SLURM_STEP_ID": "0",
     "SLURM_PROCID": "0",
 }
-
-
-@pytest.fixture
-def messages() -> Iterator[list[str]]:
-    """Return the messages that are logged."""
-    lines: list[str] = []
-    sink = logger.add(lambda message: lines.append(message.record["message"]))
-    yield lines
-    logger.remove(sink)
 
 
 def trainer_arguments(**arguments: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ EVERY_TWO_EPOCHS: dict[str, Any] = RANDOM | {
 @pytest.mark.parametrize(
     "over",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),  # the others compare the same and more
         {"trainer": {"callbacks": [{"type": "EMAWeightAveraging", "decay": 0.9}]}},
         pytest.param({"trainer": {"precision": "bf16-mixed"}}, marks=pytest.mark.slow),
         pytest.param({"trainer": {"precision": "64-true"}}, marks=pytest.mark.slow),

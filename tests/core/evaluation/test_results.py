@@ -18,7 +18,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from project import load
 from project.core.evaluation.results import ResultsWriter, _all_gather_columns
 from tests.components import Glyphs
-from tests.conftest import Cli
+from tests.conftest import Cli, slow_except
 from tests.core.components import NamedSamples
 
 
@@ -71,7 +71,7 @@ def test_metrics_and_values_per_sample_are_correct(
     assert Image.open(results / "visual.png").size == (16 * 8, 8)
 
 
-@pytest.mark.parametrize("precision", ["bf16-true", "bf16-mixed"])
+@pytest.mark.parametrize("precision", slow_except(["bf16-true", "bf16-mixed"], "bf16-true"))
 def test_means_in_low_precision_are_those_of_the_samples(
     precision: str, cli: Cli, tiny: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -118,9 +118,14 @@ def test_steps_between_checkpoints(cli: Cli, tiny: Callable[..., str], tmp_path:
     assert saved_steps(tmp_path) == [3, 6, 8]
 
 
-@pytest.mark.parametrize("maximize", [False, True], ids=["last is best", "first is best"])
 @pytest.mark.parametrize(
-    ("net", "before_first_step"), [("tests.components.MLP", 1), ("tests.core.random_components.Dropped", 2)]
+    ("net", "before_first_step", "maximize"),
+    [
+        ("tests.components.MLP", 1, True),  # the first is best
+        pytest.param("tests.components.MLP", 1, False, marks=pytest.mark.slow),
+        ("tests.core.random_components.Dropped", 2, False),  # the last is best
+        pytest.param("tests.core.random_components.Dropped", 2, True, marks=pytest.mark.slow),
+    ],
 )
 def test_best_has_the_weights_that_were_validated(
     net: str, before_first_step: int, maximize: bool, cli: Cli, tiny: Callable[..., str], tmp_path: Path

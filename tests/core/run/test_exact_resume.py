@@ -82,7 +82,8 @@ def checkpoints(run: Path) -> list[Path]:
 def test_resume_from_every_step_is_exact(workers: str, train: Train, resume: Resume) -> None:
     uninterrupted = train({"data": {"num_workers": int(workers)}})
     assert len(checkpoints(uninterrupted)) == 10
-    for checkpoint in checkpoints(uninterrupted):
+    ends = [uninterrupted / "checkpoints" / f"{name}.ckpt" for name in ("best", "last")]  # last: nothing is left to do
+    for checkpoint in [*checkpoints(uninterrupted)[:-1], *ends]:
         assert resume(uninterrupted, checkpoint) == [], checkpoint.name
 
 
@@ -94,7 +95,7 @@ SEEDS: dict[str, tuple[object, str, Callable[..., Any]]] = {
 }
 
 
-@pytest.mark.parametrize("off", list(SEEDS))
+@pytest.mark.parametrize("off", slow_except(SEEDS, "samples"))
 def test_seeds_of_order_samples_and_steps_are_all_needed(
     off: str, train: Train, resume: Resume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,7 +269,7 @@ SLOW = {
     *("part of a stateful stream in a worker", "stateful stream that ends at the limit", "part of an epoch"),
     *("validation between accumulated batches", "stop that waits for min_epochs", "schedule over the whole run"),
     *("ReduceLROnPlateau with validations within an epoch", "early stopping"),
-    "model.ema in bf16, of accumulated batches",
+    *("model.ema in bf16, of accumulated batches", "accumulated batches"),
     *("batch augmentation", "batch augmentation of a stream", "ReduceLROnPlateau after a warm-up"),
 }
 
@@ -288,7 +289,7 @@ def test_resume_before_at_and_after_the_start_of_averaging_is_exact(
     """The first update is after step 6, the second of epoch 1."""
     average = {"type": "EMAWeightAveraging", "decay": 0.9, "update_starting_at_step": 5, "use_buffers": use_buffers}
     uninterrupted = train({"trainer": {"callbacks": [average]}})
-    for checkpoint in checkpoints(uninterrupted)[2:8]:
+    for checkpoint in checkpoints(uninterrupted)[4:7]:
         assert resume(uninterrupted, checkpoint) == [], checkpoint.name
 
 
@@ -310,8 +311,8 @@ def test_resume_before_at_and_after_the_end_of_freezing_is_exact(
 
 
 def test_resume_with_another_number_of_workers_is_exact(train: Train, resume: Resume) -> None:
-    uninterrupted = train({"data": {"num_workers": 3}})
-    for checkpoint, workers in zip(checkpoints(uninterrupted)[1::3], ("0", "1", "2"), strict=True):
+    uninterrupted = train({"data": {"num_workers": 2}})
+    for checkpoint, workers in zip(checkpoints(uninterrupted)[1:8:5], ("0", "1"), strict=True):
         assert resume(uninterrupted, checkpoint, "--data.num_workers", workers) == [], checkpoint.name
 
 
@@ -323,9 +324,3 @@ def test_resumed_run_that_a_callback_stops_at_its_start_ends(
     assert resume(uninterrupted, checkpoints(uninterrupted)[2], "--trainer.callbacks", stop) != []
     saved = torch.load(tmp_path / "experiments/tiny/checkpoints/last.ckpt", weights_only=True)
     assert saved["global_step"] == 3
-
-
-def test_resuming_a_finished_run_changes_nothing(train: Train, resume: Resume) -> None:
-    uninterrupted = train()
-    assert resume(uninterrupted, uninterrupted / "checkpoints/last.ckpt") == []
-    assert resume(uninterrupted, uninterrupted / "checkpoints/best.ckpt") == []
