@@ -4,19 +4,19 @@ import argparse
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from loguru import logger
+from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from project.core.errors import ConfigError, did_you_mean, shorten
+from project.core.errors import ConfigError, did_you_mean, missing_package, shorten
 from project.core.model.fitting import adopt_shapes, check_fitted
 from project.core.run.checkpoint_header import CONFIG, NewerFormatError, read_header
-from project.core.run.safetensors import read_safetensors
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 _MAX_NAMES = 3  # of tensors, in a message
@@ -176,13 +176,9 @@ def safe_load(path: Path) -> Any:
     Raises:
         ConfigError: the file is damaged, or contains more than plain data.
     """
+    load = _import_safetensors(path) if path.suffix == _SAFETENSORS else _load_torch
     try:
-        if path.suffix == _SAFETENSORS:
-            return read_safetensors(path)
-        if zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip():  # torch does not verify the checksums
-            raise ValueError("a checksum is wrong")
-        with torch.serialization.safe_globals([argparse.Namespace]):  # of options, in many files of weights
-            return torch.load(path, map_location="cpu", weights_only=True)
+        return load(path)
     except Exception as error:  # damaged files raise any exception
         unsafe = _UNSAFE.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if unsafe:
@@ -194,6 +190,22 @@ def safe_load(path: Path) -> Any:
         is_specific = isinstance(error, OSError) or zipfile.is_zipfile(path) or path.suffix == _SAFETENSORS
         reason = f" ({type(error).__name__}: {str(error).partition(chr(10))[0]})" if is_specific else ""
         raise ConfigError(f"checkpoint {path} cannot be read: it is damaged or not a checkpoint{reason}") from error
+
+
+def _load_torch(path: Path) -> Any:
+    if zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip():  # torch does not verify the checksums
+        raise ValueError("a checksum is wrong")
+    with torch.serialization.safe_globals([argparse.Namespace]):  # of options, in many files of weights
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _import_safetensors(path: Path) -> Callable[[Path], dict[str, Tensor]]:
+    """Return the function that reads a file of safetensors, in which there is no code."""
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ConfigError(f"{path} {missing_package(error)}") from error
+    return load_file
 
 
 def _candidates(path: Path) -> list[Path]:
