@@ -14,6 +14,7 @@ from project.datasets.components.views import Wrapper, count_samples
 from project.registry import DATASET_REGISTRY, ConfigError
 
 _CHANNELS = (1, 3, 4)
+_DEEP = ("I", "I;16", "F")  # Pillow's modes with more than 8 bits
 
 
 @DATASET_REGISTRY.register()
@@ -74,8 +75,11 @@ class Named(Wrapper):
     def _to_tensor(self, value: Any, name: str) -> Tensor:
         is_picture = name in self.pictures
         if isinstance(value, Image.Image):
-            is_picture |= value.mode not in ("1", "L", "P", "I", "I;16", "F")
-            value = np.array(value.convert("RGB") if is_picture and value.mode in ("P", "CMYK", "YCbCr") else value)
+            is_picture |= value.mode not in ("1", "L", "P", *_DEEP)
+            if is_picture and value.mode not in ("L", "RGB", "RGBA", *_DEEP):
+                value = value.convert("L" if value.mode == "1" else "RGB")
+            value = np.array(value)
+            value = np.moveaxis(value, -1, 0) if value.ndim == 3 else value
         try:
             tensor = torch.as_tensor(value)
         except (TypeError, ValueError, RuntimeError) as error:

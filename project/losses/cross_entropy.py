@@ -30,7 +30,7 @@ class CrossEntropy(Loss):
     Args:
         label_smoothing: fraction of the target probability that is spread over all classes, in [0, 1).
         class_weights: weight of each class, >= 0; balanced computes them from the training set; null weighs all alike.
-        ignore_index: class of the labels that do not count, such as the pixels without one.
+        ignore_index: class of the labels that do not count, such as the pixels without one; not of soft labels.
     """
 
     weight: Any  # a tensor or None
@@ -68,8 +68,9 @@ class CrossEntropy(Loss):
             counts = found
         if not counts.all() or not len(counts):
             missing = (counts == 0).nonzero().flatten().tolist()
+            named = f"the classes {missing}" if len(missing) < 10 else f"{len(missing)} classes, such as {missing[0]},"
             raise ConfigError(
-                f"CrossEntropy: {f'the classes {missing} have' if missing else 'there are'} no samples in the training "
+                f"CrossEntropy: {f'{named} have' if missing else 'there are'} no samples in the training "
                 "set, so there are no balanced weights; give class_weights as a list"
             )
         self.weight = (counts.sum() / (len(counts) * counts.double())).to(self.weight.dtype)

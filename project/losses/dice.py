@@ -6,7 +6,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from project.losses.base import Loss
+from project.losses.base import Loss, check_soft_labels
 from project.registry import LOSS_REGISTRY, ConfigError
 
 
@@ -54,6 +54,8 @@ class Dice(Loss):
                 f"Dice: logits and labels have the same shape {tuple(p.shape)}, but labels that are classes lack the "
                 "dimension of the classes\nLet the net return scores (B, classes, ...); of one class, (B, 1, ...)"
             )
+        if label.is_floating_point() and label.shape[1] not in (1, p.shape[1]):
+            check_soft_labels(self, logits, label)  # read as classes, all probabilities would be class 0
         if has_probabilities and p.shape[1] > 1 and ignored is not None:
             raise ConfigError("Dice: ignore_index has no effect on labels that are probabilities; remove it")
         g = label.to(p.dtype) if has_probabilities else torch.zeros_like(p).scatter_(1, label.long(), 1)

@@ -72,7 +72,7 @@ class ResNet18(ResNet):
     Args:
         in_channels: number of channels of the pictures.
         num_classes: number of classes.
-        drop_path: probability that a sample skips the last block in training, as of ResNet.
+        drop_path: probability that a sample skips the last block in training, as in ResNet.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class ResNet34(ResNet):
     Args:
         in_channels: number of channels of the pictures.
         num_classes: number of classes.
-        drop_path: probability that a sample skips the last block in training, as of ResNet.
+        drop_path: probability that a sample skips the last block in training, as in ResNet.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class ResNet50(ResNet):
     Args:
         in_channels: number of channels of the pictures.
         num_classes: number of classes.
-        drop_path: probability that a sample skips the last block in training, as of ResNet.
+        drop_path: probability that a sample skips the last block in training, as in ResNet.
     """
 
     def __init__(

@@ -55,7 +55,9 @@ class TabularMLP(Model):
         self.scales = scales or {}
         for name, scale in self.scales.items():
             if name not in heads or len(scale) != 2:
-                raise ConfigError("TabularMLP: scales must be {HEAD: [MEAN, STD]}, with the names of heads")
+                raise ConfigError(
+                    f"TabularMLP: scales.{name} is {scale}; scales must be {{HEAD: [MEAN, STD]}}, with names of heads"
+                )
         self.embeddings = nn.ModuleList(nn.Embedding(size, embedding) for size in cardinalities)
         width = 2 * num_numeric + embedding * len(cardinalities)
         if not width or not heads:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from project.registry import VISUAL_REGISTRY
 from project.visuals.base import Visual
+from project.visuals.image_triple import draw_rows
 
-_GAP = 4  # pixels
 _COLORS = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 0.5, 0], [0.5, 0, 1]])
 
 
@@ -24,10 +24,7 @@ class MaskOverlay(Visual):
     def __call__(self, image: Tensor, mask: Tensor, logits: Tensor) -> Tensor:
         """Draw `image` (B, 1 or 3, H, W) in [0, 1] with `mask` (B, H, W) and `logits` (B, classes, H, W)."""
         pictures = image.float().clamp(0, 1).expand(-1, 3, -1, -1)
-        triples = torch.stack([pictures, _paint(pictures, mask), _paint(pictures, logits.argmax(1))], dim=1)
-        framed = torch.nn.functional.pad(triples, [0, _GAP, 0, _GAP], value=1.0)  # (B, 3, 3, H + gap, W + gap)
-        rows = framed.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
-        return rows[:, :-_GAP, :-_GAP]
+        return draw_rows([pictures, _paint(pictures, mask), _paint(pictures, logits.argmax(1))])
 
 
 def _paint(pictures: Tensor, mask: Tensor) -> Tensor:

@@ -52,6 +52,14 @@ def test_pictures_become_floats_with_channels_first(picture: Any) -> None:
     assert torch.equal(grey["x"], expected[:1])
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
+def test_pillow_tells_the_channels_of_a_picture(mode: str) -> None:
+    """Its height of 3 is no number of channels."""
+    picture = Image.new("RGB", (5, 3), "white").convert(mode)
+    channels = {"1": 1, "L": 1, "RGBA": 4}.get(mode, 3)
+    assert torch.equal(named((picture,), ["image"])["image"], torch.ones(channels, 3, 5))
+
+
 class Tuples(list[Any]):
     """Dataset with a `collate` for its own samples, and an order."""
 

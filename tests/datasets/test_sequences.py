@@ -93,8 +93,8 @@ def test_mistakes_name_the_line(tmp_path: Path, second: Any, message: str) -> No
 
 
 def test_an_empty_file_another_encoding_and_targets_of_different_shapes(tmp_path: Path) -> None:
-    (tmp_path / "other.jsonl").write_bytes(b"\xff\xfe")
-    with pytest.raises(OSError, match=r"other.jsonl is no text in UTF-8"):
+    (tmp_path / "other.jsonl").write_bytes(b'{"sequence": "\xe9"}')
+    with pytest.raises(OSError, match=r"other.jsonl, line 1 is no JSON: 'utf-8' codec"):
         Sequences(str(tmp_path / "other.jsonl"))
     with pytest.raises(OSError, match=r"s.jsonl has no lines"):
         sequences(tmp_path)

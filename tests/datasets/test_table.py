@@ -82,8 +82,8 @@ def test_separators_byte_order_mark_and_quotes(tmp_path: Path, separator: str) -
     """Also with a space after the separator, and unnamed columns at the end, as spreadsheets write them."""
     rows = [["\ufeffx", '"the city"'], ["1.5", ' "São' + separator + 'Paulo"'], ["-2e1", '"a ""b"""']]
     text = "\n".join(separator.join([*row, "", ""]) for row in rows)
-    dataset = table(tmp_path, text, numeric=["x"], categorical=["the city"], labels={"label": "the city"}, targets={})
-    assert batch(dataset)["categorical"] == [[1], [2]]
+    dataset = table(tmp_path, text, numeric=["x"], categorical=[], labels={"label": "the city"}, targets={})
+    assert batch(dataset)["label"] == [0, 1]
     assert batch(dataset)["numeric"] == [[1.0], [-1.0]]
     assert dataset.classes == [f"São{separator}Paulo", 'a "b"']
 
@@ -96,8 +96,8 @@ def test_numbered_classes_are_sorted_as_numbers(tmp_path: Path) -> None:
 
 def test_constant_column_is_not_divided_by_rounding_errors(tmp_path: Path) -> None:
     """The computed mean of equal numbers is not one of them, so their computed standard deviation is not 0."""
-    settings: dict[str, Any] = {"numeric": ["x"], "categorical": [], "labels": {}, "targets": {"target": "x"}}
-    dataset = table(tmp_path, "x\n0.1\n0.1\n0.1\n", **settings)
+    settings: dict[str, Any] = {"numeric": ["x"], "categorical": [], "labels": {}, "targets": {"target": "y"}}
+    dataset = table(tmp_path, "x,y\n0.1,0.1\n0.1,0.1\n0.1,0.1\n", **settings)
     assert dataset.tensors["numeric"].abs().max() < 1e-6
     assert dataset.scale == pytest.approx([0.1, 1])
 

@@ -73,6 +73,8 @@ def test_classes_without_samples_are_told() -> None:
     loss = CrossEntropy(class_weights="balanced")
     with pytest.raises(ConfigError, match=r"the classes \[0, 2\] have no samples in the training set"):
         loss.fit_to(SimpleNamespace(labels=[1, 3]))
+    with pytest.raises(ConfigError, match="CrossEntropy: 49 classes, such as 1, have no samples in the training set"):
+        loss.fit_to(SimpleNamespace(labels=[0, 50]))
     with pytest.raises(ConfigError, match=r"need a `label` in each sample, which has \['image'\]"):
         loss.fit_to([{"image": torch.zeros(1)}])
     with pytest.raises(ConfigError, match=r"need classes as labels, not torch\.float32"):
@@ -80,6 +82,8 @@ def test_classes_without_samples_are_told() -> None:
     loss.fit_to(SimpleNamespace(labels=[0, 1]))
     with pytest.raises(ConfigError, match="are fitted to the labels 0 to 1, but logits have 3 classes"):
         loss(torch.rand(1, 3), torch.tensor([0]))
+    with pytest.raises(ConfigError, match="CrossEntropy: class_weights are 2 values, but logits have 3 classes"):
+        CrossEntropy(class_weights=[1, 2])(torch.rand(1, 3), torch.tensor([0]))
 
 
 def test_class_weights_that_cannot_be_are_refused() -> None:

@@ -70,3 +70,11 @@ def test_scores_without_a_dimension_of_classes_are_refused() -> None:
 def test_sums_over_many_pixels_are_exact_in_half_precision() -> None:
     logits, label = torch.zeros(1, 1, 300, 300), torch.ones(1, 300, 300)
     assert Dice()(logits.bfloat16(), label) == Dice()(logits, label)
+
+
+def test_soft_labels_that_do_not_fit_are_refused() -> None:
+    logits, label = torch.randn(2, 3, 4), torch.rand(2, 3, 4).softmax(1)
+    with pytest.raises(ConfigError, match=r"not \(2, 2, 4\)"):
+        Dice()(logits, label[:, :2])
+    with pytest.raises(ConfigError, match="ignore_index has no effect on labels that are probabilities"):
+        Dice(ignore_index=1)(logits, label)

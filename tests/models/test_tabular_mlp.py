@@ -55,7 +55,7 @@ def test_one_kind_of_columns_is_enough(used: list[str]) -> None:
         ({"heads": {}}, "TabularMLP needs a head, and num_numeric or cardinalities"),
         ({"num_numeric": 0, "cardinalities": []}, "TabularMLP needs a head, and num_numeric or cardinalities"),
         ({"scales": {"price": [1.0, 2.0]}}, "scales must be {HEAD: [MEAN, STD]}"),
-        ({"scales": {"prediction": [1.0]}}, "scales must be {HEAD: [MEAN, STD]}"),
+        ({"scales": {"prediction": []}}, "scales.prediction is []; scales must be {HEAD: [MEAN, STD]}"),
     ],
 )
 def test_impossible_settings_are_refused(changes: dict[str, Any], message: str) -> None:

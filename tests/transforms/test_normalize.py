@@ -52,3 +52,8 @@ def test_pictures_that_cannot_be_normalized_are_told(samples: list[Tensor], mess
 def test_mean_without_std_is_refused() -> None:
     with pytest.raises(ConfigError, match="takes both mean and std"):
         Normalize(mean=[0.5])
+
+
+def test_fitting_in_an_augmentation_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^Normalize without mean and std is fitted only in model\.prepare\n"):
+        Normalize()({"image": torch.rand(1, 8, 8)})

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from project.registry import ConfigError
 from project.transforms.random_shift import RandomShift
 
 
@@ -48,3 +49,8 @@ def test_the_padding_of_masks_has_their_value() -> None:
     assert (result["mask"][~inside] == -100).all()
     assert (result["image"].squeeze(1)[~inside] == 0).all()
     assert 0 < inside.sum() < inside.numel()
+
+
+def test_shift_that_is_larger_than_the_picture_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^RandomShift: pixels is 9, but a picture has only 8 x 8 pixels$"):
+        RandomShift(pixels=9)({"image": torch.rand(1, 8, 8)})

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytorch_lightning as pl
 from jsonargparse import Namespace
@@ -55,29 +56,25 @@ class BuildCLI(LightningCLI):
         self.config = self.checked_config.parse(parser, self.values)
 
 
-class ModuleCLI(BuildCLI):
-    """LightningCLI that builds the module of a configuration, without data and trainer."""
+class PartCLI(BuildCLI):
+    """LightningCLI that builds the module or the data module of a configuration, and no trainer.
+
+    Args:
+        config: the configuration.
+        part: model or data.
+    """
+
+    def __init__(self, config: Config, part: Literal["model", "data"]) -> None:
+        self.part = part
+        super().__init__(config)
 
     @property
     def values(self) -> Tree:
-        return {"model": self.checked_config.values["model"]}
+        return {self.part: self.checked_config.values[self.part]}
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_lightning_class_args(self.checked_config.model_class, "model")
-
-    def instantiate_trainer(self, **_: object) -> None:  # type: ignore[override]
-        """Build no trainer."""
-
-
-class DataCLI(BuildCLI):
-    """LightningCLI that builds the data module of a configuration, without module and trainer."""
-
-    @property
-    def values(self) -> Tree:
-        return {"data": self.checked_config.values["data"]}
-
-    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_lightning_class_args(self.checked_config.data_class, "data")
+        config = self.checked_config
+        parser.add_lightning_class_args(config.model_class if self.part == "model" else config.data_class, self.part)
 
     def instantiate_trainer(self, **_: object) -> None:  # type: ignore[override]
         """Build no trainer."""
@@ -93,7 +90,7 @@ def build_training_set(tree: Tree) -> Dataset:
         ConfigError: it cannot be built.
     """
     others = {"name": "training_set", "model": {"type": "pytorch_lightning.LightningModule"}}
-    cli = DataCLI(build_config(others | tree))
+    cli = PartCLI(build_config(others | tree), "data")
     seed_run(cli.checked_config.plain_values["seed"].value if "seed" in tree else 0)
     data: DataModule = cli.datamodule
     return data.build_training_set()
@@ -110,7 +107,7 @@ def load_module(path: Path, trust: bool = False) -> pl.LightningModule:
         ConfigError: there is no checkpoint, or it cannot be read.
     """
     checkpoint = load_checkpoint(find_checkpoint(Path(expand_path(str(path), "run"))))
-    module: pl.LightningModule = ModuleCLI(build_config(saved_tree(checkpoint, trusts=trust))).model
+    module: pl.LightningModule = PartCLI(build_config(saved_tree(checkpoint, trusts=trust)), "model").model
     checkpoint.load_weights(module)
     _warn_of_foreign_ops()
     return module.eval()

@@ -162,8 +162,8 @@ def _settings(path: str, parameters: Parameters) -> list[str]:
 
 def _line(name: str, text: str, takes: str = "", dashes: str = "--") -> str:
     takes = f" ({takes})" if takes else ""
-    return f"  {dashes + name:<32} {shorten(text, max(40, 200 - len(takes)), placeholder=' ...')}{takes}"
+    return f"  {dashes + name:<32} {shorten(text, max(40, 200 - len(takes)), placeholder=' ...')}{takes}".rstrip()
 
 
 def _summary(cls: type) -> str:
-    return (inspect.getdoc(cls) or "").partition("\n\n")[0]
+    return inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0]  # not that of a base, as of inspect.getdoc

@@ -74,6 +74,8 @@ def resolve_annotation(annotation: object, value: object) -> Any:
     targets = [target for member in members if (target := _target(member)) is not None]
     is_plain = isinstance(value, bool | int | float) or (isinstance(value, str) and str in members)
     for target in targets:
+        if isinstance(value, str) and isinstance(target, type) and component_field(target) is None:
+            continue  # a text names a component, but is no group of settings
         if not is_plain and _is_sequence(target) == isinstance(value, list):
             return target
     # If no member is plain, the value has the wrong form: the check of the first target reports that.

@@ -43,7 +43,7 @@ _NOT_REASONS = (
 _NOT_DUMPED = "Unable to serialize instance"  # matched: jsonargparse writes it in place of a value
 _DUMPED_AS_TEXT = "Dump of a value that does not round-trip: a KeptText"  # matched; it is read as a text again
 _TIMES = ("weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds")
-PARSER_MODE = "yaml_with_quotes"
+PARSER_MODE = "yaml_with_quotes"  # of jsonargparse's parsers
 Group = TypeVar("Group")
 ROOT_TYPES: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
 
@@ -105,9 +105,7 @@ class Config:
     def to_yaml(self, parser: ArgumentParser, namespace: Namespace) -> str:
         """Return the whole configuration, including defaults, as yaml that gives the same run."""
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", rf"\s*({_NOT_DUMPED}|Dump of a value that does not round-trip: a KeptText)"
-            )
+            warnings.filterwarnings("ignore", rf"\s*({_NOT_DUMPED}|{_DUMPED_AS_TEXT})")
             dumped = parser.dump(namespace, skip_unset=False, skip_validation=True)
         tree = yaml.load(dumped, _LOADER)
         converter = EntryConverter(_engine_arguments(tree))

@@ -33,6 +33,8 @@ class MovingAverage(Callback):
     """
 
     def __init__(self, decay: float | None) -> None:
+        if decay is not None and not 0 < decay < 1:  # a module of one's own may annotate it as any float
+            raise ConfigError(f"ema is {decay}; it takes a number > 0 and < 1")
         self.decay = decay
         self._module: pl.LightningModule | None = None  # None outside a training
         self._averages: dict[str, Tensor] = {}  # by name in the module; empty before the first optimizer step

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 from torchmetrics import Metric
 
-from project.core.data.tensors import Tensors, batch_size
+from project.core.data.tensors import Tensors, batch_size, describe_shapes
 from project.core.errors import ConfigError, located
 from project.core.model.wiring import WiredTerm, as_picture
 from project.core.training.lightning_internals.access import uneven_list_states
@@ -71,6 +71,20 @@ class Metrics:
         """Yield all metrics of torchmetrics, including those inside others."""
         for term in self.terms.values():
             yield from (part for part in term.component.modules() if isinstance(part, Metric))
+
+    def check(self, batch: Tensors) -> None:
+        """Raise ConfigError if a metric of torchmetrics that takes classes gets soft labels, which it miscounts."""
+        for term in self.terms.values():
+            cls = type(term.component)
+            takes_classes = cls.__module__.startswith("torchmetrics.") and cls.__name__.startswith("Multiclass")
+            names = {parameter: name for parameter, name, _ in term.call.sources}
+            target = batch.get(names.get("target", ""))
+            if takes_classes and isinstance(target, Tensor) and target.is_floating_point():
+                got = describe_shapes({names["target"]: target})
+                raise ConfigError(
+                    f"{term.path} ({cls.__name__}) takes classes, but gets {got}, soft labels\n"
+                    "Use a metric of project.metrics, which counts their most probable class"
+                )
 
     def update(self, batch: Tensors, output: Tensors) -> None:
         """Add a batch."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
+from loguru import logger
 from torch import nn
 
 from project.core.data.tensors import Tensors, apply_transform
 from project.core.errors import ConfigError
 from project.registry import Transform
-from project.transforms.base import BatchTransform
+from project.transforms.base import BatchTransform, PictureTransform
 
 
 class Preparation(nn.Module):
@@ -24,6 +25,11 @@ class Preparation(nn.Module):
             if isinstance(transform, BatchTransform):
                 raise ConfigError(
                     f"model.prepare.{name} mixes whole training batches; set it in data.batch_augmentation"
+                )
+            if isinstance(transform, PictureTransform) and type(transform).draw is not PictureTransform.draw:
+                logger.warning(
+                    f"model.prepare.{name} ({type(transform).__name__}) is random, in evaluations as well; "
+                    "set it in the augmentation of the training set"
                 )
             if not isinstance(transform, nn.Module):
                 continue

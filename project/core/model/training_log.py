@@ -57,6 +57,8 @@ class TrainingLog:
         if self._is_checked and not is_logged:
             return
         assert self._metrics is not None
+        if not self._is_checked:
+            self._metrics.check(batch)
         self._is_checked = True
         if not losses["sum"].requires_grad:
             raise ConfigError(

@@ -14,7 +14,7 @@ from loguru import logger
 from torch import Tensor, nn
 
 from project import load
-from project.core.cli.building import ModuleCLI, load_module
+from project.core.cli.building import PartCLI, load_module
 from project.core.config.configuration import build_config
 from project.core.errors import ConfigError
 from project.core.model.module import SupervisedModule
@@ -96,8 +96,9 @@ def test_module_without_arguments_trains_and_loads(cli: Cli, tiny: Callable[...,
     assert torch.equal(module.layer.weight, saved["layer.weight"])
 
 
-def test_module_cli_builds_only_the_module() -> None:
-    cli = ModuleCLI(build_config({key: value for key, value in TINY.items() if key != "base"}))
+def test_part_cli_builds_only_the_module() -> None:
+    config = build_config({key: value for key, value in TINY.items() if key != "base"})
+    cli = PartCLI(config, "model")
     assert isinstance(cli.model.net, MLP)
     assert [cli.datamodule, cli.trainer] == [None, None]
 

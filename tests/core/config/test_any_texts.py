@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from project.core.cli.building import ModuleCLI
+from project.core.cli.building import PartCLI
 from project.core.config.any_texts import KeptText, keep_texts
 from project.core.config.configuration import build_config
 from project.core.config.yaml_files import parse_untyped
@@ -45,7 +45,7 @@ def test_text_is_a_text_for_the_constructor_and_in_config_yaml(text: str, cli: C
     printed = parse_untyped(ran.out, "printed")
     for tree in (net, printed["model"]["net"]):
         model = {"net": tree, "loss": {"a": {"type": "L1Loss"}}, "optimizer": {"type": "SGD", "lr": 0.1}}
-        built = ModuleCLI(build_config({"name": "n", "data": {"train": None}, "model": model})).model.net
+        built = PartCLI(build_config({"name": "n", "data": {"train": None}, "model": model}), "model").model.net
         assert built.given == given | {"unique": {*TEXTS}}
         assert type(built.given["anything"]) is type(built.given["items"][0]) is str
         assert {type(each) for each in built.given["unique"]} == {str}

@@ -187,3 +187,8 @@ def test_checkpoint_with_nothing_but_weights_has_the_average(
     assert cli("fit", "--config", tiny(over)).code == 0
     own = torch.load(tmp_path / "own.ckpt", weights_only=True)["state_dict"]
     assert differing(own, load(tmp_path / "experiments/tiny")["state_dict"]) == []
+
+
+def test_decay_of_a_module_without_bounds_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^ema is 1\.5; it takes a number > 0 and < 1$"):
+        MovingAverage(1.5)

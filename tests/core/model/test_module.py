@@ -15,7 +15,7 @@ from project.core.config.pretrained import Pretrained
 from project.core.config.terms import LossTerm, MetricTerm, NetTerm
 from project.core.data import datamodule
 from project.core.errors import ConfigError
-from project.core.model import module, optimization, wiring
+from project.core.model import ema, module, optimization, wiring
 from project.core.model.module import BaseModule, SupervisedModule
 from project.core.model.wiring import per_sample_columns
 from project.losses.base import Loss
@@ -99,6 +99,7 @@ def test_owners_modules_get_the_engines_classes() -> None:
         "BaseModule": module.BaseModule,
         "Clip": optimization.Clip,
         "DataModule": datamodule.DataModule,
+        "Decay": ema.Decay,
         "Pretrained": Pretrained,
         "NamedCall": wiring.NamedCall,
         "SupervisedModule": module.SupervisedModule,
