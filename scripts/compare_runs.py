@@ -52,7 +52,12 @@ def difference(one: Tensor | None, two: Tensor | None) -> str:
 
 def checkpoint_file(path: Path) -> Path:
     """Return the last checkpoint of a run directory, or the given checkpoint."""
-    return path / "checkpoints" / LAST if (path / "checkpoints").is_dir() else path
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist")
+    file = path / "checkpoints" / LAST if path.is_dir() else path
+    if not file.is_file():
+        raise ConfigError(f"{path} contains no checkpoint: there is no {file}")
+    return file
 
 
 if __name__ == "__main__":

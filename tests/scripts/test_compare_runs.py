@@ -2,6 +2,7 @@
 
 import runpy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +45,18 @@ def test_other_weights_are_listed_with_their_difference(
     assert code == 1
     assert "config  seed: 0 | 1" in lines
     assert any(line.startswith("weights net.head.weight: at most 0.") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"), [("none", "none does not exist"), ("empty", "empty contains no checkpoint")]
+)
+def test_missing_checkpoint_is_named(
+    path: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert SCRIPT["compare"]([path, path]) == 2
+    assert capfd.readouterr().err.startswith(f"error: {message}")
 
 
 def test_other_shapes_are_listed(train: Callable[..., None], capfd: pytest.CaptureFixture[str]) -> None:

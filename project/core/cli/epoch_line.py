@@ -8,17 +8,23 @@ WIDTH = 103  # columns of a message; with its time and level, a line has 120
 _RATE = "lr"
 
 
-def main_values(values: Mapping[str, float], width: int) -> dict[str, float]:
+def main_values(values: Mapping[str, float], width: int, monitor: str | None = None) -> dict[str, float]:
     """Return the most important values whose text is not wider than `width` columns, up to the first that does not fit.
 
-    These are the losses of training and validation, the learning rates, and the metrics of the validation, in this
-    order. A loss that is the only one is in its sum, and a learning rate that is the only one is called `lr`.
+    These are the loss of the training, the value that selects the best checkpoint, the loss of the validation, the
+    learning rates, and the metrics of the validation, in this order. A loss that is the only one is in its sum, and a
+    learning rate that is the only one is called `lr`.
+
+    Args:
+        values: all values by name.
+        width: number of columns.
+        monitor: name of the value that selects the best checkpoint.
     """
     rates = [name for name in values if _is_learning_rate(name)]
     if len(rates) == 1:
         values = {_RATE if name in rates else name: value for name, value in values.items()}
     chosen: dict[str, float] = {}
-    for name in sorted(values, key=_rank):
+    for name in sorted(values, key=lambda name: _rank(name, monitor)):
         if _is_in_sum(name, values):
             continue
         if len(format_values(chosen | {name: values[name]})) > width:
@@ -27,11 +33,12 @@ def main_values(values: Mapping[str, float], width: int) -> dict[str, float]:
     return {name: chosen[name] for name in sorted(chosen, key=_is_learning_rate)}
 
 
-def _rank(name: str) -> int:
+def _rank(name: str, monitor: str | None) -> int:
     split, last = name.partition("/")[0], name.rpartition("/")[2]
     is_loss = last in ("sum", "loss")
     order = [
         split == "train" and is_loss,
+        name == monitor,
         split == "val" and is_loss,
         _is_learning_rate(name),
         split == "val",

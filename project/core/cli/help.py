@@ -97,8 +97,9 @@ def component_help(path: str, name: str, tree: Tree) -> str:
     if not name:
         lines = [_line(known, _summary(registry.resolve(known, path)), dashes="") for known in registry.names()]
         modules = registry.external_modules
-        also = [f"  {'and ' if lines else ''}any class of {join_names(modules)}"] if modules else []
-        return "\n".join([f"{path} takes {registry.a_kind}:", *lines, *also])
+        also = [f"{'and ' if lines else ''}any class of {join_names(modules)}"] if modules else []
+        unlisted = ", ".join([*also, "or the dotted path of your own class or function"])
+        return "\n".join([f"{path} takes {registry.a_kind}:", *lines, f"  {unlisted}"])
     cls = registry.resolve(name, path)
     reserved = {key: item for key, item in fields.items() if key != field}
     own = parameters_of(cls, registry.num_engine_args)

@@ -80,10 +80,11 @@ class EpochLogger(Callback):
         level: level of the lines.
         logged_epoch: an epoch whose line is in the log; if a resumed run trains on none of its batches, it is not
             logged again.
+        monitor: name of the value that selects the best checkpoint.
     """
 
-    def __init__(self, level: str, logged_epoch: int | None = None) -> None:
-        self.level, self.logged_epoch = level, logged_epoch
+    def __init__(self, level: str, logged_epoch: int | None = None, monitor: str | None = None) -> None:
+        self.level, self.logged_epoch, self.monitor = level, logged_epoch, monitor
         self._epoch_start = self._last_line = 0.0
         self._in_epoch, self._since_line = NewValues(), NewValues()
         self._restored: list[str] = []  # values that were new when the checkpoint was saved
@@ -140,7 +141,7 @@ class EpochLogger(Callback):
     def _log(self, trainer: pl.Trainer, epoch: int, progress: str, values: Metrics) -> None:
         if trainer.is_global_zero:
             every, start = scalars(values), f"{describe_epoch(trainer, epoch)}   {progress}"
-            main = main_values(every, WIDTH - len(start) - 3)
+            main = main_values(every, WIDTH - len(start) - 3, self.monitor)
             logger.log(self.level, f"{start}   {format_values(main)}".rstrip())
             if main != every:
                 logger.debug(f"{describe_epoch(trainer, epoch)}   all values   {format_values(every)}")

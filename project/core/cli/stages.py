@@ -162,8 +162,9 @@ class StageCLI(BuildCLI):
             self.training_run = Run(self.start, settings, self.config_yaml, values, self.interruption)
             last = self._fit_callbacks(self.training_run, settings, arguments)
             policy = self.training_run.policy
-            check = MonitorCheck(settings, policy.monitor if policy else None, as_list(arguments["callbacks"]))
-            epochs = EpochLogger("DEBUG" if is_terminal() else "INFO", self._logged_epoch())
+            monitor = policy.monitor if policy else None
+            check = MonitorCheck(settings, monitor, as_list(arguments["callbacks"]))
+            epochs = EpochLogger("DEBUG" if is_terminal() else "INFO", self._logged_epoch(), monitor)
             first: list[Callback] = [self.training_run.fitting, epochs, check]
         else:
             assert self.results is not None

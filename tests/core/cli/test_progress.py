@@ -76,6 +76,7 @@ def test_line_of_an_epoch_fits_a_terminal() -> None:
     losses = {"lr-Adam": 1e-3, "train/ce": 1.5, "train/sum": 1.5, "train/accuracy": 0.5}
     losses |= {"val/sum": 1.0, "val/ce": 1.0, "val/accuracy": 0.75}
     assert format_values(main_values(losses, 66)) == "train/sum 1.5   val/sum 1   val/accuracy 0.75   lr 0.001"
+    assert [*main_values(losses, 35, "val/accuracy")] == ["train/sum", "val/accuracy"]
     assert [*main_values(losses, 200)] == ["train/sum", "val/sum", "val/accuracy", "train/accuracy", "lr"]
     assert [*main_values(losses | {"train/m": 1.0}, 54)] == ["train/sum", "val/sum", "lr"]
     many = {f"val/metric{number}": 0.123456 for number in range(50)}
