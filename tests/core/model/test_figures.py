@@ -8,11 +8,9 @@ from project.core.model.metrics import Metrics
 from project.core.model.wiring import WiredTerm, as_picture
 from tests.core.model.test_metrics import Confusion
 
-figures = pytest.importorskip("matplotlib.figure")
-
 
 def blue_figure() -> object:
-    return figures.Figure(figsize=(2, 1), dpi=50, facecolor="blue")
+    return pytest.importorskip("matplotlib.figure").Figure(figsize=(2, 1), dpi=50, facecolor="blue")
 
 
 class Drawn(Confusion):
