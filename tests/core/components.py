@@ -15,6 +15,7 @@ from project.datasets.base import Dataset
 from project.losses.base import Loss
 from project.models.base import Model
 from project.modules.base import BaseModule, Pretrained
+from project.transforms.base import BatchTransform
 from project.visuals.base import Visual
 
 
@@ -454,3 +455,10 @@ class ForgetsPretrained(LogsVectors):
 
     def __init__(self, pretrained: Pretrained | None = None) -> None:
         super().__init__()
+
+
+class Blend(BatchTransform):
+    """Average of each sample with another one."""
+
+    def mix(self, batch: dict[str, Tensor], other: Tensor) -> dict[str, Tensor]:
+        return {name: (value + value[other]) / 2 for name, value in batch.items()}

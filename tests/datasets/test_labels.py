@@ -10,6 +10,7 @@ from project.datasets.arrays import Arrays
 from project.datasets.components.labels import read_labels
 from project.datasets.digits import Digits
 from project.registry import ConfigError
+from tests.datasets.test_epochs import Method
 
 
 class Read:
@@ -38,3 +39,14 @@ def test_labels_are_those_of_the_samples() -> None:
 def test_label_that_is_no_class_is_refused(label: Tensor) -> None:
     with pytest.raises(ConfigError, match="one integer"):
         read_labels(Read(label))
+
+
+class Labelled(Method):
+    """The same with a class, which the dataset knows only after it was told the epoch."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return super().__getitem__(index) | {"label": torch.tensor(self.epoch + index)}
+
+
+def test_labels_that_depend_on_the_epoch_are_those_of_epoch_0() -> None:
+    assert read_labels(Labelled()).tolist() == [0, 1, 2, 3]

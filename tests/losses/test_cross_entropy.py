@@ -89,3 +89,9 @@ def test_classes_without_samples_are_told() -> None:
 def test_class_weights_that_cannot_be_are_refused() -> None:
     with pytest.raises(ConfigError, match="class_weights are all 0"):
         CrossEntropy(class_weights=[0, 0])
+
+
+def test_soft_labels_of_another_number_of_classes_are_refused() -> None:
+    problem = r"labels of floats are probabilities of classes, of the shape \(2, 3\) of the logits, not \(2, 4\)"
+    with pytest.raises(ConfigError, match=problem):
+        CrossEntropy()(torch.rand(2, 3), torch.rand(2, 4))

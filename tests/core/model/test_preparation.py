@@ -1,20 +1,30 @@
 """`model.prepare` is the same in training and evaluation."""
 
 import pytest
-from loguru import logger
+import torch
+from torch import Tensor
 
 from project.core.model.preparation import Preparation
-from project.registry import Transform
-from project.transforms.normalize import Normalize
-from project.transforms.random_flip import RandomFlip
+from project.transforms.base import PictureTransform
 
 
-@pytest.mark.parametrize(("transform", "is_random"), [(RandomFlip(), True), (Normalize([0.5], [1.0]), False)])
-def test_random_transforms_are_warned_of(transform: Transform, is_random: bool) -> None:
-    said: list[str] = []
-    sink = logger.add(said.append, format="{message}", level="WARNING")
+class Halved(PictureTransform):
+    """Half of the values."""
+
+    def change(self, pictures: Tensor, drawn: object) -> Tensor:
+        return pictures / 2
+
+
+class Dimmed(Halved):
+    """A random fraction of the values."""
+
+    def draw(self, count: int, height: int, width: int) -> Tensor:
+        return torch.rand(count, 1, 1, 1)
+
+
+@pytest.mark.parametrize(("transform", "is_random"), [(Dimmed(), True), (Halved(), False)])
+def test_random_transforms_are_warned_of(transform: PictureTransform, is_random: bool, messages: list[str]) -> None:
     Preparation({"x": transform})
-    logger.remove(sink)
-    assert [text.partition(";")[0] for text in said] == [
-        "model.prepare.x (RandomFlip) is random, in evaluations as well"
+    assert [text.partition(";")[0] for text in messages] == [
+        "model.prepare.x (Dimmed) is random, in evaluations as well"
     ] * is_random
