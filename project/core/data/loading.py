@@ -202,21 +202,10 @@ def build_loader(
         ConfigError: there are no samples, or fewer than one training batch.
     """
     if isinstance(dataset, IterableDataset):
-        if world_size > 1 and not is_training:
-            raise ConfigError(
-                f"{path} ({type(dataset).__name__}) is iterable, and each of {world_size} processes would read all of "
-                "it; evaluate with one process, or give the dataset `__len__` and `__getitem__`"
-            )
         stream = Stream(dataset, path, seed, rank, is_training, transforms)
-        if not is_training and not stream.is_sharded and workers.get("num_workers"):
-            workers["num_workers"] = 1  # each would read all samples, and each sample would count several times
         if max_samples is not None:
             raise ConfigError(f"evaluation.max_samples does not work with {stream.location}, which is iterable")
-        workers |= {"batch_size": batch_size // world_size, "drop_last": is_training}
-        loader = StreamLoader(stream, get_position, counts_samples=not (is_training or is_limited), **workers)
-        if sized_len(loader) == 0:
-            raise _too_few_samples(batch_size, stream.location, len(stream))
-        return loader
+        return _build_stream_loader(stream, batch_size, world_size, get_position, is_limited, workers)
     batches = BatchDataset(dataset, path, seed, is_training, transforms)
     if not hasattr(dataset, "__len__"):
         raise ConfigError(f"{batches.location} needs a method `__len__`, which returns the number of samples")
@@ -230,6 +219,28 @@ def build_loader(
         raise _too_few_samples(batch_size, batches.location, sampler.length)
     generator = torch.Generator().manual_seed(seed)  # else a loader with workers draws from the generator of the steps
     return BatchLoader(batches, batch_size=None, sampler=sampler, collate_fn=_identity, generator=generator, **workers)
+
+
+def _build_stream_loader(
+    stream: Stream,
+    batch_size: int,
+    world_size: int,
+    get_position: GetPosition,
+    is_limited: bool,
+    workers: dict[str, Any],
+) -> StreamLoader:
+    if world_size > 1 and not stream.is_training:
+        raise ConfigError(
+            f"{stream.location} is iterable, and each of {world_size} processes would read all of it; evaluate with "
+            "one process, or give the dataset `__len__` and `__getitem__`"
+        )
+    if not stream.is_training and not stream.is_sharded and workers.get("num_workers"):
+        workers["num_workers"] = 1  # each would read all samples, and each sample would count several times
+    workers |= {"batch_size": batch_size // world_size, "drop_last": stream.is_training}
+    loader = StreamLoader(stream, get_position, counts_samples=not (stream.is_training or is_limited), **workers)
+    if sized_len(loader) == 0:
+        raise _too_few_samples(batch_size, stream.location, len(stream))
+    return loader
 
 
 def _too_few_samples(batch_size: int, location: str, length: int) -> ConfigError:
