@@ -29,10 +29,11 @@ from torch.utils.data import DataLoader
 from benchmarks.common import alternate, arguments, report
 from project.core.data.loading import build_loader
 from project.datasets.arrays import Arrays
-from project.datasets.components import jpeg
 from project.datasets.components.picture_cache import Cache, Pictures
 from project.datasets.components.pictures import find_pictures
 from project.datasets.image_folder import ImageFolder
+from project.deploy import jpeg
+from project.deploy.inputs import Picture
 from project.transforms.random_crop import RandomCrop
 from project.transforms.random_flip import RandomFlip
 
@@ -94,7 +95,7 @@ def reading(folder: Path, side: int, rounds: int) -> None:
 
     for size in (None, side // 2):
         caches: tuple[Cache | None, ...] = (None, "ram", "disk")
-        pictures = {name: Pictures(files, 3, size, name, folder) for name in caches}
+        pictures = {name: Pictures(files, Picture(3, size), name, folder) for name in caches}
         calls = {
             "plain": partial(measure, partial(read_plain, size=size)),
             "Pillow": partial(measure, pictures[None].__getitem__),

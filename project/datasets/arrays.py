@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from project.datasets.base import Dataset, Transform
+from project.datasets.base import Dataset, Picture, Transform
 from project.registry import DATASET_REGISTRY
 
 # By version of the format; version 3 differs from 2 only in the names of fields, which no tensor has.
@@ -61,6 +61,8 @@ class Arrays(Dataset):
             raise FileNotFoundError(f"{self.path} contains no arrays")
         if len(set(lengths.values())) > 1:
             raise OSError(f"{self.path}: the arrays differ in length: {lengths}")
+        found = {name: _describe_pictures(array) for name, array in self.arrays.items() if name in pictures}
+        self.raw = {name: picture for name, picture in found.items() if picture is not None}
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
@@ -94,6 +96,14 @@ class Arrays(Dataset):
         if tensor.is_complex():
             return tensor.to(torch.complex64)
         return tensor if tensor.dtype == torch.bool else tensor.long()
+
+
+def _describe_pictures(array: np.ndarray) -> Picture | None:
+    """Return what the pictures in an array are; None if they are not square, or neither grey nor RGB."""
+    if array.dtype != np.uint8 or array.ndim not in (3, 4) or array.shape[-1] != array.shape[-2]:
+        return None
+    size, channels = array.shape[-1], array.shape[1] if array.ndim == 4 else 1
+    return Picture(1, size) if channels == 1 else Picture(3, size) if channels == 3 else None
 
 
 def map_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -2,16 +2,17 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import torch.utils.data
 from torch import Tensor
 
+from project.deploy.inputs import Numbers, Picture
 from project.transforms.base import BatchTransform, Transform
 
-__all__ = ["Dataset", "EpochSamples", "Transform"]
+__all__ = ["Dataset", "EpochSamples", "Numbers", "Picture", "Transform"]
 
 
 class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
@@ -44,6 +45,9 @@ class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
 
     Attributes:
         classes: names of the labels 0, 1, ..., if the samples have classes.
+        raw: what the inputs of a net are read from, by the name of their tensor: `Picture(channels, size)` or
+            `Numbers(shape, dtype)`, for a sample without `augmentation`. An exported net reads its inputs so; those
+            that are not described are numbers, of the shape that they have in a batch.
 
     Example::
 
@@ -60,6 +64,7 @@ class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
     """
 
     classes: Sequence[str]
+    raw: Mapping[str, Picture | Numbers]
 
     def __init__(self, augmentation: dict[str, Transform] | None = None) -> None:
         self.augmentation = augmentation or {}

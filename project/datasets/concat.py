@@ -18,6 +18,8 @@ from project.registry import DATASET_REGISTRY, ConfigError
 class Concat(Dataset):
     """Several datasets one after another. Their samples need the same names, shapes and classes.
 
+    Its `raw` has the inputs that are the same in all parts.
+
     A sample's name in samples.csv begins with the number of its part, such as 0/cat/3.png. If a part has an `order`, it
     says which samples of the part an epoch has; all of them are shuffled.
 
@@ -46,6 +48,8 @@ class Concat(Dataset):
             self.classes = named[0].classes
         if counted := self._parts_having("num_classes"):
             self.num_classes = max(part.num_classes for part in counted)
+        first, *others = [getattr(part, "raw", {}) for part in self.parts]
+        self.raw = {name: raw for name, raw in first.items() if all(other.get(name) == raw for other in others)}
         collates = [getattr(part.collate, "__func__", part.collate) for part in self._parts_having("collate")]
         if collates:
             self._check_equal("collate", collates + [None] * (len(parts) - len(collates)))

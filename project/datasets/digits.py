@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from project.datasets.base import Dataset, Transform
+from project.datasets.base import Dataset, Picture, Transform
 from project.registry import DATASET_REGISTRY
 
 # Of every 20 scans of a digit, in file order, 14 are for training, 3 for validation and 3 for the test.
@@ -39,6 +39,7 @@ class Digits(Dataset):
         chosen = np.isin(rank % 20, _PARTS[split])
         self.image = torch.from_numpy(image[chosen]).unsqueeze(1)
         self.labels = torch.from_numpy(label[chosen]).long()
+        self.raw = {"image": Picture(channels=1, size=8)}
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -7,10 +7,11 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from project.datasets.base import Dataset, Transform
+from project.datasets.base import Dataset, Picture, Transform
 from project.datasets.components.labels import check_distinct
 from project.datasets.components.picture_cache import Cache, Pictures
-from project.datasets.components.pictures import Channels, find_pictures
+from project.datasets.components.pictures import find_pictures
+from project.deploy.inputs import Channels
 from project.registry import DATASET_REGISTRY
 
 
@@ -53,7 +54,9 @@ class ImageFolder(Dataset):
         if self.classes and (others := set(folders) - set(self.classes)):
             raise FileNotFoundError(f"{self.folder}: {min(others)} is not one of the classes {', '.join(self.classes)}")
         self.labels = [self.classes.index(name) for name in folders] if self.classes else None
-        self.pictures = Pictures(self.files, channels, size, cache, Path(data_dir, ".cache"))
+        picture = Picture(channels, size)
+        self.raw = {"image": picture}
+        self.pictures = Pictures(self.files, picture, cache, Path(data_dir, ".cache"))
 
     def __len__(self) -> int:
         return len(self.files)

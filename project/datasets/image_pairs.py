@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from project.datasets.base import Dataset, Transform
+from project.datasets.base import Dataset, Picture, Transform
 from project.datasets.components.pairs import find_pairs
 from project.datasets.components.picture_cache import Cache, Pictures
-from project.datasets.components.pictures import Channels
+from project.deploy.inputs import Channels
 from project.registry import DATASET_REGISTRY
 
 
@@ -41,7 +41,9 @@ class ImagePairs(Dataset):
         cache: Cache | None = None,
     ) -> None:
         super().__init__(augmentation)
-        cached = partial(Pictures, channels=channels, size=None, cache=cache, directory=Path(data_dir, ".cache"))
+        picture = Picture(channels)
+        self.raw = {"image": picture}
+        cached = partial(Pictures, picture=picture, cache=cache, directory=Path(data_dir, ".cache"))
         pairs = find_pairs(Path(data_dir, image), Path(data_dir, target))
         images, targets = map(list, zip(*pairs.values(), strict=True))
         self.names = list(pairs)

@@ -9,9 +9,10 @@ from annotated_types import Ge
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from project.datasets.base import Dataset, Transform
+from project.datasets.base import Dataset, Picture, Transform
 from project.datasets.components.pairs import find_pairs
-from project.datasets.components.pictures import Channels, read_picture, read_size
+from project.datasets.components.pictures import read_size
+from project.deploy.inputs import Channels
 from project.registry import DATASET_REGISTRY, ConfigError
 
 _IGNORED = -100  # the class that cross entropy in torch leaves out
@@ -55,14 +56,16 @@ class Masks(Dataset):
         super().__init__(augmentation)
         pairs = find_pairs(Path(data_dir, images), Path(data_dir, masks))
         self.names, self.pairs = list(pairs), list(pairs.values())
-        self.num_classes, self.size, self.channels, self.ignore = num_classes, size, channels, ignore
+        self.num_classes, self.size, self.ignore = num_classes, size, ignore
+        self.picture = Picture(channels, size)
+        self.raw = {"image": self.picture}
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         picture, file = self.pairs[index]
-        image, mask = read_picture(picture, self.channels, self.size), read_mask(file, self.size)
+        image, mask = torch.from_numpy(self.picture.read(picture)), read_mask(file, self.size)
         sizes = [tuple(image.shape[1:]), tuple(mask.shape)]
         if self.size is not None:  # if the files differ in size, both are scaled to this one, but show other squares
             sizes = [read_size(each) for each in (picture, file)]

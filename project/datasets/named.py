@@ -8,11 +8,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from project.datasets.base import Dataset, Transform
+from project.datasets.base import Dataset, Picture, Transform
 from project.datasets.components.labels import check_distinct
 from project.datasets.components.views import Wrapper, count_samples
 from project.registry import DATASET_REGISTRY, ConfigError
 
+_KEPT = ("int64", "float32", "bool")  # dtypes that no value of a sample loses
 _CHANNELS = (1, 3, 4)
 _DEEP = ("I", "I;16", "F")  # Pillow's modes with more than 8 bits
 
@@ -48,6 +49,9 @@ class Named(Wrapper):
         check_distinct(fields.values() if isinstance(fields, dict) else fields, "Named.fields")
         self.fields, self.pictures, self.kind = fields, pictures, type(dataset).__name__
         self.count = count_samples(dataset, "Named")
+        given = getattr(dataset, "raw", {})
+        kept = {name: raw for name, raw in given.items() if isinstance(raw, Picture) or raw.dtype in _KEPT}
+        self.raw = {new: kept[old] for old, new in self._renamed().items() if old in kept}
 
     def __len__(self) -> int:
         return self.count
@@ -56,9 +60,13 @@ class Named(Wrapper):
         values = self._name_values(self.samples.load(index))
         return self.augment({name: self._to_tensor(value, name) for name, value in values.items()})
 
+    def _renamed(self) -> dict[str, str]:
+        """Return the new name of each entry of a dict."""
+        return self.fields if isinstance(self.fields, dict) else {name: name for name in self.fields if name}
+
     def _name_values(self, sample: Any) -> dict[str, Any]:
         if isinstance(sample, Mapping):
-            renamed = self.fields if isinstance(self.fields, dict) else {name: name for name in self.fields if name}
+            renamed = self._renamed()
             if missing := [name for name in renamed if name not in sample]:
                 known = ", ".join(map(str, sample))
                 raise ConfigError(f"Named.fields: a sample of {self.kind} has no '{missing[0]}'; it has {known}")

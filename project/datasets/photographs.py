@@ -3,11 +3,11 @@
 from importlib.resources import as_file, files
 from typing import Annotated, Literal
 
+import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from project.datasets.base import Dataset, Transform
-from project.datasets.components.pictures import read_picture
+from project.datasets.base import Dataset, Picture, Transform
 from project.registry import DATASET_REGISTRY
 
 _PARTS = {"train": ("china.jpg", 0, 480), "val": ("china.jpg", 480, 640), "test": ("flower.jpg", 0, 640)}
@@ -33,8 +33,9 @@ class Photographs(Dataset):
     ) -> None:
         super().__init__(augmentation)
         name, left, right = _PARTS[split]
+        self.raw = {"image": Picture(channels=3)}
         with as_file(files(__package__) / "photographs" / name) as path:
-            self.picture = read_picture(path)[..., left:right]
+            self.picture = torch.from_numpy(self.raw["image"].read(path))[..., left:right]
         self.samples = samples
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import default_collate
 
-from project.datasets.base import Dataset, Transform
+from project.datasets.base import Dataset, Numbers, Transform
 from project.datasets.components.labels import check_distinct
 from project.registry import DATASET_REGISTRY, join_names
 
@@ -59,6 +59,9 @@ class Sequences(Dataset):
         is_text = isinstance(records[self.lines[0]]["sequence"], str)
         self.num_tokens = 0 if self.num_features else _TEXT_TOKENS if is_text else int(self.values.max()) + 1
 
+        vectors = Numbers((None, self.num_features))
+        tokens = Numbers((None,), "int64")
+        self.raw = {"sequence": vectors if self.num_features else tokens, "mask": Numbers((None,), "bool")}
         self.classes: list[str] = []
         self.num_classes = 0
         self.labels = self.targets = None

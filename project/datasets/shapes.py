@@ -6,7 +6,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from project.datasets.base import Dataset, Transform
+from project.datasets.base import Dataset, Picture, Transform
 from project.registry import DATASET_REGISTRY
 
 
@@ -35,6 +35,7 @@ class Shapes(Dataset):
     ) -> None:
         super().__init__(augmentation)
         self.first, self.samples, self.size = first, samples, size
+        self.raw = {"image": Picture(size=size)}
         self.rows, self.columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
 
     def __len__(self) -> int:

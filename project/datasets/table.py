@@ -24,7 +24,8 @@ class Table(Dataset):
     A sample has `numeric` (F,) float32 and `missing` (F,) bool; `categorical` (C,) int64; and the tensors () that
     `labels` (int64) and `targets` (float32) name. Numbers are standardized; a missing one is 0, the mean. The values of
     a categorical column are numbered 1, 2, ..., sorted; 0 is a missing or unknown value. Values that are empty, NA,
-    NaN, null, none or ? are missing; a row without a label or target is left out.
+    NaN, null, none or ? are missing; a row without a label or target is left out. An exported net takes these tensors:
+    numbers have to be standardized as here, and categories numbered.
 
     Args:
         path: the file, relative to `data_dir`.

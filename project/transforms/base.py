@@ -17,6 +17,11 @@ class Transform(ABC):
     leading dimensions. There it may have a method `fit_to(dataset)`, which computes buffers from the samples of the
     training set before the first step (docs/fitting.md); it then derives from nn.Module as well.
 
+    Attributes:
+        is_random: whether it draws random numbers; None if that is not known. In the augmentation of an evaluation
+            set, one that does not is warned of: if the net needs it, it belongs in `model.prepare`.
+        is_task: whether it makes the task, such as a lower resolution to be restored; then nothing is warned of.
+
     Example::
 
         @TRANSFORM_REGISTRY.register()
@@ -25,6 +30,9 @@ class Transform(ABC):
                 points = sample["points"]  # (..., N, 3)
                 return sample | {"points": points - points.mean(-2, keepdim=True)}
     """
+
+    is_random: ClassVar[bool | None] = None
+    is_task: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -99,6 +107,8 @@ class PictureTransform(Transform):
     one with one dimension fewer than others of the `keys`, is a mask without channels. If the masks of a batch are the
     only key, give them a channel: `(B, H, W)` would be one picture with B channels.
 
+    It is random if it has a `draw`; one that draws elsewhere sets `is_random = True`.
+
     Args:
         keys: names of the tensors to transform; their H and W must be equal.
 
@@ -117,6 +127,11 @@ class PictureTransform(Transform):
 
     def __init__(self, keys: Sequence[str] = ("image",)) -> None:
         self.keys = _as_names(keys, self)
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "is_random" not in vars(cls) and (cls.is_random is None or "draw" in vars(cls)):
+            cls.is_random = cls.draw is not PictureTransform.draw
 
     def check_keys(self, sample: dict[str, Tensor]) -> None:
         """Raise ConfigError if a sample lacks one of the `keys`, or it is no picture."""

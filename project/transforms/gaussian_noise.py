@@ -21,6 +21,7 @@ class GaussianNoise(PictureTransform):
     """
 
     computes: ClassVar[bool] = True
+    is_random: ClassVar[bool | None] = True
 
     def __init__(self, sigma: Annotated[float, Ge(0)] = 0.1, keys: Sequence[str] = ("image",)) -> None:
         super().__init__(keys)

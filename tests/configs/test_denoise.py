@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from project import load
-from project.datasets.components.pictures import read_picture
 from project.datasets.photographs import Photographs
+from project.deploy.inputs import Picture
 from tests.conftest import CONFIGS, Cli
 
 DENOISE = str(CONFIGS / "denoise.yaml")
@@ -17,7 +17,7 @@ def test_progress_shows_input_output_and_target(cli: Cli, tmp_path: Path) -> Non
     ran = cli("fit", "--config", DENOISE, "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2")
     assert ran.code == 0, ran.err
     (file,) = (tmp_path / "experiments/denoise/progress/val").iterdir()
-    picture = read_picture(file)
+    picture = torch.from_numpy(Picture().read(file))
     target = picture[..., 2 * (160 + 4) :]
     torch.testing.assert_close(target, Photographs("val")[0]["target"], atol=1 / 255, rtol=0)
     noise = picture[..., :160] - target
@@ -39,6 +39,8 @@ def test_predict_on_a_directory_of_pictures(cli: Cli, tmp_path: Path) -> None:
     module = load(tmp_path / "experiments/denoise")
     for source, result in (("a.jpg", "a.png"), ("deep/b.png", "deep/b.png")):
         with torch.no_grad():
-            expected = module({"image": read_picture(tmp_path / "mine" / source)[None]})["prediction"][0].clamp(0, 1)
-        written = read_picture(tmp_path / "out/prediction" / result)
+            expected = module({"image": torch.from_numpy(Picture().read(tmp_path / "mine" / source))[None]})[
+                "prediction"
+            ][0].clamp(0, 1)
+        written = torch.from_numpy(Picture().read(tmp_path / "out/prediction" / result))
         torch.testing.assert_close(written, expected, atol=0.5 / 255 + 1e-6, rtol=0)

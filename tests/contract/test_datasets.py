@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from project.core.data.loading import build_loader
+from project.core.data.raw_inputs import raw_inputs
 from project.registry import DATASET_REGISTRY
 from tests.contract.samples import build, registered
 
@@ -50,3 +51,15 @@ def test_order_depends_only_on_seed_and_epoch(cls: Any) -> None:
     order = list(dataset.order(0, 1))
     assert list(dataset.order(0, 1)) == order
     assert set(order) <= set(range(len(dataset)))
+
+
+@every_dataset
+def test_inputs_are_what_raw_describes(cls: Any) -> None:
+    """Else an exported net would get other inputs than the net was trained with."""
+    dataset = build(cls)
+    batch = next(iter(build_loader(dataset, "here", 1, seed=0, is_training=False)))
+    described = getattr(dataset, "raw", {})
+    assert raw_inputs(dataset, batch, described) == described
+    for name, raw in described.items():
+        read = raw.read(batch[name][0].numpy())  # also refuses pictures with values that are not in [0, 1]
+        assert torch.equal(torch.from_numpy(read), batch[name][0])

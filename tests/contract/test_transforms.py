@@ -46,6 +46,17 @@ def test_transforms_are_reproducible_and_not_in_place(cls: Any, leading: tuple[i
         assert one[name].dtype == value.dtype
 
 
+@pytest.mark.parametrize("cls", [item for item in TRANSFORMS if getattr(item.values[0], "is_random", None) is not None])
+def test_transforms_say_whether_they_are_random(cls: Any) -> None:
+    """Else a warning that an exported net lacks a transform is missing, or wrong."""
+    transform, batch, found = build(cls), tensors() | getattr(cls, "example", {}), []
+    for seed in range(8):
+        torch.manual_seed(seed)
+        found.append({name: value for name, value in transform(batch).items() if isinstance(value, Tensor)})
+    differs = any(not torch.equal(found[0][name], value) for other in found for name, value in other.items())
+    assert differs == cls.is_random
+
+
 @pytest.mark.parametrize("cls", [item for item in TRANSFORMS if issubclass(item.values[0], BatchTransform)])
 def test_batch_transforms_are_reproducible_and_not_in_place(cls: Any) -> None:
     batch = tensors() | getattr(cls, "example", {})

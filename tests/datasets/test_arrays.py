@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from project.datasets.arrays import Arrays, map_arrays
+from project.datasets.base import Picture
 
 IMAGE = np.arange(5 * 2 * 3, dtype=np.uint8).reshape(5, 2, 3) * 8
 LABEL = np.array([3, 1, 4, 1, 5], dtype=np.int32)
@@ -320,3 +321,14 @@ def test_augmentation_gets_whole_batches(tmp_path: Path) -> None:
     assert dataset.__getitems__([2, 0])["a"].tolist() == [[8, 10], [0, 2]]
     assert dataset[1]["a"].tolist() == [4, 6]
     assert shapes == [(2, 2), (1, 2)]
+
+
+def test_square_uint8_pictures_are_described(tmp_path: Path) -> None:
+    """Others are left to the sample: a picture that is read is square, and grey or RGB."""
+    shapes = {"grey": (2, 4, 4), "one": (2, 1, 4, 4), "rgb": (2, 3, 5, 5), "wide": (2, 4, 5), "many": (2, 2, 4, 4)}
+    arrays: dict[str, Any] = {name: np.zeros(shape, dtype=np.uint8) for name, shape in shapes.items()}
+    np.savez(tmp_path / "a.npz", **arrays, other=arrays["grey"], floats=np.zeros((2, 4, 4), dtype=np.float32))
+    dataset = Arrays(str(tmp_path / "a.npz"), pictures=[*shapes, "floats", "absent"])
+    assert dataset.raw == {"grey": Picture(1, 4), "one": Picture(1, 4), "rgb": Picture(3, 5)}
+    for name, picture in dataset.raw.items():
+        assert picture.read(dataset[0][name].numpy()).shape == dataset[0][name].shape

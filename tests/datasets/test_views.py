@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from project.core.data.loading import build_loader
+from project.datasets.base import Numbers, Picture
 from project.datasets.concat import Concat
 from project.datasets.fold import Fold
 from project.datasets.named import Named
@@ -73,6 +74,24 @@ def test_number_of_classes_is_that_of_a_dataset_without_names_of_classes() -> No
     inside: Any = data
     for dataset in (Subset(inside, [0]), Named(inside, ["label"]), Concat([inside, Subset(inside, [0])])):
         assert dataset.num_classes == 3
+
+
+def test_raw_inputs_are_those_of_the_dataset() -> None:
+    """Concat has those that all parts have; Named those whose dtype it keeps, under their new names."""
+    pictures: Any = Numbered()
+    pictures.raw = {"value": Picture(1, 8), "mask": Numbers((None,), "bool"), "tokens": Numbers((2,), "int32")}
+    other: Any = Numbered()
+    other.raw = pictures.raw | {"value": Picture(1, None)}
+    assert Subset(pictures, [0, 1, 2, 3, 4, 5, 6]).raw == pictures.raw
+    assert Subset(Subset(pictures, [0, 1, 2]), [2]).raw == pictures.raw  # as many as there are samples
+    assert Fold(pictures, k=2, fold=0, part="val").raw == pictures.raw
+    assert Concat([pictures, Subset(pictures, [0])]).raw == pictures.raw
+    assert Concat([pictures, other]).raw.keys() == {"mask", "tokens"}
+    unsaid: Any = Numbered()
+    assert Concat([pictures, unsaid]).raw == Named(unsaid, ["value"]).raw == {}
+    assert not hasattr(Subset(unsaid, [0]), "raw")
+    assert Named(pictures, {"value": "image", "tokens": "tokens"}).raw == {"image": Picture(1, 8)}
+    assert Named(pictures, ["value", "mask"]).raw == {name: pictures.raw[name] for name in ("value", "mask")}
 
 
 def test_attribute_that_is_called_name_is_no_method() -> None:

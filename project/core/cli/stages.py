@@ -12,6 +12,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from project.core.cli.arguments import Arguments
+from project.core.cli.augmentation import warn_of_augmentation
 from project.core.cli.building import BuildCLI
 from project.core.cli.progress import EpochLogger, has_epoch_line, is_terminal
 from project.core.cli.trainer import as_list, build_trainer
@@ -83,6 +84,7 @@ class StageCLI(BuildCLI):
     def run(self) -> None:
         """Run the stage."""
         if self.is_fit:
+            warn_of_augmentation(self.checked_config.components)
             self.training_run.train(self.trainer, self.model, self.datamodule, self.stack)
             return
         assert self.checkpoint is not None

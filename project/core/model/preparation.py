@@ -8,7 +8,7 @@ from torch import nn
 from project.core.data.tensors import Tensors, apply_transform
 from project.core.errors import ConfigError
 from project.registry import Transform
-from project.transforms.base import BatchTransform, PictureTransform
+from project.transforms.base import BatchTransform
 
 
 class Preparation(nn.Module):
@@ -26,7 +26,7 @@ class Preparation(nn.Module):
                 raise ConfigError(
                     f"model.prepare.{name} mixes whole training batches; set it in data.batch_augmentation"
                 )
-            if isinstance(transform, PictureTransform) and type(transform).draw is not PictureTransform.draw:
+            if getattr(transform, "is_random", None):
                 logger.warning(
                     f"model.prepare.{name} ({type(transform).__name__}) is random, in evaluations as well; "
                     "set it in the augmentation of the training set"

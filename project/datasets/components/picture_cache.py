@@ -18,7 +18,7 @@ from loguru import logger
 from PIL import Image
 from torch import Tensor
 
-from project.datasets.components.pictures import Channels, read_picture, read_pixels, to_picture
+from project.deploy.inputs import InputError, Picture
 
 Cache = Literal["ram", "disk"]
 _VERSION = 1  # of the files; another version does not read them
@@ -35,8 +35,7 @@ class Pictures:
 
     Args:
         files: the picture files.
-        channels: 1 for grey, 3 for RGB.
-        size: height and width to which the central square of each picture is scaled; None keeps pictures as they are.
+        picture: how they are read.
         cache: where decoded pictures are kept; None reads a file whenever its picture is used.
         directory: directory of the caches on disk.
 
@@ -45,14 +44,12 @@ class Pictures:
 
     Example::
 
-        pictures = Pictures(find_pictures(folder), size=64, cache="disk", directory=Path(data_dir, ".cache"))
+        pictures = Pictures(find_pictures(folder), Picture(size=64), "disk", Path(data_dir, ".cache"))
         pictures[0]  # (3, 64, 64)
     """
 
-    def __init__(
-        self, files: Sequence[Path], channels: Channels, size: int | None, cache: Cache | None, directory: Path
-    ) -> None:
-        self.files, self.channels, self.size = files, channels, size
+    def __init__(self, files: Sequence[Path], picture: Picture, cache: Cache | None, directory: Path) -> None:
+        self.files, self.picture = files, picture
         self.path: Path | None = None  # of a cache on disk
         self.pixels: Tensor | None = None  # of all pictures, one after the other
         self.shapes = np.zeros((len(files), 2), np.int64)  # height and width
@@ -60,15 +57,16 @@ class Pictures:
             self._decode_to_ram()
         elif cache == "disk":
             self._open_on_disk(directory)
-        self.ends = self.shapes.prod(1).cumsum() * channels
+        self.ends = self.shapes.prod(1).cumsum() * picture.channels
 
     def __getitem__(self, index: int) -> Tensor:
         if self.pixels is None:
-            return read_picture(self.files[index], self.channels, self.size)
+            return torch.from_numpy(self.picture.read(self.files[index]))
         height, width = self.shapes[index].tolist()
         end = int(self.ends[index])
-        start = end - height * width * self.channels
-        return to_picture(self.pixels[start:end].view(height, width, self.channels))
+        start = end - height * width * self.picture.channels
+        pixels = self.pixels[start:end].view(height, width, self.picture.channels)
+        return torch.from_numpy(Picture.to_floats(pixels.numpy()))
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | ({"pixels": None} if self.path else {})  # a spawned worker maps the file itself
@@ -88,8 +86,8 @@ class Pictures:
         logger.info(f"decoding {len(self.files)} pictures into a cache: {_describe(needed)} in RAM")
         pixels, end = torch.empty(needed, dtype=torch.uint8), 0
         for decoded in self._decode():
-            pixels[end : end + decoded.numel()] = decoded.flatten()
-            end += decoded.numel()
+            pixels[end : end + decoded.size] = torch.from_numpy(decoded).flatten()
+            end += decoded.size
         self.pixels = pixels
 
     def _open_on_disk(self, directory: Path) -> None:
@@ -123,7 +121,7 @@ class Pictures:
         try:
             with temporary.open("wb") as file:
                 for decoded in self._decode():
-                    file.write(decoded.numpy().tobytes())
+                    file.write(decoded.tobytes())
                 file.write(self.shapes.tobytes())
                 file.flush()
                 os.fsync(file.fileno())  # else a crash of the machine may leave a file without its content
@@ -133,7 +131,7 @@ class Pictures:
 
     def _is_complete(self, path: Path) -> bool:
         size = path.stat().st_size - self.shapes.nbytes if path.is_file() else -1
-        return size >= 0 and int(_read_shapes(path, len(self.files)).prod(1).sum()) * self.channels == size
+        return size >= 0 and int(_read_shapes(path, len(self.files)).prod(1).sum()) * self.picture.channels == size
 
     def _map(self, path: Path) -> Tensor:
         """Read the shapes in a file, and map the pixels."""
@@ -143,12 +141,13 @@ class Pictures:
 
     def _count_bytes(self) -> int:
         """Return the size of all decoded pictures, which the headers of the files tell."""
-        if self.size is not None:
-            return len(self.files) * self.size**2 * self.channels
+        channels, size = self.picture.channels, self.picture.size
+        if size is not None:
+            return len(self.files) * size**2 * channels
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            return sum(pool.map(_count_pixels, self.files)) * self.channels
+            return sum(pool.map(_count_pixels, self.files)) * channels
 
-    def _decode(self) -> Iterator[Tensor]:
+    def _decode(self) -> Iterator[np.ndarray]:
         """Yield the pixels of each picture in order, and set the shapes."""
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             for start in range(0, len(self.files), _READ_AT_ONCE):
@@ -156,15 +155,15 @@ class Pictures:
                     self.shapes[index] = pixels.shape[:2]
                     yield pixels
 
-    def _read(self, file: Path) -> Tensor:
+    def _read(self, file: Path) -> np.ndarray:
         try:
-            return read_pixels(file, self.channels, self.size)
-        except Exception as error:  # a damaged file raises anything
-            raise OSError(f"{file} cannot be read: {error}") from error
+            return self.picture.read_pixels(file)
+        except InputError as error:
+            raise OSError(str(error)) from error
 
     def _fingerprints(self) -> tuple[str, str]:
         """Return the name of the cache, by the paths and settings, and a digest that changes if a file does."""
-        name = hashlib.sha256(f"{_VERSION} {PIL.__version__} {self.channels} {self.size}".encode())
+        name = hashlib.sha256(f"{_VERSION} {PIL.__version__} {self.picture.channels} {self.picture.size}".encode())
         state = hashlib.sha256()
         for file in self.files:
             status = file.stat()

@@ -133,7 +133,7 @@ def inner_attribute(dataset: Any, name: str) -> Any:
         AttributeError: there is none, or it is private, a method, or has an entry for each sample.
     """
     value: Any = None if name.startswith("_") else getattr(dataset, name)
-    is_by_sample = name != "classes" and hasattr(value, "__len__") and len(value) == len(dataset)
+    is_by_sample = name not in ("classes", "raw") and hasattr(value, "__len__") and len(value) == len(dataset)
     if value is None or callable(value) or (is_by_sample and not isinstance(value, str)):
         raise AttributeError(f"a dataset around {type(dataset).__name__} has no attribute '{name}'")
     return value

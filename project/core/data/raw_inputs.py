@@ -1,0 +1,62 @@
+"""Raw inputs of a dataset: those that its attribute `raw` describes, and others by the tensors of a batch."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from project.core.data.tensors import Tensors, describe_shapes
+from project.core.errors import ConfigError
+from project.deploy.inputs import Input, Numbers, Picture
+
+
+def raw_inputs(dataset: Any, batch: Tensors, names: Iterable[str]) -> dict[str, Input]:
+    """Return the raw inputs of the tensors that a net takes.
+
+    Args:
+        dataset: the dataset.
+        batch: a batch of it `(B, ...)`, for tensors that its `raw` does not describe.
+        names: names of the tensors.
+
+    Raises:
+        ConfigError: a tensor is not in the batch, is none that an exported net takes, or is not what `raw` says.
+    """
+    owner, described = type(dataset).__name__, getattr(dataset, "raw", {})
+    if not isinstance(described, Mapping):
+        raise ConfigError(f"{owner}.raw is {described!r}; it must be a dict of Picture and Numbers by tensor")
+    inputs: dict[str, Input] = {}
+    for name in names:
+        if not isinstance(batch.get(name), Tensor):
+            raise ConfigError(f"the net takes `{name}`, but a batch of {owner} has {describe_shapes(batch)}")
+        shape, dtype = tuple(batch[name].shape[1:]), str(batch[name].dtype).removeprefix("torch.")
+        if not _is_known(dtype):
+            raise ConfigError(f"{owner}: `{name}` is {dtype}, which NumPy lacks; let the dataset return float32")
+        inputs[name] = described.get(name, Numbers(shape, dtype))
+        if not _fits(inputs[name], shape, dtype):
+            raise ConfigError(
+                f"{owner}.raw says that `{name}` is {inputs[name]}, but a sample has {shape} {dtype}\n"
+                "Correct `raw`; if an augmentation changes the tensor for the net, move it to model.prepare"
+            )
+    return inputs
+
+
+def _fits(raw: Any, shape: tuple[int, ...], dtype: str) -> bool:
+    """Return whether a description is that of a tensor, of which `shape` has no batch."""
+    if isinstance(raw, Picture):
+        expected: tuple[int | None, ...] = (raw.channels, raw.size, raw.size)
+        needed = "float32"
+    elif isinstance(raw, Numbers):
+        expected, needed = raw.shape, raw.dtype
+    else:
+        return False
+    lengths = zip(expected, shape, strict=False)
+    return len(expected) == len(shape) and dtype == needed and all(want in (None, own) for want, own in lengths)
+
+
+def _is_known(dtype: str) -> bool:
+    try:
+        np.dtype(dtype)
+    except TypeError:
+        return False
+    return True

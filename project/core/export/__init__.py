@@ -1,0 +1,4 @@
+"""Export of a trained net to model.onnx and model.pt2, and exported models in the place of the net.
+
+Imports `deploy` and `data`. Read `graph.py` first.
+"""
