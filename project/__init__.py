@@ -6,6 +6,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
 
+    from project.deploy.predictor import Predictor as Predictor
+else:
+
+    def __getattr__(name: str) -> type:
+        """Import `Predictor` when it is first used: it needs numpy, and not torch."""
+        if name != "Predictor":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from project.deploy.predictor import Predictor
+
+        return Predictor
+
 
 def load(run: str | Path, trust: bool = False) -> "LightningModule":
     """Load the trained module of a run, in evaluation mode, on the CPU.

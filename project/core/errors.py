@@ -168,8 +168,14 @@ def error_location(error: BaseException) -> str:
     frames = [frame for link in causes(error) for frame in extract_tb(link.__traceback__)]
     if not frames:
         return f"{type(error).__name__}, which has no traceback"
-    frame = ([frame for frame in frames if _is_user_code(frame)] or frames)[-1]
+    frame = find_user_frame(error) or frames[-1]
     return f"{RAISED_IN}{frame.name} ({frame.filename}:{frame.lineno})"
+
+
+def find_user_frame(error: BaseException) -> FrameSummary | None:
+    """Return the innermost frame of an error in code that is no library's."""
+    frames = [frame for link in causes(error) for frame in extract_tb(link.__traceback__)]
+    return next((frame for frame in reversed(frames) if _is_user_code(frame)), None)
 
 
 def passed_user_code(error: BaseException) -> bool:

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from project.deploy.inputs import Input, InputError, from_json, to_json
+import numpy as np
+
+from project.deploy.inputs import Input, InputError, Picture, from_json, to_json
 
 METADATA_KEY = "model_card"  # stored: the key in `metadata_props` of model.onnx
 _FORMAT = 1
@@ -18,6 +20,18 @@ class Length:
     minimum: int = 1
     maximum: int | None = None
     step: int = 1
+
+    def allows(self, length: int) -> bool:
+        """Return whether a dimension may have a length."""
+        is_short = self.maximum is None or length <= self.maximum
+        return is_short and length >= self.minimum and (length - self.minimum) % self.step == 0
+
+    def describe(self) -> str:
+        """Return the lengths in words: `8`, `at least 4`, `from 4 to 512 in steps of 4`."""
+        if self.minimum == self.maximum:
+            return str(self.minimum)
+        span = f"at least {self.minimum}" if self.maximum is None else f"from {self.minimum} to {self.maximum}"
+        return span if self.step == 1 else f"{span} in steps of {self.step}"
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,8 @@ class ModelCard:
         versions: versions of the packages that wrote the file, by name.
         largest_picture: height and width of the largest square picture that needs at most 1 GB; None without pictures
             of any size.
+        state: tensors of losses and metrics, such as weights of classes, for `test`: a file of torch in base64; empty
+            if they have none.
     """
 
     inputs: Mapping[str, Input]
@@ -48,6 +64,7 @@ class ModelCard:
     git_commit: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     largest_picture: int | None = None
+    state: str = ""
 
     def to_text(self) -> str:
         """Return the card as JSON."""
@@ -65,12 +82,31 @@ def read_card(text: str) -> ModelCard:
         values: dict[str, Any] = json.loads(text)
         if (version := values.pop("format")) > _FORMAT:
             raise InputError(f"its model card has format {version}, but this version reads formats up to {_FORMAT}")
-        values["inputs"] = {name: from_json(raw) for name, raw in values["inputs"].items()}
-        values["shapes"] = {
-            name: tuple(Length(**length) for length in lengths) for name, lengths in values["shapes"].items()
-        }
+        values["inputs"] = {name: _read_input(raw) for name, raw in values["inputs"].items()}
+        values["shapes"] = {name: tuple(map(_read_length, lengths)) for name, lengths in values["shapes"].items()}
+        for key in ("outputs", "answers", "checkpoint"):
+            values[key] = {str(name): str(value) for name, value in values[key].items()}
+        for key in ("config", "state"):
+            if not isinstance(values.get(key, ""), str):
+                raise TypeError(f"its `{key}` is not a text")
         return ModelCard(**values)
     except InputError:
         raise
     except Exception as error:  # a damaged card may contain anything
         raise InputError(f"its model card is damaged: {error}") from error
+
+
+def _read_input(description: Mapping[str, Any]) -> Input:
+    raw = from_json(description)
+    lengths: tuple[int | None, ...] = (raw.size,) if isinstance(raw, Picture) else raw.shape
+    is_known = raw.channels in (1, 3) if isinstance(raw, Picture) else np.dtype(raw.dtype).kind in "biuf"
+    if not is_known or any(length is not None and length < 0 for length in lengths):
+        raise ValueError(f"{dict(description)} describes no input")
+    return raw
+
+
+def _read_length(values: Mapping[str, Any]) -> Length:
+    length = Length(**values)
+    if length.minimum < 0 or length.step < 1 or (length.maximum or 0) < 0:
+        raise ValueError(f"{dict(values)} describes no lengths")
+    return length

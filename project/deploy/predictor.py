@@ -1,45 +1,222 @@
 """Prediction with an exported model, without torch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from project.deploy.inputs import InputError
-from project.deploy.model_card import METADATA_KEY, read_card
+from project.deploy.inputs import Input, InputError, Picture
+from project.deploy.model_card import METADATA_KEY, ModelCard, read_card
+
+_MAX_BATCH = 32  # samples that go through the net together: larger batches need more memory, and are hardly faster
+_DIMENSIONS = ("channels", "height", "width")  # of a picture
+# Names of onnxruntime for types of tensors, and those of NumPy where they differ.
+_DTYPES = {"float": "float32", "double": "float64"}
 
 
 class Predictor:
     """An exported model that onnxruntime runs on the CPU.
 
+    Its answers are those of the net's `predict`, or its outputs if it has none. Several threads of a program may use
+    the same Predictor.
+
     Args:
         path: the file that `cli.py export` wrote.
-        threads: number of threads.
+        threads: number of threads for each call. With 1, a server answers most requests per second; in a notebook, more
+            are faster for large pictures and nets.
 
     Raises:
-        InputError: the file is none of `export`.
+        InputError: the file is none of `export`, or damaged.
+        ModuleNotFoundError: onnxruntime is not installed.
 
     Attributes:
         card: description of the model.
+
+    Example::
+
+        predictor = Predictor("model.onnx")
+        answer = predictor.predict(image="seven.png")  # {"label": array(7), "probability": array(0.99, dtype=float32)}
+        predictor.card.classes["label"][answer["label"]]  # "seven"
+        answers = predictor.predict_batch([{"image": path} for path in paths])
+
+    Where each sample has an error of its own, as in a server::
+
+        arrays = predictor.read({"image": upload})  # raises InputError
+        answers = predictor.predict_arrays([arrays, ...])
     """
 
     def __init__(self, path: str | Path, threads: int = 1) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.path = Path(path)
+        self.session = _open_session(self.path, threads)
         metadata = self.session.get_modelmeta().custom_metadata_map
         if METADATA_KEY not in metadata:
             raise InputError(f"{path} has no model card: `cli.py export` did not write it")
-        self.card = read_card(metadata[METADATA_KEY])
+        try:
+            self.card = read_card(metadata[METADATA_KEY])
+            self.dtypes = _check_graph(self.card, self.session)
+        except InputError as error:
+            raise InputError(f"{path} cannot be used: {error}") from error
+        batch = self.session.get_inputs()[0].shape[0]
+        shapes = {item.name: item.shape for item in self.session.get_outputs()}
+        # An output without a row for each sample, such as a mean, depends on the others: each sample goes alone.
+        self._has_rows = {
+            name: bool(shapes[output]) and shapes[output][0] == batch for name, output in self.card.answers.items()
+        }
+        self._max_batch = _MAX_BATCH if all(self._has_rows.values()) else 1
+
+    def predict(self, /, **inputs: Any) -> dict[str, np.ndarray]:
+        """Return the answers of one sample, by name, without the dimension of the batch.
+
+        Args:
+            inputs: files, bytes or arrays, by the names of the inputs.
+
+        Raises:
+            InputError: an input is missing, unknown or not valid.
+        """
+        return self.predict_arrays([self.read(inputs)])[0]
+
+    def predict_batch(self, samples: Iterable[Mapping[str, Any]]) -> list[dict[str, np.ndarray]]:
+        """Return the answers of several samples, in their order; samples of the same shapes are computed together.
+
+        Args:
+            samples: inputs of each sample, as `predict` takes them.
+
+        Raises:
+            InputError: an input of a sample is not valid; the message begins with the number of the sample.
+        """
+        arrays = []
+        for number, sample in enumerate(samples):
+            try:
+                arrays.append(self.read(sample))
+            except InputError as error:
+                raise InputError(f"sample {number}: {error}") from error
+        return self.predict_arrays(arrays)
+
+    def read(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Return the arrays of one sample, with shapes and dtypes that the net takes.
+
+        Args:
+            inputs: files, bytes or arrays, by the names of the inputs.
+
+        Raises:
+            InputError: an input is missing, unknown or not valid.
+        """
+        known = list(self.card.inputs)
+        for name in inputs:
+            if name not in known:
+                near = get_close_matches(str(name), known, n=1)
+                hint = f"; did you mean '{near[0]}'?" if near else "."
+                raise InputError(f"no input is called '{name}'{hint} The inputs are: {', '.join(known)}")
+        arrays = {}
+        for name, raw in self.card.inputs.items():
+            if name not in inputs:
+                raise InputError(f"the input '{name}' is missing. The inputs are: {', '.join(known)}")
+            try:
+                array = raw.read(inputs[name])
+                self._check_shape(name, raw, array.shape)
+            except InputError as error:
+                raise InputError(f"{name}: {error}") from error
+            arrays[name] = array.astype(self.dtypes[name], copy=False)
+        return arrays
+
+    def predict_arrays(self, samples: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+        """Return the answers of samples that `read` returned, in their order.
+
+        Raises:
+            InputError: the net does not take their shapes.
+        """
+        groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+        for number, sample in enumerate(samples):
+            groups.setdefault(tuple(sample[name].shape for name in self.card.inputs), []).append(number)
+        answers: list[dict[str, np.ndarray]] = [{} for _ in samples]
+        for group in groups.values():
+            for start in range(0, len(group), self._max_batch):
+                numbers = group[start : start + self._max_batch]
+                batch = {name: np.stack([samples[number][name] for number in numbers]) for name in self.card.inputs}
+                outputs = self.run(batch)
+                for row, number in enumerate(numbers):
+                    answers[number] = {
+                        # Copied: a row would keep the whole batch in memory.
+                        name: outputs[output][row, ...].copy() if self._has_rows[name] else outputs[output]
+                        for name, output in self.card.answers.items()
+                    }
+        return answers
 
     def run(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return all outputs of the graph, by their names in it.
 
         Args:
             batch: arrays `(B, ...)` by the names of the inputs, with their dtypes.
+
+        Raises:
+            InputError: the net does not take the batch.
         """
         names = list(dict.fromkeys([*self.card.outputs.values(), *self.card.answers.values()]))
-        return dict(zip(names, self.session.run(names, dict(batch)), strict=True))
+        try:
+            values = self.session.run(names, dict(batch))
+        except Exception as error:  # onnxruntime has no common base class of its errors
+            given = ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in batch.items())
+            raise InputError(f"{self.path.name} does not take {given}: {_first_line(error)}") from error
+        return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+
+    def _check_shape(self, name: str, raw: Input, shape: tuple[int, ...]) -> None:
+        """Raise InputError if the net does not take a shape; the graph would fail, or return something wrong."""
+        lengths = self.card.shapes[name]
+        if len(shape) != len(lengths):
+            raise InputError(f"its shape is {shape}; it must have {len(lengths)} dimensions")
+        for number, (length, allowed) in enumerate(zip(shape, lengths, strict=True)):
+            if not allowed.allows(length):
+                dimension = _DIMENSIONS[number] if isinstance(raw, Picture) else f"length of dimension {number}"
+                verb = "are" if dimension == "channels" else "is"
+                raise InputError(f"its {dimension} {verb} {length}; it must be {allowed.describe()}")
+
+
+def _open_session(path: Path, threads: int) -> Any:
+    """Return onnxruntime's session of a file."""
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "exported models need onnxruntime: pip install onnxruntime", name="onnxruntime"
+        ) from error
+    if not path.is_file():
+        raise InputError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the CPU to others
+    options.log_severity_level = 3  # errors
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # damaged files raise any exception
+        raise InputError(f"{path} is damaged, or not an ONNX file: {_first_line(error)}") from error
+
+
+def _check_graph(card: ModelCard, session: Any) -> dict[str, np.dtype[Any]]:
+    """Return the dtypes of the inputs.
+
+    Raises:
+        InputError: a graph has not the inputs and outputs of its card.
+    """
+    inputs, outputs = session.get_inputs(), {item.name for item in session.get_outputs()}
+    names = [item.name for item in inputs]
+    if not names or not sorted(names) == sorted(card.inputs) == sorted(card.shapes):
+        raise InputError(f"its graph takes {', '.join(names)}, but its model card describes {', '.join(card.inputs)}")
+    if missing := {*card.outputs.values(), *card.answers.values()} - outputs:
+        raise InputError(f"its graph has no output '{min(missing)}', which its model card describes")
+    for item in inputs:
+        if len(item.shape) != len(card.shapes[item.name]) + 1:
+            described = len(card.shapes[item.name])
+            raise InputError(
+                f"'{item.name}' has {len(item.shape)} dimensions, but its model card describes {described}"
+            )
+    types = {item.name: item.type.removeprefix("tensor(").removesuffix(")") for item in inputs}
+    try:
+        return {name: np.dtype(_DTYPES.get(kind, kind)) for name, kind in types.items()}
+    except TypeError as error:
+        raise InputError(f"its graph takes an input of a type that NumPy does not know: {error}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300]

@@ -151,11 +151,12 @@ class PictureTransform(Transform):
         masks = {key for key in self.keys if sample[key].ndim in (2, most - 1)}
         pictures = {key: sample[key].unsqueeze(-3) if key in masks else sample[key] for key in self.keys}
         flat = {key: value.reshape(math.prod(value.shape[:-3]), *value.shape[-3:]) for key, value in pictures.items()}
-        sizes = {(len(value), *value.shape[-2:]) for value in flat.values()}
-        if len(sizes) > 1:
+        # Neither len() nor a set: both would make a size constant in an exported model.
+        sizes = [(value.shape[0], *value.shape[-2:]) for value in flat.values()]
+        if any(size != sizes[0] for size in sizes[1:]):
             shapes = ", ".join(_describe(key, sample[key]) for key in self.keys)
             raise ValueError(f"{', '.join(self.keys)} must have the same number of pictures and size: {shapes}")
-        drawn = self.draw(*sizes.pop())
+        drawn = self.draw(*sizes[0])
         changed = {}
         for key, value in flat.items():
             try:

@@ -60,7 +60,7 @@ class Normalize(PictureTransform, nn.Module):
     def change(self, pictures: Tensor, drawn: None) -> Tensor:
         dtype = pictures.dtype if pictures.is_floating_point() else torch.float32
         mean, std = self.mean.to(dtype), self.std.to(dtype)
-        if not {len(mean), len(std)} <= {1, pictures.shape[1]}:
+        if any(len(values) not in (1, pictures.shape[1]) for values in (mean, std)):
             raise ConfigError(self._explain(pictures.shape[1]))
         return (pictures.to(dtype) - mean) / std
 

@@ -38,7 +38,8 @@ def render(name: str, folder: Path, commit: str) -> None:
     archive.unlink()
     try:
         old = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
-        members = {part for path in (folder / old).iterdir() for part in (path.name, path.stem)} | {"load"}
+        members = {part for path in (folder / old).iterdir() for part in (path.name, path.stem)}
+        members |= {"load", "Predictor"}  # attributes of the package itself
         rename(folder, Renaming(old, name, members))
         (folder / old).rename(folder / name)
         _make_own(name, folder)

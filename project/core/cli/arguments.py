@@ -12,8 +12,8 @@ from project.core.errors import ConfigError, did_you_mean, join_names
 
 _TRUST = "let the config saved in the checkpoint name any class and path: it then runs the code of whoever saved it"
 _CHECKPOINT_OPTIONS = {
-    "ckpt_path": "checkpoint, or run directory (checkpoints/best.ckpt, else the newest)",
-    "results_dir": "directory of the results (default: RUN/eval/STAGE)",
+    "ckpt_path": "checkpoint, run directory (checkpoints/best.ckpt, else the newest), or model.onnx",
+    "results_dir": "directory of the results (default: RUN/eval/STAGE, of model.onnx eval/STAGE beside it)",
     "trust": _TRUST,
 }
 # The options of each stage that are not values of the yaml; all others are.

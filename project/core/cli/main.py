@@ -41,6 +41,14 @@ from project.core.errors import (
     shorten_causes,
     user_message,
 )
+from project.core.export.exported_model import (
+    ONNX,
+    check_unchanged,
+    in_full_precision,
+    load_exported,
+    origin_directory,
+    results_directory,
+)
 from project.core.file_names import check_file_name
 from project.core.files import check_writable
 from project.core.garbage import delaying_collection
@@ -178,6 +186,8 @@ def _build_evaluation(
     if "ckpt_path" not in arguments.options:
         raise ConfigError(f"{stage} needs --ckpt_path, a checkpoint or a run directory such as experiments/NAME")
     path = find_checkpoint(Path(arguments.options["ckpt_path"]))
+    if path.suffix == ONNX:
+        return _build_exported(path, arguments, files, interruption, stack)
     results = Path(arguments.options.get("results_dir", run_dir_of(path) / "eval" / stage))
     check_writable(results)
     given = [*files, *arguments.settings]
@@ -191,6 +201,20 @@ def _build_evaluation(
     saved = locate(saved_tree(checkpoint, given, arguments.trust), run_dir_of(path))
     config = build_over_saved(saved, given, stage, build_training_set)
     return StageCLI(arguments, config, checkpoint, interruption, stack, results)
+
+
+def _build_exported(
+    path: Path, arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack
+) -> StageCLI:
+    stage = arguments.stage
+    results = Path(arguments.options.get("results_dir", results_directory(path, stage)))
+    check_writable(results)
+    exported, given = load_exported(path), [*files, *arguments.settings]
+    saved = locate(saved_tree(exported, given, arguments.trust), origin_directory(path))
+    given += in_full_precision(merge_all([saved, *given]))
+    config = build_over_saved(saved, given, stage, build_training_set)
+    check_unchanged(saved, config, path)
+    return StageCLI(arguments, config, exported, interruption, stack, results)
 
 
 def _full_disk(error: BaseException) -> RunStopped | None:

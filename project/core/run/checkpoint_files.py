@@ -19,6 +19,7 @@ from project.core.model.fitting import adopt_shapes, check_fitted
 from project.core.run.checkpoint_header import CONFIG, NewerFormatError, read_header
 
 BEST, LAST = "best.ckpt", "last.ckpt"
+EXPORTED = (".onnx", ".pt2")  # suffixes of the files that `export` writes
 _MAX_NAMES = 3  # of tensors, in a message
 _SAFETENSORS = ".safetensors"
 _UNSAFE = re.compile(r"(?<=GLOBAL )[\w.]+")  # matched: a class that torch refuses to load
@@ -174,8 +175,13 @@ def safe_load(path: Path) -> Any:
     """Load a file to the CPU if it contains only plain data, so that a file from a stranger runs no code.
 
     Raises:
-        ConfigError: the file is damaged, or contains more than plain data.
+        ConfigError: the file is damaged, an exported model, or contains more than plain data.
     """
+    if path.suffix in EXPORTED:
+        raise ConfigError(
+            f"{path} is an exported model: give the checkpoint or run from which it was exported "
+            "(validate, test, predict and Predictor take model.onnx)"
+        )
     load = _import_safetensors(path) if path.suffix == _SAFETENSORS else _load_torch
     try:
         return load(path)
