@@ -12,6 +12,7 @@ Its packages, each of which imports only those above it (tests/core/test_imports
     training                            seeding of steps, callbacks for debugging
     evaluation                          result files, pictures, evaluation during training
     run                                 run directory, checkpoints, resume
+    export                              model.onnx, the proof that it is right, exported models in stages
     cli                                 arguments, help, stages
 
 The docstring of each package says what to read first; docs/architecture.md has a picture.

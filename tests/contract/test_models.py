@@ -1,17 +1,29 @@
 """Each registered model trains, is restored from its state, keeps samples apart, and can be exported."""
 
+from collections.abc import Iterable
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from project.core.export.files import write_onnx
+from project.core.export.graph import Graph
+from project.core.export.tracing import trace
+from project.deploy.inputs import Input, Numbers, Picture
+from project.deploy.model_card import Length, ModelCard
+from project.deploy.predictor import Predictor
 from project.registry import MODEL_REGISTRY
 from tests.contract.samples import build, inputs, registered
 
-every_model = pytest.mark.parametrize("cls", registered(MODEL_REGISTRY))
+MODELS = registered(MODEL_REGISTRY)
+every_model = pytest.mark.parametrize("cls", MODELS)
+# Their export takes two seconds or more.
+LARGE = {"ResNet", "ResNet18", "ResNet34", "ResNet50", "SegmentationUNet", "SequenceClassifier", "UNet", "ViT"}
 
 
 @cache
@@ -65,15 +77,49 @@ def test_samples_do_not_mix_in_evaluation(cls: Any) -> None:
             torch.testing.assert_close(alone[name], value[-1:], rtol=1e-4, atol=1e-5)
 
 
-@every_model
-def test_exported_model_computes_the_same(cls: Any) -> None:
-    net = build(cls).eval()  # exporting changes attributes of some layers
-    given = inputs(net)
-    with torch.no_grad():
-        exported = torch.export.export(net, (), given).module()
-        one, two = run(net, given), run(exported, given)
-    for name in one:
-        torch.testing.assert_close(two[name], one[name], rtol=1e-4, atol=1e-5)
+class Holder(pl.LightningModule):
+    """Module with a net."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+
+def describe(value: Tensor) -> Input:
+    """Return pictures of any size for what looks like pictures, else numbers of this shape."""
+    if value.ndim == 4 and value.shape[1] in (1, 3):
+        return Picture(3 if value.shape[1] == 3 else 1)
+    return Numbers(tuple(value.shape[1:]), str(value.dtype).removeprefix("torch."))
+
+
+def enlarge(value: Tensor, lengths: Iterable[Length]) -> Tensor:
+    """Return a tensor whose free dimensions have the next length that the net takes."""
+    for dimension, length in enumerate(lengths, 1):
+        if length.maximum is None:
+            value = torch.cat([value, value.narrow(dimension, 0, length.step)], dimension)
+    return value
+
+
+@pytest.mark.parametrize(
+    "cls", [pytest.param(*item.values, id=item.id, marks=[pytest.mark.slow] * (item.id in LARGE)) for item in MODELS]
+)
+def test_exported_model_computes_the_same(cls: Any, tmp_path: Path) -> None:
+    """With batches of 1 and 3, and with larger pictures if the net takes any size."""
+    given = inputs(net := build(cls))
+    graph = Graph(Holder(net), given)
+    raw = {name: describe(given[name]) for name in graph.inputs}
+    program, lengths = trace(graph, given, raw)
+    write_onnx(program, graph, ModelCard(raw, lengths, graph.outputs, graph.answers, "", {}), tmp_path / "model.onnx")
+    predictor = Predictor(tmp_path / "model.onnx")
+    larger = {name: enlarge(given[name], lengths[name]) for name in graph.inputs}
+    for tensors, count in product((given, larger), (1, 3)):
+        batch = {name: tensors[name][:count] for name in graph.inputs}
+        with torch.no_grad():
+            expected = graph(*batch.values())
+        found = predictor.run({name: value.numpy() for name, value in batch.items()})
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            torch.testing.assert_close(torch.from_numpy(found[name]), value, rtol=1e-4, atol=1e-4)
 
 
 @every_model

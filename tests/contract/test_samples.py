@@ -1,5 +1,6 @@
 """Tests that the contract tests can fail."""
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from project.losses.base import Loss
 from project.models.base import Model
+from project.registry import ConfigError
 from project.transforms.base import Transform
 from tests.contract import test_losses, test_models, test_transforms
 from tests.contract.samples import build, inputs
@@ -43,7 +45,7 @@ def test_a_class_with_neither_defaults_nor_an_example_fails() -> None:
 def test_an_example_supplies_arguments_and_tensors() -> None:
     assert inputs(build(Declared)).keys() == {"cloud"}
     test_models.test_gradients_reach_every_parameter(Declared, bf16=True)
-    test_models.test_exported_model_computes_the_same(Declared)
+    test_models.test_samples_do_not_mix_in_evaluation(Declared)
 
 
 class Mixes(Declared):
@@ -51,6 +53,14 @@ class Mixes(Declared):
 
     def forward(self, cloud: Tensor, mask: Tensor | None = None) -> Tensor:
         output: Tensor = self.layer(cloud - cloud.cumsum(0))
+        return output
+
+
+class Counts(Declared):
+    """Model that cannot be exported: it makes a number of the batch size."""
+
+    def forward(self, cloud: Tensor, mask: Tensor | None = None) -> Tensor:
+        output: Tensor = self.layer(cloud) / len(cloud)
         return output
 
 
@@ -77,9 +87,11 @@ class InPlace(Transform):
         return sample
 
 
-def test_components_that_break_a_contract_fail() -> None:
+def test_components_that_break_a_contract_fail(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="Tensor-likes are not close"):
         test_models.test_samples_do_not_mix_in_evaluation(Mixes)
+    with pytest.raises(ConfigError, match=r"Counts.* cannot be exported: it works only for some numbers of samples"):
+        test_models.test_exported_model_computes_the_same(Counts, tmp_path)
     with pytest.raises(AssertionError, match="idle has no gradient"):
         test_models.test_gradients_reach_every_parameter(Idle, bf16=False)
     with pytest.raises(AssertionError):

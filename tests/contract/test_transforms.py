@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.export import Dim
 
+from project.core.model.preparation import Preparation
 from project.registry import TRANSFORM_REGISTRY
 from project.transforms.base import BatchTransform
 from tests.contract.samples import build, registered, tensors
@@ -64,3 +66,31 @@ def test_batch_transforms_are_reproducible_and_not_in_place(cls: Any) -> None:
     assert mixed["label"].shape == (4, 10)
     torch.testing.assert_close(mixed["label"].sum(1), torch.ones(4))
     assert all(len(mixed[name]) == 4 and mixed[name].dtype == batch[name].dtype for name in mixed.keys() - {"label"})
+
+
+def seeded(transform: Any, batch: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
+    torch.manual_seed(seed)
+    transformed: dict[str, Tensor] = transform(batch)
+    return transformed
+
+
+@pytest.mark.parametrize("cls", [item for item in TRANSFORMS if not issubclass(item.values[0], BatchTransform)])
+def test_deterministic_transforms_can_be_exported_in_prepare(cls: Any) -> None:
+    """With any batch and any size of pictures; random ones do not belong there, and are left out."""
+    transform, batch = build(cls), tensors() | getattr(cls, "example", {})
+    batch = {name: value for name, value in batch.items() if isinstance(value, Tensor)}
+    one, *others = (seeded(transform, batch, seed) for seed in range(5))
+    if not all(torch.equal(other[name], value) for other in others for name, value in one.items()):
+        return
+    rows, sides = Dim("batch", min=1), {2: Dim.AUTO, 3: Dim.AUTO}
+    shapes = {name: {0: rows} | (sides if value.ndim == 4 else {}) for name, value in batch.items()}
+    prepare = Preparation({"own": transform})
+    program = torch.export.export(prepare, (batch,), dynamic_shapes=(shapes,), strict=False).module()
+    for height, width in ((32, 32), (24, 16), (16, 24)):
+        other = {
+            name: value[:1, ..., :height, :width] if value.ndim == 4 else value[:1] for name, value in batch.items()
+        }
+        expected, found = prepare(other), program(other)
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value)

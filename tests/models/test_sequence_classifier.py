@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from pytorch_lightning import LightningModule
 
+from project.core.export.graph import Graph
+from project.core.export.tracing import trace
+from project.deploy.inputs import Numbers
+from project.deploy.model_card import Length
 from project.models.sequence_classifier import SequenceClassifier
 from project.registry import ConfigError
 from tests.conftest import Cli
@@ -30,6 +35,21 @@ def test_the_order_counts() -> None:
     net, mask = SequenceClassifier(4, num_tokens=5), torch.ones(1, 3, dtype=torch.bool)
     one, two = (net(torch.tensor([tokens]), mask)["logits"] for tokens in ([1, 2, 3], [3, 2, 1]))
     assert not torch.allclose(one, two)
+
+
+def test_exported_net_takes_sequences_of_any_length() -> None:
+    """Longer and shorter ones than the traced one, which torch would write out step by step."""
+    net, batch = SequenceClassifier(4, num_tokens=20, depth=2), {"sequence": torch.zeros(2, 6, dtype=torch.long)}
+    module = LightningModule()
+    module.net = net
+    batch["mask"] = torch.ones(2, 6, dtype=torch.bool)
+    graph = Graph(module, batch)
+    program, lengths = trace(graph, batch, {"sequence": Numbers((None,), "int64"), "mask": Numbers((None,), "bool")})
+    assert lengths == {"sequence": (Length(2),), "mask": (Length(2),)}
+    for length in (2, 15):
+        tokens, mask = torch.randint(20, (1, length)), torch.arange(length)[None] < length - 1
+        with torch.no_grad():
+            torch.testing.assert_close(program.module()(tokens, mask)["logits"], net(tokens, mask)["logits"])
 
 
 @pytest.mark.parametrize("sizes", [{}, {"num_tokens": 3, "num_features": 2}])

@@ -3,8 +3,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import gradcheck
+from torch.export import Dim
 from torch.library import opcheck
 from torch.utils.checkpoint import checkpoint
 from torchmetrics.functional.image import structural_similarity_index_measure
@@ -186,6 +187,25 @@ def test_compile_export_checkpoint_and_autocast() -> None:
         value = ops.ssim(x.bfloat16(), y)
     torch.testing.assert_close(value, ops.ssim(x.bfloat16().float(), y))
     assert ops.ssim(x.half(), y.half()).dtype == torch.float16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operation", [ops.ssim, lambda x, y: ops.add_matrix(x.flatten(1), y.flatten(1))])
+def test_exported_program_takes_pictures_of_any_size(operation: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Neither the checks of arguments nor the references fix the size, or that one side is the longer one."""
+
+    class Net(nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return operation(x, y)
+
+    free = {0: Dim("batch", min=1), 2: Dim.AUTO, 3: Dim.AUTO}
+    with torch.no_grad():
+        x, y = pictures(2, 3, 24, 24, dtype=torch.float32)
+        program = torch.export.export(Net(), (x, y), dynamic_shapes=(free, free), strict=False)
+        module: Any = program.run_decompositions(ops.DECOMPOSITIONS).module()
+        for height, width in ((24, 24), (12, 17), (40, 13)):
+            x, y = pictures(1, 3, height, width, dtype=torch.float32)
+            torch.testing.assert_close(module(x, y), operation(x, y), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 16, 16), (2, 0, 16, 16)])

@@ -28,6 +28,12 @@ STAGES: dict[str, dict[str, str]] = {
     "validate": _CHECKPOINT_OPTIONS,
     "test": _CHECKPOINT_OPTIONS,
     "predict": _CHECKPOINT_OPTIONS,
+    "export": {
+        "ckpt_path": _CHECKPOINT_OPTIONS["ckpt_path"],
+        "formats": "onnx (default), pt2, or both as onnx,pt2",
+        "export_dir": "directory of the exported files (default: RUN/export)",
+        "trust": _TRUST,
+    },
 }
 _FLAGS = ("help", "print_config", "replace", "trust")
 
@@ -37,7 +43,7 @@ class Arguments:
     """Parsed command-line arguments.
 
     Args:
-        stage: fit, validate, test or predict; empty for help about all stages, or the version.
+        stage: fit, validate, test, predict or export; empty for help about all stages, or the version.
         configs: values of --config.
         settings: values of the yaml, each as a tree.
         options: options of the stage with a value.

@@ -32,6 +32,7 @@ stages:
   validate   compute losses and metrics of a checkpoint on data.val
   test       compute losses and metrics of a checkpoint on data.eval
   predict    write the predictions of a checkpoint on data.predict
+  export     write a checkpoint as model.onnx, and compare both on data.eval
 
 help:
   STAGE --help              options of a stage, and settings of a yaml

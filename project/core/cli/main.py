@@ -17,7 +17,7 @@ from project.core.cli.arguments import Arguments, parse_arguments
 from project.core.cli.building import build_training_set
 from project.core.cli.help import component_help, describe_versions, stage_help
 from project.core.cli.stages import StageCLI
-from project.core.config.configuration import build_config
+from project.core.config.configuration import Config, build_config
 from project.core.config.paths import expand_paths
 from project.core.config.references import ReferenceResolver, show_references
 from project.core.config.settings import DEFAULT_ROOT
@@ -49,12 +49,20 @@ from project.core.export.exported_model import (
     origin_directory,
     results_directory,
 )
+from project.core.export.options import parse_formats
 from project.core.file_names import check_file_name
 from project.core.files import check_writable
 from project.core.garbage import delaying_collection
 from project.core.log import is_rank_zero, logging_to_console, print_text, rank
-from project.core.run.bare_weights import bare_weights
-from project.core.run.checkpoint_files import find_checkpoint, is_checkpoint, load_checkpoint, run_dir_of, safe_load
+from project.core.run.bare_weights import BareWeights, bare_weights
+from project.core.run.checkpoint_files import (
+    LoadedCheckpoint,
+    find_checkpoint,
+    is_checkpoint,
+    load_checkpoint,
+    run_dir_of,
+    safe_load,
+)
 from project.core.run.resume import (
     AUTO,
     build_over_saved,
@@ -140,8 +148,8 @@ def _run(
         tree = ReferenceResolver(tree).resolve_known(tree)
         print_text(f"{component_help(*arguments.component_help, tree)}\n")
         return
-    build = _build_fit if arguments.stage == "fit" else _build_evaluation
-    stage = build(arguments, files, interruption, stack)
+    builders = {"fit": _build_fit, "export": _build_export}
+    stage = builders.get(arguments.stage, _build_evaluation)(arguments, files, interruption, stack)
     if arguments.print_config:
         print_text(show_references(stage.config_yaml, stage.checked_config.references))
     else:
@@ -183,24 +191,43 @@ def _build_evaluation(
     arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack
 ) -> StageCLI:
     stage = arguments.stage
-    if "ckpt_path" not in arguments.options:
-        raise ConfigError(f"{stage} needs --ckpt_path, a checkpoint or a run directory such as experiments/NAME")
-    path = find_checkpoint(Path(arguments.options["ckpt_path"]))
+    path = _find_checkpoint(arguments)
     if path.suffix == ONNX:
         return _build_exported(path, arguments, files, interruption, stack)
     results = Path(arguments.options.get("results_dir", run_dir_of(path) / "eval" / stage))
     check_writable(results)
-    given = [*files, *arguments.settings]
-    if files and not is_checkpoint(content := safe_load(path)):
+    config, checkpoint = _load_with_config(path, arguments, files)
+    if isinstance(checkpoint, BareWeights):
         results = Path(arguments.options.get("results_dir", path.parent / "eval" / path.stem / stage))
         if "results_dir" not in arguments.options and results.exists():
             raise ConfigError(f"{results} already contains results of {path.name}; set --results_dir")
-        config = build_config(merge_all(given), build_training_set)
-        return StageCLI(arguments, config, bare_weights(path, content), interruption, stack, results)
+    return StageCLI(arguments, config, checkpoint, interruption, stack, results)
+
+
+def _build_export(arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack) -> StageCLI:
+    parse_formats(arguments.options.get("formats"))
+    path = _find_checkpoint(arguments)
+    directory = Path(arguments.options.get("export_dir", run_dir_of(path) / "export"))
+    check_writable(directory, "--export_dir")
+    config, checkpoint = _load_with_config(path, arguments, files)
+    return StageCLI(arguments, config, checkpoint, interruption, stack, directory)
+
+
+def _find_checkpoint(arguments: Arguments) -> Path:
+    if "ckpt_path" not in arguments.options:
+        stage = arguments.stage
+        raise ConfigError(f"{stage} needs --ckpt_path, a checkpoint or a run directory such as experiments/NAME")
+    return find_checkpoint(Path(arguments.options["ckpt_path"]))
+
+
+def _load_with_config(path: Path, arguments: Arguments, files: list[Tree]) -> tuple[Config, LoadedCheckpoint]:
+    """Load a checkpoint and its configuration; for bare weights, that of the yaml files."""
+    given = [*files, *arguments.settings]
+    if files and not is_checkpoint(content := safe_load(path)):
+        return build_config(merge_all(given), build_training_set), bare_weights(path, content)
     checkpoint = load_checkpoint(path)
     saved = locate(saved_tree(checkpoint, given, arguments.trust), run_dir_of(path))
-    config = build_over_saved(saved, given, stage, build_training_set)
-    return StageCLI(arguments, config, checkpoint, interruption, stack, results)
+    return build_over_saved(saved, given, arguments.stage, build_training_set), checkpoint
 
 
 def _build_exported(

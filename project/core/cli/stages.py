@@ -15,7 +15,7 @@ from project.core.cli.arguments import Arguments
 from project.core.cli.augmentation import warn_of_augmentation
 from project.core.cli.building import BuildCLI
 from project.core.cli.progress import EpochLogger, has_epoch_line, is_terminal
-from project.core.cli.trainer import as_list, build_trainer
+from project.core.cli.trainer import as_list, build_trainer, for_export
 from project.core.cli.unsupported import check_arguments
 from project.core.config.annotations import parameters_of, union_members
 from project.core.config.configuration import Config, build_group
@@ -29,6 +29,8 @@ from project.core.errors import ConfigError
 from project.core.evaluation.periodic import PeriodicEvaluation
 from project.core.evaluation.pictures import ProgressPictures, check_visuals
 from project.core.evaluation.results import ResultsWriter
+from project.core.export.exporting import Origin, export
+from project.core.export.options import parse_formats
 from project.core.log import logging_to_console
 from project.core.model.module import SupervisedModule
 from project.core.run.checkpoint_files import LoadedCheckpoint
@@ -51,10 +53,10 @@ class StageCLI(BuildCLI):
     Args:
         arguments: the command line.
         config: the configuration.
-        checkpoint: checkpoint that fit resumes, or that validate, test and predict evaluate.
+        checkpoint: checkpoint that fit resumes, or that the other stages evaluate or export.
         interruption: receives the signals that ask the run to stop.
         stack: closes the logs and unlocks the directory, after the caller has logged the last message.
-        results: directory of the results of validate, test and predict.
+        results: directory of the results of the other stages.
 
     Example::
 
@@ -94,6 +96,11 @@ class StageCLI(BuildCLI):
             self.trainer.validate(self.model, self.datamodule, verbose=False)
         elif self.arguments.stage == "test":
             self.trainer.test(self.model, self.datamodule, verbose=False)
+        elif self.arguments.stage == "export":
+            assert self.results is not None
+            formats = parse_formats(self.arguments.options.get("formats"))
+            origin = Origin(self.checkpoint.path, self.config_yaml)
+            export(self.model, self.trainer, self.datamodule, formats, self.results, origin)
         else:
             self.trainer.predict(self.model, self.datamodule, return_predictions=False)
 
@@ -171,6 +178,9 @@ class StageCLI(BuildCLI):
         else:
             assert self.results is not None
             first, last = [], [ResultsWriter(self.results, settings.visual or {}, self.config_yaml)]
+            if self.arguments.stage == "export":
+                assert self.checkpoint is not None
+                arguments, last = arguments | for_export(self.checkpoint.is_double), []
         trainer = build_trainer(arguments, settings, self.directory.path, self.model, first, last, self.is_fit)
         if self.is_fit:
             self.training_run.attach(trainer)
@@ -180,7 +190,7 @@ class StageCLI(BuildCLI):
         return trainer
 
     def _check_data(self) -> None:
-        if isinstance(self.datamodule, DataModule):
+        if isinstance(self.datamodule, DataModule) and self.arguments.stage in _SPLITS:  # export takes one that is set
             self.datamodule.check(_SPLITS[self.arguments.stage], self.trainer)
             if (
                 self.is_fit

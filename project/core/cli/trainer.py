@@ -88,6 +88,28 @@ def build_trainer(
     return trainer
 
 
+def for_export(is_double: bool) -> dict[str, Any]:
+    """Return the arguments that `export` sets, whatever the yaml says: an exported model computes like this.
+
+    Args:
+        is_double: whether the weights are in float64.
+    """
+    return {
+        "accelerator": "cpu",
+        "devices": 1,
+        "num_nodes": 1,
+        "strategy": "auto",
+        "precision": "64-true" if is_double else "32-true",
+        "plugins": None,
+        "callbacks": None,
+        "profiler": None,
+        "fast_dev_run": False,
+        "barebones": False,
+        "sync_batchnorm": False,
+        "inference_mode": False,  # torch.export does not trace tensors of it
+    }
+
+
 def _prepare_callback(callback: Callback, directory: Path) -> None:
     if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
         # Lightning's default depends on the loggers; without one, it is the directory of the run's own checkpoints.

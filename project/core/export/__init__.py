@@ -1,4 +1,4 @@
 """Export of a trained net to model.onnx and model.pt2, and exported models in the place of the net.
 
-Imports `deploy`, `errors`, `config`, `data`, `model` and `run`. Read `graph.py` first.
+Imports `deploy`, `errors`, `files`, `config`, `data`, `model` and `run`. Read `exporting.py` first.
 """

@@ -64,6 +64,15 @@ def write_onnx(program: ExportedProgram, graph: Graph, card: ModelCard, path: Pa
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
+def replace_card(path: Path, card: ModelCard) -> None:
+    """Write another card into an ONNX file."""
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_text()})
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
 def write_pt2(program: ExportedProgram, card: ModelCard, path: Path) -> None:
     """Write a program and its card as a file of torch.export, without example inputs and paths of this machine."""
     program.example_inputs = None
@@ -92,11 +101,12 @@ def _quiet() -> Iterator[None]:
     """Hide what torch prints while it converts a program."""
     with warnings.catch_warnings(), redirect_stdout(StringIO()):
         warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
+        before = logging.root.manager.disable
+        logging.disable(max(before, logging.WARNING))
         try:
             yield
         finally:
-            logging.disable(logging.NOTSET)
+            logging.disable(before)
 
 
 def _remove_traces(message: Any) -> None:

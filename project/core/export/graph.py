@@ -37,7 +37,7 @@ class Graph(nn.Module):
 
     def __init__(self, module: nn.Module, batch: Mapping[str, Any]) -> None:
         super().__init__()
-        self.wired = module if isinstance(module, SupervisedModule) else _Wired(module)
+        self.wired = wire(module)
         self.eval()
         if any(value.is_floating_point() and value.itemsize < 4 for value in self.state_dict().values()):
             self.float()  # half precision is for the training
@@ -107,7 +107,16 @@ def plain_computation(values: Iterable[object]) -> Iterator[None]:
         yield
 
 
-class _Wired(nn.Module):
+def wire(module: nn.Module) -> "SupervisedModule | WiredNet":
+    """Return a module that calls its net, and the net's `predict`, with the tensors that they name.
+
+    Raises:
+        ConfigError: the module has no net.
+    """
+    return module if isinstance(module, SupervisedModule | WiredNet) else WiredNet(module)
+
+
+class WiredNet(nn.Module):
     """Net of a LightningModule of one's own, wired by the names of its parameters.
 
     Args:

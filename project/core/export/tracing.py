@@ -4,6 +4,8 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stderr
+from importlib import import_module
+from importlib.util import find_spec
 from io import StringIO
 from math import gcd
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import torch
 from loguru import logger
 from torch import SymInt, Tensor
-from torch.export import Dim, ExportedProgram, _patches
+from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
@@ -23,6 +25,7 @@ from project.deploy.inputs import Input, Picture
 from project.deploy.model_card import Length
 
 _TRIED = 1024  # lengths of a free dimension that are tried
+_LOOPS = import_module("torch.export._patches") if find_spec("torch.export._patches") else None
 _GUARDS = "_guards_fn"  # documented: name of the submodule of `ExportedProgram.module()` that checks sizes
 
 
@@ -99,15 +102,24 @@ def _explain(error: Exception, graph: Graph, guards: GuardLog) -> str:
 
 @contextmanager
 def whole_recurrent_layers() -> Iterator[None]:
-    """Keep GRU and LSTM as operations: torch writes out each step, and thereby fixes the length of sequences.
+    """Let torch trace GRU and LSTM with a loop: step by step, it would fix the length of sequences.
 
-    These are the context managers of torch.onnx.export. An older torch has only that for LSTM.
+    The layers stay operations of the program. torch.onnx.export does the same; an older torch may lack the loops.
     """
     with ExitStack() as stack:
         for name in ("gru", "lstm"):
-            if register := getattr(_patches, f"register_{name}_while_loop_decomposition", None):
+            if register := getattr(_LOOPS, f"register_{name}_while_loop_decomposition", None):
+                operation = getattr(torch.ops.aten, name).input
                 stack.enter_context(register())
+                _forget_traces(operation)
+                stack.callback(_forget_traces, operation)
         yield
+
+
+def _forget_traces(operation: Any) -> None:
+    """Clear what torch has cached of an operation, of which earlier traces used another implementation."""
+    key = torch.DispatchKey.CompositeImplicitAutograd
+    operation.py_impl(key)(operation.py_kernels.pop(key))
 
 
 @contextmanager

@@ -77,9 +77,14 @@ class LoadedCheckpoint:
 
     def match_precision(self, module: torch.nn.Module) -> None:
         """Convert a module to float64 if the weights are; Lightning does so later, when they have been rounded."""
-        floats = [value for value in self.content["state_dict"].values() if value.is_floating_point()]
-        if floats and all(value.dtype is torch.float64 for value in floats):
+        if self.is_double:
             module.double()
+
+    @property
+    def is_double(self) -> bool:
+        """Whether all weights are in float64."""
+        floats = [value for value in self.content["state_dict"].values() if value.is_floating_point()]
+        return bool(floats) and all(value.dtype is torch.float64 for value in floats)
 
     def mismatch(self, error: RuntimeError) -> ConfigError:
         """Return the ConfigError for an error of `load_state_dict`."""

@@ -53,6 +53,12 @@ def write_job_script(run: Path, options: Sequence[str] = ()) -> None:
     write_text(run / "job.sh", script)
 
 
+def describe_commit() -> str | None:
+    """Return the commit of the project, with `+` if files differ from it; None outside a git checkout."""
+    commit = _git("rev-parse", "HEAD").strip()
+    return f"{commit}{'+' if _git_diff() else ''}" if commit else None
+
+
 def _git_diff() -> str:
     """Return the difference to the commit, including new files; the index does not change."""
     index = Path(_git("rev-parse", "--git-path", "index").removesuffix("\n"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from project.core.run.job_script import write_job_script
+from project.core.run.job_script import describe_commit, write_job_script
 from project.core.run.run_directory import RunDirectory
 from tests.conftest import CONFIGS
 from tests.core.run.test_run_directory import CONFIG
@@ -165,3 +165,17 @@ def test_difference_contains_a_change_made_at_the_time_of_the_commit(
             os.utime(".git/index", (1e9, 1e9))
     write_job_script(tmp_path / "run")
     assert "+other" in (tmp_path / "run" / "git.diff").read_text()
+
+
+def test_commit_has_a_plus_if_files_differ_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert describe_commit() is None
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    (tmp_path / "file").write_text("one")
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-qm", "x"], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert describe_commit() == head
+    (tmp_path / "new").write_text("two")
+    assert describe_commit() == f"{head}+"

@@ -1,0 +1,219 @@
+"""The proof that exported files compute what the checkpoint computes."""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch import Tensor
+
+from project.core.data.datamodule import dataset_name, find_dataset
+from project.core.data.tensors import Tensors, batch_size
+from project.core.errors import ConfigError, message_of, shorten
+from project.core.export.differences import OutputDifference, differ, metrics_differ
+from project.core.export.graph import WiredNet
+from project.core.export.sizes import resize_free
+from project.core.model.metrics import DatasetEvaluation
+from project.core.model.module import SupervisedModule
+from project.deploy.model_card import ModelCard
+from project.deploy.predictor import Predictor
+
+CHECKPOINT = "checkpoint"  # public: among the names of files
+Run = Callable[[Tensors], Tensors]  # from the inputs to all outputs, by their names in the graph
+WriteFiles = Callable[[Tensors, Any], tuple[ModelCard, Mapping[str, Path]]]
+
+
+class Comparison(pl.LightningModule):
+    """Module that sends each batch through a checkpoint and the files that are exported of it.
+
+    Args:
+        wired: the module of the checkpoint.
+        write: writes the files, given the first batch and its dataset; returns their card, and their paths by name.
+
+    Attributes:
+        failures: why a file did not run, one line each.
+        differences: how far the outputs of each file are from those of the checkpoint, by file and output.
+        metrics: losses and metrics of the checkpoint and of each file, as `test` computes them.
+        samples: number of samples.
+
+    Example::
+
+        comparison = Comparison(wire(module), write)
+        trainer.test(comparison, datamodule)
+        comparison.mistakes()  # empty if the files are right
+    """
+
+    def __init__(self, wired: SupervisedModule | WiredNet, write: WriteFiles) -> None:
+        super().__init__()
+        self.wired, self.write = wired, write
+        self.card: ModelCard | None = None  # None before the first batch
+        self.runs: dict[str, Run] = {}  # by file
+        self.failures: list[str] = []
+        self.differences: dict[str, dict[str, OutputDifference]] = {}
+        self.evaluations: dict[str, list[DatasetEvaluation]] = {}  # by CHECKPOINT and file; empty without metrics
+        self.metrics: dict[str, dict[str, float]] = {}
+        self.samples = 0
+        self.example: Tensors = {}  # inputs of the first batch
+
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._compare(batch, "eval", dataloader_idx)
+
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._compare(batch, "predict", dataloader_idx)
+
+    def on_test_epoch_end(self) -> None:
+        if self.card is None:
+            raise ConfigError("data.eval has no samples; export compares the files with the checkpoint on them")
+        for name, evaluations in self.evaluations.items():
+            assert isinstance(self.wired, SupervisedModule)
+            self.wired.evaluations = evaluations
+            with isolate_rng():
+                values = self.wired.compute_evaluations("eval")
+            self.metrics[name] = {key.removeprefix("eval/"): float(value) for key, value in values.items()}
+
+    def on_predict_epoch_end(self) -> None:
+        if self.card is None:
+            raise ConfigError("data.predict has no samples; export compares the files with the checkpoint on them")
+
+    def compute(self, inputs: Tensors) -> Tensors:
+        """Return the outputs and answers of the checkpoint, by their names in the graph."""
+        return self._name(self.wired(inputs))
+
+    def mistakes(self) -> list[str]:
+        """Return what differs by more than is allowed, one line each."""
+        lines = [*self.failures]
+        for file, differences in self.differences.items():
+            lines += [f"{file}: {name} {each}" for name, each in differences.items() if each.excess > 1]
+            lines += [
+                f"{file}: {name} is {self.metrics[file].get(name)}, but that of the checkpoint {value}"
+                for name, value in (self.metrics.get(CHECKPOINT, {}) if file in self.metrics else {}).items()
+                if metrics_differ(value, self.metrics[file].get(name, math.nan))
+            ]
+        return lines
+
+    def _compare(self, batch: Any, split: str, dataloader_idx: int) -> None:
+        if not isinstance(batch, Mapping):
+            raise ConfigError(f"a batch is a {type(batch).__name__}; export needs dicts of named tensors")
+        batch = dict(batch)
+        size = batch_size(batch)
+        if size == 0:
+            for evaluations in self.evaluations.values():
+                evaluations[dataloader_idx].has_empty_batches = True
+            return
+        if is_first := self.card is None:
+            self._begin(batch, split, dataloader_idx)
+        assert self.card is not None
+        given = {name: batch[name] for name in self.card.inputs}
+        output = self.wired(batch)
+        expected = self._name(output)
+        self._evaluate(CHECKPOINT, batch, output, dataloader_idx)
+        locate = self._locate(batch, split, dataloader_idx)
+        for file, values in self._run_files(given, locate(0)).items():
+            self._add(file, expected, values, locate)
+            output = {name: values[inside] for name, inside in self.card.outputs.items()}
+            self._evaluate(file, batch, output, dataloader_idx)
+        if is_first:
+            self.example = {name: value[:32].clone() for name, value in given.items()}
+            self._compare_others(given)
+        self.samples += size
+
+    def _begin(self, batch: Tensors, split: str, dataloader_idx: int) -> None:
+        """Write the files and open them."""
+        with isolate_rng():
+            self.card, paths = self.write(batch, find_dataset(self.trainer, split, dataloader_idx))
+            self.runs = {
+                file: open_exported(path, list(self.card.inputs), torch.get_num_threads())
+                for file, path in paths.items()
+            }
+        self.differences = {file: {} for file in self.runs}
+        if split == "eval" and isinstance(self.wired, SupervisedModule):
+            for name in (CHECKPOINT, *self.runs):
+                self.wired.evaluations = []
+                self.wired.reset_evaluations(len(self.trainer.num_test_batches))
+                self.evaluations[name] = self.wired.evaluations
+
+    def _compare_others(self, given: Tensors) -> None:
+        """Compare a batch of one, and one of another size, if sizes are free."""
+        assert self.card is not None
+        others = {"in a batch of one sample": {name: value[:1] for name, value in given.items()}}
+        if resized := resize_free(given, self.card.shapes):
+            shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in resized.items())
+            others[f"with {shapes}"] = resized
+        for where, inputs in others.items():
+            try:
+                expected = self.compute(inputs)
+            except Exception as error:  # of the net, which does not take what was traced
+                self.failures.append(f"the checkpoint does not run {where}, but the files do: {_first_line(error)}")
+                continue
+            for file, values in self._run_files(inputs, where).items():
+                self._add(file, expected, values, partial(_everywhere, where))
+
+    def _run_files(self, given: Tensors, where: str) -> dict[str, Tensors]:
+        """Return what each file returns; one that fails is not run again."""
+        values = {}
+        for file, run in [*self.runs.items()]:
+            try:
+                with isolate_rng():
+                    values[file] = run(given)
+            except Exception as error:  # exported programs raise any exception
+                self.failures.append(f"{file} does not run {where}: {_first_line(error)}")
+                del self.runs[file]
+                self.evaluations.pop(file, None)
+        return values
+
+    def _name(self, output: Mapping[str, Tensor]) -> Tensors:
+        """Return outputs and answers of the checkpoint by their names in the graph."""
+        assert self.card is not None
+        call = self.wired.call_predict
+        answers = output if call is None else call({}, output)
+        return {inside: output[name] for name, inside in self.card.outputs.items()} | {
+            inside: answers[name] for name, inside in self.card.answers.items()
+        }
+
+    def _evaluate(self, name: str, batch: Tensors, output: Tensors, dataloader_idx: int) -> None:
+        """Add a batch to the losses and metrics of the checkpoint or a file."""
+        if name in self.evaluations:
+            assert isinstance(self.wired, SupervisedModule)
+            with isolate_rng():  # losses that draw random numbers draw the same for all
+                self.evaluations[name][dataloader_idx].add(batch, output, self.wired.loss_values(batch, output))
+
+    def _add(self, file: str, expected: Tensors, values: Tensors, locate: Callable[[int], str]) -> None:
+        for name, difference in differ(expected, values, locate).items():
+            self.differences[file][name] = max(
+                self.differences[file].get(name, difference), difference, key=lambda each: each.excess
+            )
+
+    def _locate(self, batch: Tensors, split: str, dataloader_idx: int) -> Callable[[int], str]:
+        """Return a function from a row of a batch to the name of its sample."""
+        name, indices = dataset_name(self.trainer, split, dataloader_idx), batch.get("index")
+        path, first = f" of data.{split}.{name}" if name else "", self.samples
+
+        def locate(row: int) -> str:
+            number = first + row if indices is None else int(indices[row])
+            return f"at sample {number}{path}"
+
+        return locate
+
+
+def _first_line(error: Exception) -> str:
+    return shorten(message_of(error).strip().partition("\n")[0], 300)
+
+
+def _everywhere(where: str, row: int) -> str:
+    return where
+
+
+def open_exported(path: Path, inputs: list[str], threads: int) -> Run:
+    """Return a function that runs an exported file; one of torch.export uses torch's number of threads."""
+    if path.suffix == ".onnx":
+        predictor = Predictor(path, threads)
+        return lambda given: {
+            name: torch.from_numpy(value)
+            for name, value in predictor.run({name: given[name].contiguous().numpy() for name in inputs}).items()
+        }
+    program = torch.export.load(path).module()
+    return lambda given: dict(program(*(given[name] for name in inputs)))
