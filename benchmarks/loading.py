@@ -30,10 +30,10 @@ from benchmarks.common import alternate, arguments, report
 from project.core.data.loading import build_loader
 from project.datasets.arrays import Arrays
 from project.datasets.components.picture_cache import Cache, Pictures
-from project.datasets.components.pictures import find_pictures
 from project.datasets.image_folder import ImageFolder
 from project.deploy import jpeg
 from project.deploy.inputs import Picture
+from project.deploy.picture_files import find_pictures
 from project.transforms.random_crop import RandomCrop
 from project.transforms.random_flip import RandomFlip
 

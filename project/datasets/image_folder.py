@@ -10,8 +10,8 @@ from torch import Tensor
 from project.datasets.base import Dataset, Picture, Transform
 from project.datasets.components.labels import check_distinct
 from project.datasets.components.picture_cache import Cache, Pictures
-from project.datasets.components.pictures import find_pictures
 from project.deploy.inputs import Channels
+from project.deploy.picture_files import find_pictures
 from project.registry import DATASET_REGISTRY
 
 

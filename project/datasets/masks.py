@@ -11,8 +11,8 @@ from torch import Tensor
 
 from project.datasets.base import Dataset, Picture, Transform
 from project.datasets.components.pairs import find_pairs
-from project.datasets.components.pictures import read_size
 from project.deploy.inputs import Channels
+from project.deploy.picture_files import read_size
 from project.registry import DATASET_REGISTRY, ConfigError
 
 _IGNORED = -100  # the class that cross entropy in torch leaves out

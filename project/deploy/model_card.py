@@ -11,6 +11,7 @@ from project.deploy.inputs import Input, InputError, Picture, from_json, to_json
 
 METADATA_KEY = "model_card"  # stored: the key in `metadata_props` of model.onnx
 _FORMAT = 1
+_DIMENSIONS = ("channels", "height", "width")  # of a picture
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,18 @@ class ModelCard:
     versions: Mapping[str, str] = field(default_factory=dict)
     largest_picture: int | None = None
     state: str = ""
+
+    def check_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        """Raise InputError if the net does not take a shape; the graph would fail, or return something wrong."""
+        lengths = self.shapes[name]
+        if len(shape) != len(lengths):
+            raise InputError(f"its shape is {shape}; it must have {len(lengths)} dimensions")
+        for number, (length, allowed) in enumerate(zip(shape, lengths, strict=True)):
+            if not allowed.allows(length):
+                is_picture = isinstance(self.inputs[name], Picture)
+                dimension = _DIMENSIONS[number] if is_picture else f"length of dimension {number}"
+                verb = "are" if dimension == "channels" else "is"
+                raise InputError(f"its {dimension} {verb} {length}; it must be {allowed.describe()}")
 
     def to_text(self) -> str:
         """Return the card as JSON."""

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from project.deploy.inputs import Input, InputError, Picture
+from project.deploy.inputs import InputError
 from project.deploy.model_card import METADATA_KEY, ModelCard, read_card
 
 _MAX_BATCH = 32  # samples that go through the net together: larger batches need more memory, and are hardly faster
-_DIMENSIONS = ("channels", "height", "width")  # of a picture
 # Names of onnxruntime for types of tensors, and those of NumPy where they differ.
 _DTYPES = {"float": "float32", "double": "float64"}
 
@@ -115,7 +114,7 @@ class Predictor:
                 raise InputError(f"the input '{name}' is missing. The inputs are: {', '.join(known)}")
             try:
                 array = raw.read(inputs[name])
-                self._check_shape(name, raw, array.shape)
+                self.card.check_shape(name, array.shape)
             except InputError as error:
                 raise InputError(f"{name}: {error}") from error
             arrays[name] = array.astype(self.dtypes[name], copy=False)
@@ -160,17 +159,6 @@ class Predictor:
             given = ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in batch.items())
             raise InputError(f"{self.path.name} does not take {given}: {_first_line(error)}") from error
         return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
-
-    def _check_shape(self, name: str, raw: Input, shape: tuple[int, ...]) -> None:
-        """Raise InputError if the net does not take a shape; the graph would fail, or return something wrong."""
-        lengths = self.card.shapes[name]
-        if len(shape) != len(lengths):
-            raise InputError(f"its shape is {shape}; it must have {len(lengths)} dimensions")
-        for number, (length, allowed) in enumerate(zip(shape, lengths, strict=True)):
-            if not allowed.allows(length):
-                dimension = _DIMENSIONS[number] if isinstance(raw, Picture) else f"length of dimension {number}"
-                verb = "are" if dimension == "channels" else "is"
-                raise InputError(f"its {dimension} {verb} {length}; it must be {allowed.describe()}")
 
 
 def _open_session(path: Path, threads: int) -> Any:

@@ -13,10 +13,10 @@ from PIL import Image
 
 from project.datasets.components import picture_cache
 from project.datasets.components.picture_cache import Cache, Pictures
-from project.datasets.components.pictures import find_pictures
 from project.datasets.image_folder import ImageFolder
 from project.datasets.image_pairs import ImagePairs
 from project.deploy.inputs import Channels, Picture
+from project.deploy.picture_files import find_pictures
 
 
 @pytest.fixture

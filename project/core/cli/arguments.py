@@ -27,7 +27,11 @@ STAGES: dict[str, dict[str, str]] = {
     },
     "validate": _CHECKPOINT_OPTIONS,
     "test": _CHECKPOINT_OPTIONS,
-    "predict": _CHECKPOINT_OPTIONS,
+    "predict": _CHECKPOINT_OPTIONS
+    | {
+        "files": "predict on these files in place of data.predict: a picture, a directory of pictures, a pattern in "
+        "quotes, or a .csv or .npz file of numbers; results go to RUN/eval/predict_files"
+    },
     "export": {
         "ckpt_path": _CHECKPOINT_OPTIONS["ckpt_path"],
         "formats": "onnx (default), pt2, or both as onnx,pt2",

@@ -31,7 +31,7 @@ stages:
   fit        train, with validation
   validate   compute losses and metrics of a checkpoint on data.val
   test       compute losses and metrics of a checkpoint on data.eval
-  predict    write the predictions of a checkpoint on data.predict
+  predict    write the predictions of a checkpoint on data.predict, or on --files
   export     write a checkpoint as model.onnx, and compare both on data.eval
 
 help:

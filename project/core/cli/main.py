@@ -15,6 +15,8 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from project.core.cli.arguments import Arguments, parse_arguments
 from project.core.cli.building import build_training_set
+from project.core.cli.file_stage import RESULTS as FILE_RESULTS
+from project.core.cli.file_stage import FileStageCLI
 from project.core.cli.help import component_help, describe_versions, stage_help
 from project.core.cli.stages import StageCLI
 from project.core.config.configuration import Config, build_config
@@ -190,18 +192,18 @@ def _build_fit(arguments: Arguments, files: list[Tree], interruption: Interrupti
 def _build_evaluation(
     arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack
 ) -> StageCLI:
-    stage = arguments.stage
+    build, label = _evaluation_class(arguments)
     path = _find_checkpoint(arguments)
     if path.suffix == ONNX:
         return _build_exported(path, arguments, files, interruption, stack)
-    results = Path(arguments.options.get("results_dir", run_dir_of(path) / "eval" / stage))
+    results = Path(arguments.options.get("results_dir", run_dir_of(path) / "eval" / label))
     check_writable(results)
     config, checkpoint = _load_with_config(path, arguments, files)
     if isinstance(checkpoint, BareWeights):
-        results = Path(arguments.options.get("results_dir", path.parent / "eval" / path.stem / stage))
+        results = Path(arguments.options.get("results_dir", path.parent / "eval" / path.stem / label))
         if "results_dir" not in arguments.options and results.exists():
             raise ConfigError(f"{results} already contains results of {path.name}; set --results_dir")
-    return StageCLI(arguments, config, checkpoint, interruption, stack, results)
+    return build(arguments, config, checkpoint, interruption, stack, results)
 
 
 def _build_export(arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack) -> StageCLI:
@@ -233,15 +235,24 @@ def _load_with_config(path: Path, arguments: Arguments, files: list[Tree]) -> tu
 def _build_exported(
     path: Path, arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack
 ) -> StageCLI:
-    stage = arguments.stage
-    results = Path(arguments.options.get("results_dir", results_directory(path, stage)))
+    stage, build, label = arguments.stage, *_evaluation_class(arguments)
+    results = Path(arguments.options.get("results_dir", results_directory(path, label)))
     check_writable(results)
     exported, given = load_exported(path), [*files, *arguments.settings]
     saved = locate(saved_tree(exported, given, arguments.trust), origin_directory(path))
     given += in_full_precision(merge_all([saved, *given]))
     config = build_over_saved(saved, given, stage, build_training_set)
     check_unchanged(saved, config, path)
-    return StageCLI(arguments, config, exported, interruption, stack, results)
+    return build(arguments, config, exported, interruption, stack, results)
+
+
+def _evaluation_class(arguments: Arguments) -> tuple[type[StageCLI], str]:
+    """Return the class of an evaluation, and the name of its directory of results."""
+    if "files" not in arguments.options:
+        return StageCLI, arguments.stage
+    if not arguments.options["files"]:
+        raise ConfigError("--files takes a file, a directory or a pattern")
+    return FileStageCLI, FILE_RESULTS
 
 
 def _full_disk(error: BaseException) -> RunStopped | None:

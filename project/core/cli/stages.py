@@ -83,6 +83,11 @@ class StageCLI(BuildCLI):
         """Whether the stage is fit."""
         return self.arguments.stage == "fit"
 
+    @property
+    def results_config(self) -> str:
+        """What is written to config.yaml of the results."""
+        return self.config_yaml
+
     def run(self) -> None:
         """Run the stage."""
         if self.is_fit:
@@ -177,9 +182,11 @@ class StageCLI(BuildCLI):
             first: list[Callback] = [self.training_run.fitting, epochs, check]
         else:
             assert self.results is not None
-            first, last = [], [ResultsWriter(self.results, settings.visual or {}, self.config_yaml)]
+            assert self.checkpoint is not None
+            classes = self.checkpoint.classes
+            self.writer = ResultsWriter(self.results, settings.visual or {}, self.results_config, classes)
+            first, last = [], [self.writer]
             if self.arguments.stage == "export":
-                assert self.checkpoint is not None
                 arguments, last = arguments | for_export(self.checkpoint.is_double), []
         trainer = build_trainer(arguments, settings, self.directory.path, self.model, first, last, self.is_fit)
         if self.is_fit:

@@ -119,12 +119,21 @@ class DataModule(pl.LightningDataModule):
 
     def training_set(self) -> Dataset:
         """Return the training set; of an iterable one, which may be read only once, another instance."""
-        self._check_split("train")
-        dataset = self._dataset("train", "")
+        return self.first_dataset("train")[0]
+
+    def first_dataset(self, split: str) -> tuple[Dataset, str]:
+        """Return the first dataset of a split, and its config path; of an iterable one, another instance."""
+        self._check_split(split)
+        name = self.dataset_names(split)[0]
+        path, dataset = _config_path(split, name), self._dataset(split, name)
         if isinstance(dataset, IterableDataset):
             with isolate_rng():
-                return build_dataset(self.splits["train"][""], _config_path("train", ""))
-        return dataset
+                return build_dataset(self.splits[split][name], path), path
+        return dataset, path
+
+    def predict_on(self, dataset: Dataset) -> None:
+        """Let the stage `predict` take a dataset that the yaml does not name."""
+        self.splits["predict"] = {"": lambda: dataset}
 
     def on_exception(self, exception: BaseException) -> None:
         kill_workers()

@@ -1,7 +1,7 @@
 """Results of the stages validate, test and predict: metrics.json, samples.csv and pictures."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,14 @@ class ResultsWriter(Callback):
         directory: directory of the results.
         visuals: they draw the first samples.
         config: the whole configuration as yaml, written to config.yaml.
+        classes: names of the classes 0, 1, ... by the prediction that is one of them.
     """
 
-    def __init__(self, directory: Path, visuals: Visuals, config: str) -> None:
-        self.directory, self.visuals, self.config = directory, visuals, config
+    def __init__(
+        self, directory: Path, visuals: Visuals, config: str, classes: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        self.directory, self.visuals, self.config, self.classes = directory, visuals, config, classes
+        self.written: dict[int, list[int]] = {}  # indices of the samples in samples.csv, on the first process
         self.tables: dict[int, SampleTable] = {}
         self.collectors: dict[int, PictureCollector] = {}
         self.names: dict[int, PictureNames] = {}
@@ -117,7 +121,10 @@ class ResultsWriter(Callback):
             write_text(self.directory / "metrics.json", json.dumps(named, indent=2) + "\n")
         for index, columns in columns_by_dataset.items():
             directory, name_of = self._dataset(trainer, split, index)
-            write_text(directory / "samples.csv", to_csv(columns, name_of))
+            write_text(
+                directory / "samples.csv", to_csv(columns, name_of, self.classes if split == "predict" else None)
+            )
+            self.written[index] = columns["index"].tolist()
         for index, collector in self.collectors.items():
             for name, picture in collector.draw(self.visuals).items():
                 write_picture(self._dataset(trainer, split, index)[0] / f"{picture_name(name)}.png", picture)

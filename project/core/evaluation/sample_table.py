@@ -1,6 +1,6 @@
 """Table of samples: a row for each sample of an evaluation, written as samples.csv."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -65,12 +65,15 @@ def concat(parts: Sequence[Tensors]) -> Tensors:
     return {name: torch.cat([part[name] for part in filled]) for name in shared}
 
 
-def to_csv(columns: Tensors, name_of: SampleNamer | None = None) -> str:
+def to_csv(
+    columns: Tensors, name_of: SampleNamer | None = None, classes: Mapping[str, Sequence[str]] | None = None
+) -> str:
     """Return columns as csv, sorted by `index`; a tensor `(N, K)` becomes K columns.
 
     Args:
         columns: tensors `(N,)` and `(N, K)`; one is `index`.
         name_of: returns the name of a sample, for the column `name`.
+        classes: names of the classes 0, 1, ... by the column of integers that gets another, such as `label_name`.
     """
     flat: dict[str, Tensor] = {}
     for name, value in columns.items():
@@ -85,9 +88,20 @@ def to_csv(columns: Tensors, name_of: SampleNamer | None = None) -> str:
     if name_of is not None:
         lists = {"index": lists["index"], "name": [_quote(str(name_of(index))) for index in lists["index"]]} | lists
         formats["name"] = "%s"
+    for key, names in (classes or {}).items():
+        if key in flat and not flat[key].is_floating_point():
+            found = [_quote(names[value]) if 0 <= value < len(names) else "" for value in lists[key]]
+            lists = _insert_after(lists, key, f"{key}_name", found)
+            formats[f"{key}_name"] = "%s"
     row = ",".join(formats[key] for key in lists) + "\n"
     cells = tuple(chain.from_iterable(zip(*lists.values(), strict=True)))
     return ",".join(map(_quote, lists)) + "\n" + row * len(order) % cells
+
+
+def _insert_after(lists: dict[str, list[Any]], key: str, name: str, values: list[Any]) -> dict[str, list[Any]]:
+    items = list(lists.items())
+    position = list(lists).index(key) + 1
+    return dict([*items[:position], (name, values), *items[position:]])
 
 
 def _quote(text: str) -> str:

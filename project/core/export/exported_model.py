@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from project.core.model.module import SupervisedModule
 from project.core.run.checkpoint_files import EXPORTED, LoadedCheckpoint
 from project.core.run.checkpoint_header import CONFIG
 from project.core.run.run_directory import is_run
-from project.deploy.inputs import InputError
+from project.deploy.inputs import Input, InputError
 from project.deploy.predictor import Predictor
 
 ONNX = EXPORTED[0]
@@ -39,6 +39,18 @@ class ExportedModel(LoadedCheckpoint):
     """
 
     predictor: Predictor
+
+    @property
+    def inputs(self) -> dict[str, Input]:
+        return dict(self.predictor.card.inputs)
+
+    @property
+    def classes(self) -> Mapping[str, list[str]]:
+        return self.predictor.card.classes
+
+    @property
+    def check_shape(self) -> Callable[[str, tuple[int, ...]], None]:
+        return self.predictor.card.check_shape
 
     def load_weights(self, module: nn.Module) -> None:
         """Have a module take outputs and predictions from the file; load the state of its losses and metrics.

@@ -17,6 +17,7 @@ from torch.nn.parameter import is_lazy
 from project.core.errors import ConfigError, did_you_mean, missing_package, shorten
 from project.core.model.fitting import adopt_shapes, check_fitted
 from project.core.run.checkpoint_header import CONFIG, NewerFormatError, read_header
+from project.deploy.inputs import Input, InputError, from_json
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 EXPORTED = (".onnx", ".pt2")  # suffixes of the files that `export` writes
@@ -49,6 +50,28 @@ class LoadedCheckpoint:
     def run_directory(self) -> Path | None:
         """The run directory; None for a checkpoint that was copied elsewhere."""
         return run_dir_of(self.path).absolute() if self.path.parent.name == "checkpoints" else None
+
+    @property
+    def inputs(self) -> dict[str, Input]:
+        """What the net takes, by the name of the tensor; empty if the checkpoint does not say it.
+
+        Raises:
+            ConfigError: the descriptions are damaged.
+        """
+        try:
+            return {name: from_json(description) for name, description in self.header.inputs.items()}
+        except (InputError, AttributeError, TypeError, ValueError) as error:
+            raise ConfigError(f"{self.path} describes inputs that this version does not know: {error}") from error
+
+    @property
+    def classes(self) -> Mapping[str, list[str]]:
+        """Names of the classes 0, 1, ... by the name of the tensor; empty if they have none."""
+        return self.header.classes
+
+    @property
+    def check_shape(self) -> Callable[[str, tuple[int, ...]], None] | None:
+        """Function that raises InputError if the net does not take an input of a shape; None if that is not known."""
+        return None
 
     def take_content(self) -> dict[str, Any]:
         """Return the content, and keep no reference to it."""

@@ -15,6 +15,7 @@ FORMAT = 1
 _HEADER, CONFIG = "run_header", "run_config"
 _FORMAT, _RESUMABLE, _ENVIRONMENT = "format", "resumable", "rounding"
 _EVENT_SIZES, _POINTS, _LOG_SIZE, _LOGGERS = "event_sizes", "last_points", "log_size", "loggers"
+_INPUTS, _CLASSES = "inputs", "classes"
 
 
 class NewerFormatError(ConfigError):
@@ -33,6 +34,8 @@ class CheckpointHeader:
         points: points that TensorBoard got last (`DedupTensorBoardLogger.last_points`).
         log_size: size of log.txt when the checkpoint was saved, in bytes; 0 in older checkpoints.
         loggers: states of the loggers (`logger_states`); empty in older checkpoints.
+        inputs: descriptions of what the net takes, by the name of the tensor; empty in older checkpoints.
+        classes: names of the classes 0, 1, ... by the name of the tensor; empty in older checkpoints.
         format: version of the header; 0 for checkpoints that were saved before there was one.
     """
 
@@ -43,6 +46,8 @@ class CheckpointHeader:
     points: Points = field(default_factory=dict)
     log_size: int = 0
     loggers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    classes: Mapping[str, list[str]] = field(default_factory=dict)
     format: int = FORMAT
 
     def add_to(self, checkpoint: dict[str, Any]) -> None:
@@ -56,6 +61,8 @@ class CheckpointHeader:
             _POINTS: dict(self.points),
             _LOG_SIZE: self.log_size,
             _LOGGERS: {name: dict(state) for name, state in self.loggers.items()},
+            _INPUTS: {name: dict(description) for name, description in self.inputs.items()},
+            _CLASSES: dict(self.classes),
         }
 
 
@@ -83,6 +90,8 @@ def read_header(checkpoint: Mapping[str, Any], path: Path) -> CheckpointHeader:
         points=header.get(_POINTS, {}),
         log_size=header.get(_LOG_SIZE, 0),
         loggers=header.get(_LOGGERS, {}),
+        inputs=header.get(_INPUTS, {}),
+        classes=header.get(_CLASSES, {}),
         format=header[_FORMAT],
     )
 

@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from project.core.model.run_length import log_interval
 from project.core.run.checkpoint_header import CheckpointHeader, numeric_environment
 from project.core.run.loggers import logger_states
+from project.core.run.recorded_inputs import InputRecorder
 from project.core.run.run_directory import LOG
 from project.core.tensorboard import find_dedup_logger, list_event_files, tensorboard_writers
 
@@ -24,6 +25,7 @@ class ConfigRecorder(Callback):
         directory: the run directory.
         is_resumable: returns whether the checkpoint that is being saved is resumable.
         best_value: returns the monitored value of the best checkpoint by its name, if there is one.
+        inputs: knows what the net takes.
     """
 
     def __init__(
@@ -33,9 +35,10 @@ class ConfigRecorder(Callback):
         directory: Path,
         is_resumable: Callable[[], bool],
         best_value: Callable[[], Mapping[str, float]],
+        inputs: InputRecorder,
     ) -> None:
         self.config, self.hyper_parameters, self.directory = config, hyper_parameters, directory
-        self.is_resumable, self.best_value = is_resumable, best_value
+        self.is_resumable, self.best_value, self.inputs = is_resumable, best_value, inputs
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         trainer.log_every_n_steps = log_interval(trainer)  # type: ignore[attr-defined]
@@ -55,9 +58,17 @@ class ConfigRecorder(Callback):
         logger, log = find_dedup_logger(trainer), self.directory / LOG
         points = logger.last_points if logger else {}
         log_size = log.stat().st_size if log.exists() else 0
-        states = logger_states(trainer, self.directory)
+        states, found = logger_states(trainer, self.directory), self.inputs.found
         header = CheckpointHeader(
-            self.config, self.is_resumable(), sizes, numeric_environment(), points, log_size, states
+            self.config,
+            self.is_resumable(),
+            sizes,
+            numeric_environment(),
+            points,
+            log_size,
+            states,
+            found.inputs_to_json(),
+            found.classes,
         )
         header.add_to(checkpoint)
 

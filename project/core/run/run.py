@@ -23,6 +23,7 @@ from project.core.run.checkpoint_writer import CheckpointWriter
 from project.core.run.loggers import check_loggers
 from project.core.run.optimizer_state import OptimizerState
 from project.core.run.pretrained import load_pretrained
+from project.core.run.recorded_inputs import InputRecorder, NetInputs
 from project.core.run.recorder import ConfigRecorder
 from project.core.run.run_directory import LOG
 from project.core.run.start import RunStart
@@ -75,13 +76,16 @@ class Run:
             saves: whether checkpoints are saved.
             monitor: logged value that selects the best checkpoint.
         """
+        checkpoint = self.start.checkpoint
+        inputs = InputRecorder(NetInputs(checkpoint.inputs, checkpoint.classes) if checkpoint else NetInputs({}, {}))
         recorder = ConfigRecorder(
-            self.config, self.hyper_parameters, self.directory.path, self._is_saving_resumable, self._best_value
+            self.config, self.hyper_parameters, self.directory.path, self._is_saving_resumable, self._best_value, inputs
         )
         prepare = LambdaCallback(on_train_start=lambda trainer, _: self.start.prepare_directory(self.config, trainer))
         optimizers = OptimizerState(self.start.changed_settings(self.config))
         callbacks = [prepare, recorder, optimizers, CallbackSettings()]
         if saves:
+            callbacks.append(inputs)
             checkpoints = self.directory.path / "checkpoints"
             self.policy = CheckpointPolicy(checkpoints, self.settings, monitor, self.interruption)
             callbacks.append(self.policy)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from project.datasets.components.pictures import find_pictures
+from project.deploy.picture_files import find_pictures
 
 
 def find_pairs(first: Path, second: Path) -> dict[str, tuple[Path, Path]]:

@@ -76,3 +76,16 @@ def test_csv_contains_names_of_samples() -> None:
         ["index", "name", "a"],
         *([str(index), names[index], value] for index, value in enumerate(["1.5", "0.5", "2"])),
     ]
+
+
+def test_classes_have_their_names_beside_them() -> None:
+    """A number without a name has an empty cell; a column of floats is none of classes."""
+    columns = {"index": torch.arange(4), "label": torch.tensor([1, 0, 2, -1]), "score": torch.tensor([0.5, 1, 2, 3])}
+    classes = {"label": ["a", 'b "c", d'], "score": ["x"], "other": ["y"]}
+    assert to_csv(columns, None, classes).splitlines() == [
+        "index,label,label_name,score",
+        '0,1,"b ""c"", d",0.5',
+        "1,0,a,1",
+        "2,2,,2",
+        "3,-1,,3",
+    ]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -224,6 +225,20 @@ def test_results_of_other_modules_are_those_of_the_checkpoint(
     ]
     assert files[0] == files[1]
     assert bool(files[0]) == (stage == "predict" and "net" in model)
+
+
+def test_prediction_on_files_is_that_of_the_checkpoint(cli: Cli, run: Path, model: Path, tmp_path: Path) -> None:
+    """The card says what the net takes, and the header of the checkpoint says the same."""
+    np.savez(tmp_path / "images.npz", image=BATCH["image"].numpy())
+    for path, target in ((run, "checkpoint"), (model, "exported")):
+        ran = cli("predict", "--ckpt_path", path, "--files", "images.npz", "--results_dir", target, "--trust")
+        assert ran.code == 0, ran.err
+    expected, found = ((tmp_path / target / "samples.csv").read_text() for target in ("checkpoint", "exported"))
+    assert [row["name"] for row in csv.DictReader(found.splitlines())] == ["0", "1", "2"]
+    for one, other in zip(csv.DictReader(expected.splitlines()), csv.DictReader(found.splitlines()), strict=True):
+        assert {key: float(value) for key, value in one.items()} == pytest.approx(
+            {key: float(value) for key, value in other.items()}, abs=1e-6
+        )
 
 
 @pytest.mark.parametrize("precision", slow_except(["bf16-true", "16-true", "bf16-mixed", "64-true"], "bf16-true"))

@@ -13,6 +13,7 @@ from project.core.run.checkpoint_header import FORMAT, CheckpointHeader, numeric
 from tests.conftest import Cli
 
 FILE = Path("last.ckpt")
+INPUTS, CLASSES = {"image": {"kind": "picture", "channels": 3, "size": None}}, {"label": ["dark", "bright"]}
 POINTS: dict[str, tuple[int | None, Any]] = {"train/sum": (3, 0.5)}
 
 
@@ -20,7 +21,9 @@ POINTS: dict[str, tuple[int | None, Any]] = {"train/sum": (3, 0.5)}
 def test_header_is_read_as_it_was_added(is_resumable: bool) -> None:
     environment: dict[str, str | int] = {"torch": "2.13", "CPU threads": 2}
     loggers = {"metrics.csv": {"rows": 3}}
-    header = CheckpointHeader("name: x\n", is_resumable, {"events.1": 88}, environment, POINTS, 12, loggers)
+    header = CheckpointHeader(
+        "name: x\n", is_resumable, {"events.1": 88}, environment, POINTS, 12, loggers, INPUTS, CLASSES
+    )
     content: dict[str, Any] = {"epoch": 3}
     header.add_to(content)
     assert read_header(content, FILE) == header
@@ -36,6 +39,8 @@ def test_header_is_read_as_it_was_added(is_resumable: bool) -> None:
             "last_points": POINTS,
             "log_size": 12,
             "loggers": {"metrics.csv": {"rows": 3}},
+            "inputs": INPUTS,
+            "classes": CLASSES,
         },
     }
 

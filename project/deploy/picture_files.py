@@ -1,4 +1,4 @@
-"""Picture files, and their sizes."""
+"""Picture files in a directory, and their sizes."""
 
 import os
 from pathlib import Path

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from project.datasets.components.pictures import find_pictures
+from project.deploy.picture_files import find_pictures
 from tests.datasets.painting import paint
 
 

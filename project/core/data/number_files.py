@@ -1,0 +1,148 @@
+"""Numbers in a csv or npz file, by the names of a net's inputs."""
+
+import csv
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from project.core.errors import ConfigError, did_you_mean, join_names, show_value
+from project.deploy.inputs import InputError, Numbers
+
+SUFFIXES = (".csv", ".npz")
+Arrays = dict[str, np.ndarray]
+
+
+def read_numbers(path: Path, inputs: Mapping[str, Numbers]) -> Arrays:
+    """Return arrays `(N, ...)` by the names of the inputs.
+
+    Args:
+        path: a csv file with columns NAME of a number, and NAME_0, NAME_1, ... of a vector; with a single input, the
+            columns of a vector may have any names. Or an npz file with an array of each name.
+        inputs: the inputs.
+
+    Raises:
+        ConfigError: a column or array is missing, unknown, or has other values than its input.
+    """
+    try:
+        found = _read_csv(path, inputs) if path.suffix.lower() == ".csv" else _read_npz(path, inputs)
+    except (OSError, ValueError, csv.Error) as error:  # damaged files
+        raise ConfigError(f"--files: {path} cannot be read: {error}") from error
+    arrays = {}
+    for name, raw in inputs.items():
+        try:
+            arrays[name] = Numbers((None, *raw.shape), raw.dtype).read(found[name])
+        except InputError as error:
+            raise ConfigError(f"--files: {path}: {name}: {error}") from error
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ConfigError(f"--files: {path} has arrays of different lengths: {shown}")
+    if not all(lengths.values()):
+        raise ConfigError(f"--files: {path} has no rows")
+    return arrays
+
+
+def _read_npz(path: Path, inputs: Mapping[str, Numbers]) -> Arrays:
+    with np.load(path, allow_pickle=False) as file:
+        _check_names(path, "array", list(file.files), list(inputs))
+        return {name: file[name] for name in inputs}
+
+
+def _read_csv(path: Path, inputs: Mapping[str, Numbers]) -> Arrays:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        first = file.readline()
+        file.seek(0)
+        reader = csv.reader(file, delimiter=max(",;\t", key=first.count), skipinitialspace=True, strict=True)
+        header = [name.strip() for name in next(reader, [])]
+        columns = _find_columns(path, header, inputs)
+        rows: dict[str, list[list[Any]]] = {name: [] for name in inputs}
+        for fields in filter(None, reader):
+            if len(fields) != len(header):
+                raise ConfigError(
+                    f"--files: {path}, line {reader.line_num}: {len(fields)} values for {len(header)} columns"
+                )
+            for name, positions in columns.items():
+                kind = np.dtype(inputs[name].dtype).kind
+                try:
+                    rows[name].append([_parse(fields[position], kind) for position in positions])
+                except ValueError as error:
+                    wrong = next(position for position in positions if not _is_number(fields[position], kind))
+                    what = "integer" if kind in "iu" else "number"
+                    raise ConfigError(
+                        f"--files: {path}, line {reader.line_num}, column '{header[wrong]}': "
+                        f"{show_value(fields[wrong])} is no {what}"
+                    ) from error
+    if not any(rows.values()):
+        raise ConfigError(f"--files: {path} has no rows; its first line names the columns")
+    return {
+        name: np.array(values).reshape(len(values), *((-1,) if inputs[name].shape else ()))
+        for name, values in rows.items()
+    }
+
+
+def _find_columns(path: Path, header: list[str], inputs: Mapping[str, Numbers]) -> dict[str, list[int]]:
+    """Return the positions of the columns of each input.
+
+    Raises:
+        ConfigError: a column is missing, unknown or repeated.
+    """
+    expected: dict[str, list[str]] = {}
+    for name, raw in inputs.items():
+        if len(raw.shape) > 1:
+            shape = ", ".join("any" if length is None else str(length) for length in raw.shape)
+            raise ConfigError(
+                f"--files: {name} has the shape ({shape}), for which a csv has no columns; use a .npz file"
+            )
+        vector = [column for column in header if column.startswith(f"{name}_") and column[len(name) + 1 :].isdecimal()]
+        length = raw.shape[0] if raw.shape else None
+        expected[name] = (
+            [f"{name}_{i}" for i in range(len(vector) if length is None else length)] if raw.shape else [name]
+        )
+    if repeated := [column for column in header if header.count(column) > 1]:
+        raise ConfigError(f"--files: {path} has several columns '{repeated[0]}'")
+    (first, raw), *others = inputs.items()
+    if not others and raw.shape and not any(column in expected[first] for column in header):
+        if raw.shape[0] in (None, len(header)):
+            return {first: list(range(len(header)))}
+        raise ConfigError(f"--files: {path} has {len(header)} columns, and {first} has {raw.shape[0]} numbers")
+    _check_names(path, "column", header, [column for columns in expected.values() for column in columns])
+    return {name: [header.index(column) for column in columns] for name, columns in expected.items()}
+
+
+def _check_names(path: Path, kind: str, given: list[str], expected: list[str]) -> None:
+    for name in expected:
+        if name not in given:
+            near = did_you_mean(name, given)
+            raise ConfigError(f"--files: {path} has no {kind} '{name}'{near}\nfound: {join_names(given)}")
+    for name in given:
+        if name not in expected:
+            known = join_names(expected)
+            raise ConfigError(f"--files: {path}: the net does not take the {kind} '{name}'\nknown: {known}")
+
+
+def _parse(text: str, kind: str) -> float | int:
+    """Return the number of a text.
+
+    Raises:
+        ValueError: it is none, or NaN; for an integer, also if it has decimals.
+    """
+    if kind in "iu":
+        try:
+            return int(text)
+        except ValueError:
+            if not float(text).is_integer():
+                raise
+            return int(float(text))
+    if math.isnan(value := float(text)):
+        raise ValueError(text)
+    return value
+
+
+def _is_number(text: str, kind: str) -> bool:
+    try:
+        return cast(float, _parse(text, kind)) is not None
+    except ValueError:
+        return False

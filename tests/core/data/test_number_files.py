@@ -1,0 +1,122 @@
+"""Numbers of csv and npz files, and messages for files that do not have what a net takes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from project.core.data.number_files import read_numbers
+from project.core.errors import ConfigError
+from project.deploy.inputs import Numbers
+
+BOTH = {"point": Numbers((2,)), "count": Numbers((), "int64")}
+VECTOR = {"point": Numbers((2,))}
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_columns_are_found_by_their_names(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "count; point_1; point_0\n3; 0.5; 1\n\n4.0; -1e3; 2\n")
+    arrays = read_numbers(path, BOTH)
+    assert {name: (array.dtype.name, array.tolist()) for name, array in arrays.items()} == {
+        "point": ("float32", [[1, 0.5], [2, -1000]]),
+        "count": ("int64", [3, 4]),
+    }
+
+
+def test_columns_of_a_single_vector_may_have_any_names(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "height,width\n1,2\n3,4\n")
+    assert read_numbers(path, VECTOR)["point"].tolist() == [[1, 2], [3, 4]]
+    assert read_numbers(path, {"point": Numbers((None,))})["point"].tolist() == [[1, 2], [3, 4]]
+
+
+def test_order_of_named_columns_does_not_matter_for_a_single_vector(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "point_1,point_0\n1,2\n")
+    assert read_numbers(path, VECTOR)["point"].tolist() == [[2, 1]]
+
+
+def test_arrays_are_found_by_their_names(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", point=np.array([[1.0, 2.0]]), count=np.array([3], np.int32))
+    arrays = read_numbers(tmp_path / "a.npz", BOTH)
+    assert {name: (array.dtype.name, array.tolist()) for name, array in arrays.items()} == {
+        "point": ("float32", [[1, 2]]),
+        "count": ("int64", [3]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("count,point_0\n1,2\n", "has no column 'point_1'; did you mean 'point_0'?\nfound: count, point_0"),
+        (
+            "count,point_0,point_1,x\n1,2,3,4\n",
+            ": the net does not take the column 'x'\nknown: point_0, point_1, count",
+        ),
+        ("count,count,point_0,point_1\n1,1,2,3\n", "has several columns 'count'"),
+        ("count,point_0,point_1\n1,2,3\n1,2,3\n1,2,many\n", ", line 4, column 'point_1': 'many' is no number"),
+        ("count,point_0,point_1\n1,,3\n", ", line 2, column 'point_0': '' is no number"),
+        ("count,point_0,point_1\n1,nan,3\n", ", line 2, column 'point_0': 'nan' is no number"),
+        ("count,point_0,point_1\n1.5,2,3\n", ", line 2, column 'count': '1.5' is no integer"),
+        ("count,point_0,point_1\n1,2\n", ", line 2: 2 values for 3 columns"),
+        ("count,point_0,point_1\n", "has no rows; its first line names the columns"),
+        ("", "has no column 'point_0'\nfound: none"),
+    ],
+    ids=["missing", "unknown", "repeated", "text", "empty", "nan", "decimals", "short", "no rows", "empty file"],
+)
+def test_csv_that_lacks_what_the_net_takes_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", text)
+    with pytest.raises(ConfigError) as raised:
+        read_numbers(path, BOTH)
+    assert str(raised.value) == f"--files: {path}{'' if message[0] in ',:' else ' '}{message}"
+
+
+def test_other_number_of_columns_for_a_single_vector_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "a,b,c\n1,2,3\n")
+    with pytest.raises(ConfigError, match=r"a.csv has 3 columns, and point has 2 numbers$"):
+        read_numbers(path, VECTOR)
+
+
+def test_csv_for_a_matrix_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "a\n1\n")
+    with pytest.raises(ConfigError, match=r"map has the shape \(2, any\), for which a csv has no columns; use a .npz"):
+        read_numbers(path, {"map": Numbers((2, None))})
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"point": np.zeros((1, 2))}, "has no array 'count'; did you mean 'point'?\nfound: point"),
+        (
+            {"point": np.zeros((1, 2)), "count": np.zeros(1, int), "other": np.zeros(1)},
+            ": the net does not take the array 'other'\nknown: point, count",
+        ),
+        ({"point": np.zeros((2, 2)), "count": np.zeros(1, int)}, "has arrays of different lengths: point 2, count 1"),
+        ({"point": np.zeros((0, 2)), "count": np.zeros(0, int)}, "has no rows"),
+    ],
+    ids=["missing", "unknown", "lengths", "no rows"],
+)
+def test_npz_that_lacks_what_the_net_takes_is_refused(arrays: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(ConfigError) as raised:
+        read_numbers(path, BOTH)
+    assert str(raised.value) == f"--files: {path}{'' if message[0] in ',:' else ' '}{message}"
+
+
+@pytest.mark.parametrize("point", [np.zeros((1, 3)), np.full((1, 2), np.nan), np.array([["a", "b"]])])
+def test_npz_with_other_values_is_refused(point: np.ndarray, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", point=point)
+    with pytest.raises(ConfigError, match=r"^--files: \S+a.npz: point: "):
+        read_numbers(tmp_path / "a.npz", VECTOR)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npz"])
+def test_damaged_file_is_refused(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"\xff\xfe\x00PK")
+    with pytest.raises(ConfigError, match=r"^--files: \S+ cannot be read: "):
+        read_numbers(path, VECTOR)
