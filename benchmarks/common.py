@@ -50,7 +50,12 @@ def write_pictures(path: Path) -> None:
 
 
 def alternate(calls: Mapping[str, Callable[[], list[float]]], rounds: int) -> dict[str, float]:
-    """Return the median of the seconds that each call returns.
+    """Return the median of the seconds that each call returns; see `collect`."""
+    return {name: statistics.median(each) for name, each in collect(calls, rounds).items()}
+
+
+def collect(calls: Mapping[str, Callable[[], list[float]]], rounds: int) -> dict[str, list[float]]:
+    """Return the seconds that each call returns.
 
     The calls alternate, so that changes in the speed of the machine affect all of them. The first round is a warm-up.
     """
@@ -59,7 +64,7 @@ def alternate(calls: Mapping[str, Callable[[], list[float]]], rounds: int) -> di
         for name, call in calls.items():
             seconds = call()
             times[name] += seconds if number else []
-    return {name: statistics.median(each) for name, each in times.items()}
+    return times
 
 
 def report(line: str) -> None:

@@ -34,6 +34,7 @@ def test_every_command_is_run_here_or_by_ci() -> None:
     assert [line for line in COMMANDS if line.startswith("pip ")] == [
         "pip install -c constraints.txt -e . && python cli.py fit --config configs/digits.yaml",
         "pip install -c constraints.txt -e '.[dev]' && pytest",
+        "pip install -c constraints.txt -e '.[export]'",
     ]
     known = ("python cli.py ", "python scripts/compare", "bash scripts/cpu.sh ", "pip ", "tensorboard ")
     assert [line for line in COMMANDS if not line.startswith(known)] == []
@@ -46,7 +47,7 @@ def test_the_tour(copy: Path) -> None:
     lines = [line for line in COMMANDS if line.startswith("python ") and not any(word in line for word in later)]
     shown = run(copy, sys.executable, "-c", DRIVER, first, *lines)
     accuracies = [float(value) for value in re.findall(r"│ (?:val|eval)/accuracy\D+(\d(?:\.\d+)?)", shown)]
-    assert len(accuracies) == 3  # test, validate, test
+    assert len(accuracies) == 4  # test, validate, test, test of the exported model
     assert min(accuracies) >= 0.97
     snippet = next(text for kind, text in BLOCKS if kind == "python" and "project.load" in text)
     assert run(copy, sys.executable, "-c", snippet + "print(logits.shape)") == "torch.Size([1, 10])\n"
