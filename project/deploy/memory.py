@@ -1,4 +1,4 @@
-"""Memory that an exported model needs: `python -m project.deploy.memory MODEL SECONDS` measures the largest picture."""
+"""Largest picture of an exported model: `python -m project.deploy.memory MODEL SECONDS`."""
 
 import os
 import re

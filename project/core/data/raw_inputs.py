@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from project.core.data.tensors import Tensors, describe_shapes
@@ -30,7 +30,7 @@ def raw_inputs(dataset: Any, batch: Tensors, names: Iterable[str]) -> dict[str, 
         if not isinstance(batch.get(name), Tensor):
             raise ConfigError(f"the net takes `{name}`, but a batch of {owner} has {describe_shapes(batch)}")
         shape, dtype = tuple(batch[name].shape[1:]), str(batch[name].dtype).removeprefix("torch.")
-        if not _is_known(dtype):
+        if not _is_in_numpy(batch[name].dtype):
             raise ConfigError(f"{owner}: `{name}` is {dtype}, which NumPy lacks; let the dataset return float32")
         inputs[name] = described.get(name, Numbers(shape, dtype))
         if not _fits(inputs[name], shape, dtype):
@@ -54,9 +54,9 @@ def _fits(raw: Any, shape: tuple[int, ...], dtype: str) -> bool:
     return len(expected) == len(shape) and dtype == needed and all(want in (None, own) for want, own in lengths)
 
 
-def _is_known(dtype: str) -> bool:
+def _is_in_numpy(dtype: torch.dtype) -> bool:
     try:
-        np.dtype(dtype)
+        torch.empty(0, dtype=dtype).numpy()  # np.dtype would find bfloat16 once onnx is imported
     except TypeError:
         return False
     return True
