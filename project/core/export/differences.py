@@ -1,8 +1,8 @@
 """Differences between the outputs and metrics of a checkpoint and of an exported file."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,29 +10,28 @@ from torch import Tensor
 from project.core.data.tensors import Tensors, describe_shapes
 
 _OUTPUTS = 1e-4  # allowed difference of floats, relative to the largest absolute value, which counts as 1 at least
+_TIES = 1e-6  # the same for the score that an index is of: an argmax after a softmax rounds the scores
 _METRICS = 1e-5  # allowed difference of a metric, relative to its absolute value, which counts as 1 at least
 
 
 @dataclass(frozen=True)
 class OutputDifference:
-    """The largest difference between two values of an output.
+    """The differences between two values of an output.
 
     Args:
-        largest: the difference.
-        allowed: the largest difference that is allowed.
-        excess: the difference as a multiple of what is allowed; infinite for NaN, integers and other shapes.
-        where: the sample.
-        problem: what is wrong, if no number says it.
+        largest: the largest difference.
+        excess: the worst difference as a multiple of what is allowed; infinite for NaN, integers and other shapes.
+        problem: the worst difference in words.
     """
 
     largest: float
-    allowed: float
     excess: float
-    where: str
-    problem: str = ""
+    problem: str
 
-    def __str__(self) -> str:
-        return f"{self.problem or f'differs by {self.largest:.3g} (allowed: {self.allowed:.3g})'} {self.where}"
+    def merge(self, other: "OutputDifference") -> "OutputDifference":
+        """Return the differences of two batches as one."""
+        worst = max(self, other, key=lambda each: each.excess)
+        return replace(worst, largest=max(self.largest, other.largest))
 
 
 def metrics_differ(expected: float, value: float) -> bool:
@@ -42,8 +41,10 @@ def metrics_differ(expected: float, value: float) -> bool:
     return abs(expected - value) > _METRICS * max(1.0, abs(expected))
 
 
-def differ(expected: Tensors, values: Tensors, locate: Callable[[int], str]) -> dict[str, OutputDifference]:
-    """Return the largest difference of each output.
+def differ(
+    expected: Tensors, values: Tensors, size: int, locate: Callable[[int | None], str]
+) -> dict[str, OutputDifference]:
+    """Return the differences of each output.
 
     Floats may differ by rounding; NaN and infinity are equal to themselves only. Integers are equal, except where they
     are the index of the highest of some scores, and the scores of both are the highest up to rounding.
@@ -51,30 +52,37 @@ def differ(expected: Tensors, values: Tensors, locate: Callable[[int], str]) -> 
     Args:
         expected: outputs of the checkpoint, by name.
         values: outputs of the file.
-        locate: returns where a row of the batch comes from.
+        size: number of samples in the batch.
+        locate: returns where a row of the batch comes from; of None, where the batch does.
     """
-    return {name: _differ(value, values[name], expected, locate) for name, value in expected.items()}
+    return {name: _differ(name, expected, values, size, locate) for name in expected}
 
 
 def _differ(
-    expected: Tensor, value: Tensor, outputs: Mapping[str, Tensor], locate: Callable[[int], str]
+    name: str, outputs: Tensors, others: Tensors, size: int, locate: Callable[[int | None], str]
 ) -> OutputDifference:
+    expected, value = outputs[name], others[name]
     if expected.shape != value.shape or expected.dtype != value.dtype:
         problem = f"is {describe_shapes({'': value}).strip()} in place of {describe_shapes({'': expected}).strip()}"
-        return OutputDifference(math.inf, 0.0, math.inf, locate(0), problem)
+        return OutputDifference(math.inf, math.inf, f"{problem} {locate(None)}")
     if not expected.numel():
-        return OutputDifference(0.0, 0.0, 0.0, locate(0))
-    allowed = _allowed(expected) if expected.is_floating_point() else 0.0
-    one, two = expected.double(), value.double()
-    is_equal = (one == two) | (one.isnan() & two.isnan())
-    difference = (one - two).abs().masked_fill(is_equal, 0.0).nan_to_num(nan=math.inf, posinf=math.inf)
-    if expected.is_floating_point():
+        return OutputDifference(0.0, 0.0, "")
+    is_float = expected.is_floating_point() or expected.is_complex()
+    allowed = _allowed(expected) if is_float else 0.0
+    is_equal = (expected == value) | (expected.isnan() & value.isnan())
+    wide = torch.complex128 if expected.is_complex() else torch.float64
+    difference = (expected.to(wide) - value.to(wide)).abs().masked_fill(is_equal, 0.0)
+    difference = difference.nan_to_num(nan=math.inf, posinf=math.inf)
+    if is_float:
         excess = difference / allowed
     else:
-        excess = torch.zeros_like(difference).masked_fill(~is_equal & ~_are_tied(expected, value, outputs), math.inf)
-    worst = int(excess.argmax()) if excess.max() > 0 else int(difference.argmax())
-    row = worst // max(1, expected[0].numel()) if expected.ndim else 0
-    return OutputDifference(float(difference.max()), allowed, float(excess.max()), locate(row))
+        are_tied = _are_tied(expected, value, outputs, others)
+        excess = torch.zeros_like(difference).masked_fill(~is_equal & ~are_tied, math.inf)
+    worst = int(excess.argmax())
+    has_rows = expected.ndim > 0 and len(expected) == size
+    where = locate(worst // expected[0].numel() if has_rows else None)
+    problem = f"differs by {float(difference.flatten()[worst]):.3g} (allowed: {allowed:.3g}) {where}"
+    return OutputDifference(float(difference.max()), float(excess.max()), problem)
 
 
 def _allowed(expected: Tensor) -> float:
@@ -82,17 +90,25 @@ def _allowed(expected: Tensor) -> float:
     return _OUTPUTS * max(1.0, float(finite.max()) if finite.numel() else 1.0)
 
 
-def _are_tied(expected: Tensor, value: Tensor, outputs: Mapping[str, Tensor]) -> Tensor:
+def _are_tied(expected: Tensor, value: Tensor, outputs: Tensors, others: Tensors) -> Tensor:
     """Return where two integers are indices of scores that are the highest up to rounding."""
     are_tied = torch.zeros_like(expected, dtype=torch.bool)
-    for scores in outputs.values():
-        is_shape_of_scores = scores.ndim == expected.ndim + 1 and (len(scores), *scores.shape[2:]) == expected.shape
-        if not (scores.is_floating_point() and is_shape_of_scores):
+    for name, scores in outputs.items():
+        other = others[name]
+        if not (scores.is_floating_point() and scores.ndim > 1 and scores.shape[1] and other.shape == scores.shape):
             continue
-        lowest = scores.amax(1) - _allowed(scores)
-        tied = torch.ones_like(are_tied)
-        for index in (expected.long(), value.long()):
-            inside = index.clamp(0, scores.shape[1] - 1)
-            tied &= (index == inside) & (scores.gather(1, inside.unsqueeze(1)).squeeze(1) >= lowest)
-        are_tied |= tied
+        highest = scores.amax(1, keepdim=True)
+        if expected.shape not in (highest.shape, highest.squeeze(1).shape):
+            continue
+        one, two = expected.reshape(highest.shape).long(), value.reshape(highest.shape).long()
+        # Other tensors of this shape, of which the integers are no indices, excuse nothing.
+        tiny = _allowed(scores) * _TIES / _OUTPUTS
+        if _are_highest(one, scores, tiny).all() and _are_highest(two, other, tiny).all():
+            are_tied |= _are_highest(two, scores, _allowed(scores)).reshape(expected.shape)
     return are_tied
+
+
+def _are_highest(index: Tensor, scores: Tensor, allowed: float) -> Tensor:
+    """Return where an index `(B, 1, ...)` is that of a score `(B, K, ...)` which is the highest up to a difference."""
+    inside = index.clamp(0, scores.shape[1] - 1)
+    return (index == inside) & (scores.gather(1, inside) >= scores.amax(1, keepdim=True) - allowed)

@@ -24,6 +24,7 @@ from project.deploy.predictor import Predictor
 
 CHECKPOINT = "checkpoint"  # public: among the names of files
 Run = Callable[[Tensors], Tensors]  # from the inputs to all outputs, by their names in the graph
+Locate = Callable[[int | None], str]  # from a row of a batch, or None for all of it, to words
 WriteFiles = Callable[[Tensors, Any], tuple[ModelCard, Mapping[str, Path]]]
 
 
@@ -38,7 +39,6 @@ class Comparison(pl.LightningModule):
         failures: why a file did not run, one line each.
         differences: how far the outputs of each file are from those of the checkpoint, by file and output.
         metrics: losses and metrics of the checkpoint and of each file, as `test` computes them.
-        samples: number of samples.
 
     Example::
 
@@ -56,7 +56,7 @@ class Comparison(pl.LightningModule):
         self.differences: dict[str, dict[str, OutputDifference]] = {}
         self.evaluations: dict[str, list[DatasetEvaluation]] = {}  # by CHECKPOINT and file; empty without metrics
         self.metrics: dict[str, dict[str, float]] = {}
-        self.samples = 0
+        self.counts: dict[int, int] = {}  # number of samples by dataset
         self.example: Tensors = {}  # inputs of the first batch
 
     def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -79,6 +79,11 @@ class Comparison(pl.LightningModule):
         if self.card is None:
             raise ConfigError("data.predict has no samples; export compares the files with the checkpoint on them")
 
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        return sum(self.counts.values())
+
     def compute(self, inputs: Tensors) -> Tensors:
         """Return the outputs and answers of the checkpoint, by their names in the graph."""
         return self._name(self.wired(inputs))
@@ -87,7 +92,7 @@ class Comparison(pl.LightningModule):
         """Return what differs by more than is allowed, one line each."""
         lines = [*self.failures]
         for file, differences in self.differences.items():
-            lines += [f"{file}: {name} {each}" for name, each in differences.items() if each.excess > 1]
+            lines += [f"{file}: {name} {each.problem}" for name, each in differences.items() if each.excess > 1]
             lines += [
                 f"{file}: {name} is {self.metrics[file].get(name)}, but that of the checkpoint {value}"
                 for name, value in (self.metrics.get(CHECKPOINT, {}) if file in self.metrics else {}).items()
@@ -112,14 +117,14 @@ class Comparison(pl.LightningModule):
         expected = self._name(output)
         self._evaluate(CHECKPOINT, batch, output, dataloader_idx)
         locate = self._locate(batch, split, dataloader_idx)
-        for file, values in self._run_files(given, locate(0)).items():
-            self._add(file, expected, values, locate)
+        for file, values in self._run_files(given, locate(None)).items():
+            self._add(file, expected, values, size, locate)
             output = {name: values[inside] for name, inside in self.card.outputs.items()}
             self._evaluate(file, batch, output, dataloader_idx)
         if is_first:
             self.example = {name: value[:32].clone() for name, value in given.items()}
             self._compare_others(given)
-        self.samples += size
+        self.counts[dataloader_idx] = self.counts.get(dataloader_idx, 0) + size
 
     def _begin(self, batch: Tensors, split: str, dataloader_idx: int) -> None:
         """Write the files and open them."""
@@ -150,7 +155,7 @@ class Comparison(pl.LightningModule):
                 self.failures.append(f"the checkpoint does not run {where}, but the files do: {_first_line(error)}")
                 continue
             for file, values in self._run_files(inputs, where).items():
-                self._add(file, expected, values, partial(_everywhere, where))
+                self._add(file, expected, values, batch_size(inputs), partial(_everywhere, where))
 
     def _run_files(self, given: Tensors, where: str) -> dict[str, Tensors]:
         """Return what each file returns; one that fails is not run again."""
@@ -181,20 +186,18 @@ class Comparison(pl.LightningModule):
             with isolate_rng():  # losses that draw random numbers draw the same for all
                 self.evaluations[name][dataloader_idx].add(batch, output, self.wired.loss_values(batch, output))
 
-    def _add(self, file: str, expected: Tensors, values: Tensors, locate: Callable[[int], str]) -> None:
-        for name, difference in differ(expected, values, locate).items():
-            self.differences[file][name] = max(
-                self.differences[file].get(name, difference), difference, key=lambda each: each.excess
-            )
+    def _add(self, file: str, expected: Tensors, values: Tensors, size: int, locate: Locate) -> None:
+        for name, difference in differ(expected, values, size, locate).items():
+            self.differences[file][name] = difference.merge(self.differences[file].get(name, difference))
 
-    def _locate(self, batch: Tensors, split: str, dataloader_idx: int) -> Callable[[int], str]:
-        """Return a function from a row of a batch to the name of its sample."""
+    def _locate(self, batch: Tensors, split: str, dataloader_idx: int) -> Locate:
+        """Return a function from a row of a batch to the name of its sample, and from None to that of the batch."""
         name, indices = dataset_name(self.trainer, split, dataloader_idx), batch.get("index")
-        path, first = f" of data.{split}.{name}" if name else "", self.samples
+        path, first = f" of data.{split}.{name}" if name else "", self.counts.get(dataloader_idx, 0)
 
-        def locate(row: int) -> str:
-            number = first + row if indices is None else int(indices[row])
-            return f"at sample {number}{path}"
+        def locate(row: int | None) -> str:
+            number = first + (row or 0) if indices is None else int(indices[row or 0])
+            return f"{'in the batch of' if row is None else 'at'} sample {number}{path}"
 
         return locate
 
@@ -203,7 +206,7 @@ def _first_line(error: Exception) -> str:
     return shorten(message_of(error).strip().partition("\n")[0], 300)
 
 
-def _everywhere(where: str, row: int) -> str:
+def _everywhere(where: str, row: int | None) -> str:
     return where
 
 

@@ -11,7 +11,7 @@ from project.core.export.differences import differ, metrics_differ
 
 def excess(expected: dict[str, Tensor], values: dict[str, Tensor], name: str) -> float:
     """Return the difference of an output as a multiple of what is allowed."""
-    return differ(expected, values, lambda row: f"row {row}")[name].excess
+    return differ(expected, values, len(expected[name]), str)[name].excess
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,23 @@ def test_integers_may_differ_where_scores_are_tied(
     scores: list[float], expected: int, value: int, is_equal: bool
 ) -> None:
     outputs = {"scores": torch.tensor([scores, scores]), "label": torch.tensor([expected, expected])}
-    assert (excess(outputs, outputs | {"label": torch.tensor([expected, value])}, "label") <= 1) is is_equal
+    other = outputs["scores"].clone()
+    if is_equal:
+        other[1, value] += 2e-5  # in the file, it is the highest
+    changed = {"scores": other, "label": torch.tensor([expected, value])}
+    assert (excess(outputs, changed, "label") <= 1) is is_equal
+    kept = [{"scores": each["scores"], "label": each["label"][:, None]} for each in (outputs, changed)]
+    assert (excess(*kept, "label") <= 1) is is_equal
+
+
+def test_scores_of_which_integers_are_no_indices_excuse_nothing() -> None:
+    """Such as weights that are almost uniform, and scores of the file of which it returns another index."""
+    logits = torch.tensor([[0.0, 0.5, 1.0]])
+    label, wrong, weights = torch.tensor([2]), torch.tensor([1]), torch.tensor([[0.3333, 0.33331, 0.33332]])
+    outputs = {"logits": logits, "weights": weights, "label": label}
+    assert excess(outputs, outputs | {"label": wrong}, "label") == math.inf
+    tied = {"scores": torch.tensor([[1.0, 1.00001]]), "label": torch.tensor([1])}
+    assert excess(tied, tied | {"label": torch.tensor([0])}, "label") == math.inf
 
 
 def test_integers_of_pixels_and_without_scores() -> None:
@@ -65,18 +81,39 @@ def test_integers_of_pixels_and_without_scores() -> None:
     assert excess({"scores": scores, "label": label}, {"scores": scores, "label": moved}, "label") == math.inf
 
 
+@pytest.mark.parametrize("value", [2**53, 1 + 2j], ids=["large integer", "complex"])
+def test_no_digit_is_lost(value: complex) -> None:
+    one = torch.tensor([value])
+    two = one + (1j if one.is_complex() else 1)
+    assert excess({"x": one}, {"x": one.clone()}, "x") == 0
+    assert excess({"x": one}, {"x": two}, "x") > 1
+
+
 def test_shape_and_dtype_count() -> None:
-    found = differ({"x": torch.zeros(2)}, {"x": torch.zeros(2, 1)}, lambda row: f"at row {row}")["x"]
-    assert (found.excess, str(found)) == (math.inf, "is (2, 1) float32 in place of (2,) float32 at row 0")
+    found = differ({"x": torch.zeros(2)}, {"x": torch.zeros(2, 1)}, 2, lambda row: f"at row {row}")["x"]
+    assert (found.excess, found.problem) == (math.inf, "is (2, 1) float32 in place of (2,) float32 at row None")
     assert excess({"x": torch.zeros(2)}, {"x": torch.zeros(2).double()}, "x") == math.inf
 
 
-def test_worst_row_is_named_and_numbers_without_rows_are_compared() -> None:
+def test_worst_row_is_named_and_outputs_without_rows_are_compared() -> None:
     value = torch.zeros(3, 2)
     value[2, 0] = 1
-    found = differ({"x": torch.zeros(3, 2), "mean": torch.tensor(1.0)}, {"x": value, "mean": torch.tensor(3.0)}, str)
-    assert (found["x"].largest, found["x"].where) == (1.0, "2")
-    assert (found["mean"].largest, found["mean"].where) == (2.0, "0")
+    expected = {"x": torch.zeros(3, 2), "mean": torch.tensor(1.0), "wide": torch.zeros(9)}
+    found = differ(expected, {"x": value, "mean": torch.tensor(3.0), "wide": torch.arange(9.0)}, 3, str)
+    assert {name: (each.largest, each.problem) for name, each in found.items()} == {
+        "x": (1.0, "differs by 1 (allowed: 0.0001) 2"),
+        "mean": (2.0, "differs by 2 (allowed: 0.0001) None"),
+        "wide": (8.0, "differs by 8 (allowed: 0.0001) None"),
+    }
+
+
+def test_largest_difference_is_that_of_all_batches() -> None:
+    """The worst one, which is reported as a mistake, may be smaller: more is allowed where values are larger."""
+    batches = [([100.0, 0.0], [100.0, 5e-3]), ([1.0, 0.0], [1.0, 1e-3])]
+    one, two = (differ({"x": torch.tensor(a)}, {"x": torch.tensor(b)}, 2, str)["x"] for a, b in batches)
+    for merged in (one.merge(two), two.merge(one)):
+        assert merged.largest == pytest.approx(5e-3)
+        assert merged.problem == "differs by 0.001 (allowed: 0.0001) 1"
 
 
 @pytest.mark.parametrize(
