@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 import pytorch_lightning as pl
+from loguru import logger
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import nn
 
@@ -20,6 +21,7 @@ from project.core.export.exported_model import pack_state
 from project.core.export.files import replace_card, write_onnx, write_pt2
 from project.core.export.graph import Graph, wire
 from project.core.export.measuring import measure_largest_picture, measure_speed
+from project.core.export.options import FORMATS
 from project.core.export.report import add_speeds, describe_export, log_report, sha256, write_report
 from project.core.export.tracing import trace
 from project.core.export.verification import CHECKPOINT, Comparison, open_exported
@@ -71,16 +73,25 @@ def export(
     module.eval()  # the trainer leaves it as it was before
     with _removing_after_errors(writer):
         evaluate(comparison, datamodule)
+        if comparison.card is None:
+            raise ConfigError(
+                "trainer.limit_test_batches or limit_predict_batches is 0; export needs batches to compare"
+            )
         report = describe_export(comparison, writer.paths, writer.seconds)
         if report["verified"]:
             runs = {file: open_exported(path, list(comparison.example), 1) for file, path in writer.paths.items()}
-            add_speeds(report, measure_speed({CHECKPOINT: comparison.compute, **runs}, comparison.example))
-    if not report["verified"]:
+            with trainer.precision_plugin.forward_context():  # in float64, nets also create tensors in it
+                speeds = measure_speed({CHECKPOINT: comparison.compute, **runs}, comparison.example)
+            add_speeds(report, speeds)
+        # Written first: were the disk full, an older report would describe the new files.
         write_report(report, directory / _UNVERIFIED_REPORT)
+    if not report["verified"]:
         raise RunStopped(_explain(report["mistakes"], directory))
-    for file, path in writer.paths.items():
+    for file, path in {**writer.paths, _REPORT: directory / _UNVERIFIED_REPORT}.items():
         path.replace(directory / file)
-    write_report(report, directory / _REPORT)
+    for other in (directory / f"model.{suffix}" for suffix in FORMATS if suffix not in formats):
+        if other.exists():
+            logger.warning(f"{other} is of an earlier export; {_REPORT} does not describe it")
     log_report(report, directory)
 
 
@@ -124,8 +135,9 @@ class _Writer:
             state=pack_state(self.wired) if isinstance(self.wired, SupervisedModule) else "",
         )
         self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / _UNVERIFIED_REPORT).unlink(missing_ok=True)  # it is about files that are replaced now
-        for path in self.paths.values():
+        for name in (_UNVERIFIED_REPORT, *(f"model.unverified.{suffix}" for suffix in FORMATS)):
+            (self.directory / name).unlink(missing_ok=True)  # of an export that failed
+        for path in sorted(self.paths.values()):  # ONNX first: the card of the other has the measured size as well
             self.begun.append(path)
             if path.suffix == ".onnx":
                 write_onnx(program, graph, card, path)

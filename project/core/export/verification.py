@@ -8,12 +8,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from loguru import logger
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
 from project.core.data.datamodule import dataset_name, find_dataset
 from project.core.data.tensors import Tensors, batch_size
-from project.core.errors import ConfigError, message_of, shorten
+from project.core.errors import ConfigError, join_names, message_of, shorten
 from project.core.export.differences import OutputDifference, differ, metrics_differ
 from project.core.export.graph import WiredNet
 from project.core.export.sizes import resize_free
@@ -23,6 +25,10 @@ from project.deploy.model_card import ModelCard
 from project.deploy.predictor import Predictor
 
 CHECKPOINT = "checkpoint"  # public: among the names of files
+_TEST_HOOKS = (
+    *("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"),
+    *("test_step", "on_test_start", "on_test_epoch_start", "on_test_epoch_end", "on_test_batch_start"),
+)
 Run = Callable[[Tensors], Tensors]  # from the inputs to all outputs, by their names in the graph
 Locate = Callable[[int | None], str]  # from a row of a batch, or None for all of it, to words
 WriteFiles = Callable[[Tensors, Any], tuple[ModelCard, Mapping[str, Path]]]
@@ -57,6 +63,7 @@ class Comparison(pl.LightningModule):
         self.evaluations: dict[str, list[DatasetEvaluation]] = {}  # by CHECKPOINT and file; empty without metrics
         self.metrics: dict[str, dict[str, float]] = {}
         self.counts: dict[int, int] = {}  # number of samples by dataset
+        self.emptied: set[int] = set()  # datasets of which `collate` dropped whole batches
         self.example: Tensors = {}  # inputs of the first batch
 
     def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -71,6 +78,8 @@ class Comparison(pl.LightningModule):
         for name, evaluations in self.evaluations.items():
             assert isinstance(self.wired, SupervisedModule)
             self.wired.evaluations = evaluations
+            for dataset in self.emptied:
+                evaluations[dataset].has_empty_batches = True
             with isolate_rng():
                 values = self.wired.compute_evaluations("eval")
             self.metrics[name] = {key.removeprefix("eval/"): float(value) for key, value in values.items()}
@@ -106,8 +115,7 @@ class Comparison(pl.LightningModule):
         batch = dict(batch)
         size = batch_size(batch)
         if size == 0:
-            for evaluations in self.evaluations.values():
-                evaluations[dataloader_idx].has_empty_batches = True
+            self.emptied.add(dataloader_idx)
             return
         if is_first := self.card is None:
             self._begin(batch, split, dataloader_idx)
@@ -135,16 +143,21 @@ class Comparison(pl.LightningModule):
                 for file, path in paths.items()
             }
         self.differences = {file: {} for file in self.runs}
-        if split == "eval" and isinstance(self.wired, SupervisedModule):
+        if split == "eval" and isinstance(self.wired, SupervisedModule) and not _has_own_test(self.wired):
             for name in (CHECKPOINT, *self.runs):
                 self.wired.evaluations = []
                 self.wired.reset_evaluations(len(self.trainer.num_test_batches))
                 self.evaluations[name] = self.wired.evaluations
 
     def _compare_others(self, given: Tensors) -> None:
-        """Compare a batch of one, and one of another size, if sizes are free."""
+        """Compare a batch of one, or of two if it has one, and a batch of another size, if sizes are free."""
         assert self.card is not None
-        others = {"in a batch of one sample": {name: value[:1] for name, value in given.items()}}
+        if batch_size(given) > 1:
+            others = {"in a batch of one sample": {name: value[:1] for name, value in given.items()}}
+        else:
+            others = {
+                "in a batch of two samples": {name: value.repeat_interleave(2, 0) for name, value in given.items()}
+            }
         if resized := resize_free(given, self.card.shapes):
             shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in resized.items())
             others[f"with {shapes}"] = resized
@@ -188,7 +201,7 @@ class Comparison(pl.LightningModule):
 
     def _add(self, file: str, expected: Tensors, values: Tensors, size: int, locate: Locate) -> None:
         for name, difference in differ(expected, values, size, locate).items():
-            self.differences[file][name] = difference.merge(self.differences[file].get(name, difference))
+            self.differences[file][name] = self.differences[file].get(name, difference).merge(difference)
 
     def _locate(self, batch: Tensors, split: str, dataloader_idx: int) -> Locate:
         """Return a function from a row of a batch to the name of its sample, and from None to that of the batch."""
@@ -200,6 +213,15 @@ class Comparison(pl.LightningModule):
             return f"{'in the batch of' if row is None else 'at'} sample {number}{path}"
 
         return locate
+
+
+def _has_own_test(module: SupervisedModule) -> bool:
+    """Return whether `test` of a subclass does something else than the comparison, which calls the module itself."""
+    own = [name for name in _TEST_HOOKS if is_overridden(name, module, SupervisedModule)]
+    if own:
+        name = type(module).__name__
+        logger.warning(f"{name} has its own {join_names(own)}: losses and metrics of `test` are not compared")
+    return bool(own)
 
 
 def _first_line(error: Exception) -> str:

@@ -54,8 +54,8 @@ def test_integers_may_differ_where_scores_are_tied(
         other[1, value] += 2e-5  # in the file, it is the highest
     changed = {"scores": other, "label": torch.tensor([expected, value])}
     assert (excess(outputs, changed, "label") <= 1) is is_equal
-    kept = [{"scores": each["scores"], "label": each["label"][:, None]} for each in (outputs, changed)]
-    assert (excess(*kept, "label") <= 1) is is_equal
+    kept, changed = ({**each, "label": each["label"][:, None]} for each in (outputs, changed))
+    assert (excess(kept, changed, "label") <= 1) is is_equal
 
 
 def test_scores_of_which_integers_are_no_indices_excuse_nothing() -> None:

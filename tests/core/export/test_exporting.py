@@ -1,5 +1,6 @@
 """`export` writes model.onnx only if it computes what the checkpoint computes, and leaves the rest of the run alone."""
 
+import errno
 import hashlib
 import json
 import os
@@ -26,7 +27,7 @@ from project.datasets.base import Dataset
 from project.deploy.inputs import Picture
 from project.deploy.predictor import Predictor
 from project.models.base import Model
-from project.modules.base import BaseModule
+from project.modules.base import BaseModule, SupervisedModule
 from tests.conftest import TINY, Cli, slow_except
 
 OWN = "tests.core.export.test_exporting"
@@ -206,13 +207,13 @@ def export_changed(
 ) -> Callable[[Callable[[Path], None]], Any]:
     """Return a function that exports a copy of the run, whose model.onnx is changed before the proof."""
 
-    def export(change: Callable[[Path], None]) -> Any:
+    def export(change: Callable[[Path], None], *options: str) -> Any:
         def write(_: object, __: object, ___: object, path: Path) -> None:
             shutil.copy(run / "export/model.onnx", path)  # faster than to write it again
             change(path)
 
         monkeypatch.setattr(exporting, "write_onnx", write)
-        return cli("export", "--ckpt_path", run, "--export_dir", tmp_path / "out")
+        return cli("export", "--ckpt_path", run, "--export_dir", tmp_path / "out", *options)
 
     return export
 
@@ -254,12 +255,12 @@ def test_file_that_differs_is_not_given_its_name(
     assert sorted(path.name for path in out.iterdir()) == ["export_report.json", "model.onnx"]
 
 
-def need_two_samples(path: Path) -> None:
+def need_samples(path: Path, count: int) -> None:
     """Make the number of samples a constant."""
     model = onnx.load(path)
     for node in model.graph.node:
         node.output[:] = ["plain" if name == "logits" else name for name in node.output]
-    shape = onnx.numpy_helper.from_array(np.array([64, 10]), "shape")
+    shape = onnx.numpy_helper.from_array(np.array([count, 10]), "shape")
     model.graph.initializer.append(shape)
     model.graph.node.append(onnx.helper.make_node("Reshape", ["plain", "shape"], ["logits"]))
     onnx.save(model, path)
@@ -267,13 +268,16 @@ def need_two_samples(path: Path) -> None:
 
 CHANGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "class": (next_class, ["model.onnx: label differs by 1 (allowed: 0) at sample 0"]),
-    "names": (swap_names, ["label is (64,) float32 in place of (64,) int64 at sample 0", "probability is (64,) int64"]),
+    "names": (
+        swap_names,
+        ["label is (64,) float32 in place of (64,) int64 in the batch of sample 0", "probability is (64,) int64"],
+    ),
     "metrics": (
         lambda path: add_to(path, 1.0),
         ["logits differs by 1 ", "probability differs", "cross_entropy is", "sum is"],
     ),
     "batch": (
-        need_two_samples,
+        lambda path: need_samples(path, 64),
         ["model.onnx does not run in a batch of one sample: model.unverified.onnx does not take image (1, "],
     ),
     "NaN": (
@@ -376,11 +380,19 @@ def test_float64_and_settings_of_a_cluster_are_exported_on_the_cpu(
         "callbacks": [{"type": "tests.core.components.GradientNorms"}],
     }
     options = [word for key, value in settings.items() for word in (f"--trainer.{key}", json.dumps(value))]
+    dtypes = []
+
+    def measure(runs: Any, inputs: dict[str, Tensor]) -> dict[str, dict[str, float]]:
+        dtypes.append(torch.get_default_dtype())
+        return measuring.measure_speed(runs, inputs)
+
+    monkeypatch.setattr(exporting, "measure_speed", measure)
     ran = cli("export", "--ckpt_path", directory.parent, *options)
     assert ran.code == 0, ran.err
     report = read_report(directory.parent)
     assert report["samples"] == 261
     assert report["files"]["model.onnx"]["largest_difference"]["logits"] < 1e-12
+    assert dtypes == [torch.float64]  # of tensors that a net creates
     assert Predictor(directory.parent / "export/model.onnx").dtypes == {"image": np.dtype("float64")}
 
 
@@ -408,12 +420,13 @@ def test_mistakes_leave_nothing(run: Path, cli: Cli, tmp_path: Path, monkeypatch
             "neither data.eval nor data.predict is set; export compares the files with the checkpoint on it",
         ),
         (["--data.eval", "{type: tests.core.components.Resampled, rows: [0]}"], "data.eval has no samples; export"),
+        (["--trainer.limit_test_batches", "0"], "trainer.limit_test_batches or limit_predict_batches is 0; export"),
         (
             ["--export_dir", "file"],
             "results cannot be written to file: [Errno 17] File exists: 'file'; set --export_dir",
         ),
     ],
-    ids=["no net", "no data", "no samples", "a file"],
+    ids=["no net", "no data", "no samples", "no batches", "a file"],
 )
 def test_what_cannot_be_exported_is_a_mistake(
     options: list[str], message: str, run: Path, cli: Cli, tmp_path: Path
@@ -425,6 +438,69 @@ def test_what_cannot_be_exported_is_a_mistake(
     ran = cli("export", "--ckpt_path", run, *(["--export_dir", "out"] if "file" not in options else []), *options)
     assert (ran.code, ran.err.splitlines()[-1].startswith(f"error: {message}")) == (2, True), ran.err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_report_that_cannot_be_written_leaves_the_older_files(
+    run: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the older report would describe the new model."""
+    older = {"model.onnx": "older", "export_report.json": "of the older one"}
+    for name, text in older.items():
+        (tmp_path / name).write_text(text)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(
+        exporting, "write_onnx", lambda *arguments: shutil.copy(run / "export/model.onnx", arguments[-1])
+    )
+    monkeypatch.setattr(exporting, "write_report", fail)
+    ran = cli("export", "--ckpt_path", run, "--export_dir", ".", "--trainer.limit_test_batches", "1")
+    assert (ran.code, "the disk is full" in ran.err) == (1, True)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == older
+
+
+def test_other_sizes_of_batches_are_tried_also_if_all_have_one_sample(
+    export_changed: Callable[..., Any], tmp_path: Path
+) -> None:
+    ran = export_changed(
+        lambda path: need_samples(path, 1), "--data.batch_size", "1", "--trainer.limit_test_batches", "1"
+    )
+    assert ran.code == 1
+    found = json.loads((tmp_path / "out/export_report.unverified.json").read_text())["mistakes"]
+    assert found[0].startswith("model.onnx does not run in a batch of two samples: "), found
+
+
+class OwnTest(SupervisedModule):
+    """Module that evaluates something else than its output."""
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        return super().test_step(batch | {"image": batch["image"].flip(-1)}, batch_idx, dataloader_idx)
+
+
+@pytest.mark.slow
+def test_metrics_that_test_computes_otherwise_are_not_reported(cli: Cli, tmp_path: Path) -> None:
+    """And a file of an earlier export is named, which the report does not describe."""
+    run = train(TINY | {"model": TINY["model"] | {"type": f"{OWN}.OwnTest"}}, tmp_path)
+    (run / "export").mkdir()
+    (run / "export/model.onnx").touch()
+    ran = cli("export", "--ckpt_path", run, "--formats", "pt2")
+    assert ran.code == 0, ran.err
+    report = read_report(run)
+    assert report["checkpoint"]["metrics"] == report["files"]["model.pt2"]["metrics"] == {}
+    assert "OwnTest has its own test_step: losses and metrics of `test` are not compared" in ran.err
+    assert "export/model.onnx is of an earlier export; export_report.json does not describe it" in ran.err
+
+
+@pytest.mark.slow
+def test_dataset_of_which_all_samples_are_dropped_is_refused_as_test_does(run: Path, cli: Cli, tmp_path: Path) -> None:
+    dropped = {"type": "tests.core.components.Resampled", "rows": [0]}
+    sets = json.dumps({"type": None, "one": dropped, "two": TINY["data"]["eval"]})
+    ran = cli("export", "--ckpt_path", run, "--export_dir", "out", "--data.eval", sets)
+    assert (ran.code, ran.err.splitlines()[-1]) == (
+        2,
+        "error: data.eval.one: `collate` dropped all samples of the evaluation",
+    )
 
 
 def test_missing_packages_are_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
