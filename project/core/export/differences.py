@@ -9,7 +9,7 @@ from torch import Tensor
 
 from project.core.data.tensors import Tensors, describe_shapes
 
-_OUTPUTS = 1e-4  # allowed difference of floats, relative to the largest absolute value, which counts as 1 at least
+_OUTPUTS = 1e-4  # allowed difference of floats, relative to the largest absolute value of their channel, at least 1
 _TIES = 1e-6  # the same for the score that an index is of: an argmax after a softmax rounds the scores
 _METRICS = 1e-5  # allowed difference of a metric, relative to its absolute value, which counts as 1 at least
 
@@ -68,7 +68,7 @@ def _differ(
     if not expected.numel():
         return OutputDifference(0.0, 0.0, "")
     is_float = expected.is_floating_point() or expected.is_complex()
-    allowed = _allowed(expected) if is_float else 0.0
+    allowed = _allowed(expected) if is_float else torch.zeros(())
     is_equal = (expected == value) | (expected.isnan() & value.isnan())
     wide = torch.complex128 if expected.is_complex() else torch.float64
     difference = (expected.to(wide) - value.to(wide)).abs().masked_fill(is_equal, 0.0)
@@ -81,13 +81,16 @@ def _differ(
     worst = int(excess.argmax())
     has_rows = expected.ndim > 0 and len(expected) == size
     where = locate(worst // expected[0].numel() if has_rows else None)
-    problem = f"differs by {float(difference.flatten()[worst]):.3g} (allowed: {allowed:.3g}) {where}"
+    found, limit = difference.flatten()[worst], allowed.expand(expected.shape).flatten()[worst]
+    problem = f"differs by {float(found):.3g} (allowed: {float(limit):.3g}) {where}"
     return OutputDifference(float(difference.max()), float(excess.max()), problem)
 
 
-def _allowed(expected: Tensor) -> float:
-    finite = expected[expected.isfinite()].abs()
-    return _OUTPUTS * max(1.0, float(finite.max()) if finite.numel() else 1.0)
+def _allowed(expected: Tensor) -> Tensor:
+    """Return the allowed difference of each channel of floats `(B, C, ...)`: channels may be of different units."""
+    finite = expected.abs().double().nan_to_num(nan=0.0, posinf=0.0)
+    others = [dimension for dimension in range(expected.ndim) if dimension != 1]
+    return _OUTPUTS * finite.amax(others, keepdim=True).clamp(min=1.0)
 
 
 def _are_tied(expected: Tensor, value: Tensor, outputs: Tensors, others: Tensors) -> Tensor:
@@ -102,9 +105,10 @@ def _are_tied(expected: Tensor, value: Tensor, outputs: Tensors, others: Tensors
             continue
         one, two = expected.reshape(highest.shape).long(), value.reshape(highest.shape).long()
         # Other tensors of this shape, of which the integers are no indices, excuse nothing.
-        tiny = _allowed(scores) * _TIES / _OUTPUTS
+        allowed = float(_allowed(scores).max())
+        tiny = allowed * _TIES / _OUTPUTS
         if _are_highest(one, scores, tiny).all() and _are_highest(two, other, tiny).all():
-            are_tied |= _are_highest(two, scores, _allowed(scores)).reshape(expected.shape)
+            are_tied |= _are_highest(two, scores, allowed).reshape(expected.shape)
     return are_tied
 
 

@@ -81,6 +81,15 @@ def test_integers_of_pixels_and_without_scores() -> None:
     assert excess({"scores": scores, "label": label}, {"scores": scores, "label": moved}, "label") == math.inf
 
 
+@pytest.mark.parametrize("shape", [(2, 2), (2, 2, 1, 1)])
+def test_each_channel_has_a_scale_of_its_own(shape: tuple[int, ...]) -> None:
+    """Such as the columns of a table with different units."""
+    expected = torch.tensor([[1e6, 0.5], [2e6, 0.1]]).view(shape)
+    for change, is_equal in (([100.0, 0.0], True), ([300.0, 0.0], False), ([0.0, 2e-4], False)):
+        value = expected + torch.tensor(change).view(1, *shape[1:])
+        assert (excess({"x": expected}, {"x": value}, "x") <= 1) is is_equal
+
+
 @pytest.mark.parametrize("value", [2**53, 1 + 2j], ids=["large integer", "complex"])
 def test_no_digit_is_lost(value: complex) -> None:
     one = torch.tensor([value])
