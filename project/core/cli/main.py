@@ -52,6 +52,7 @@ from project.core.export.exported_model import (
     results_directory,
 )
 from project.core.export.options import parse_formats
+from project.core.export.report import sha256
 from project.core.file_names import check_file_name
 from project.core.files import check_writable
 from project.core.garbage import delaying_collection
@@ -211,7 +212,11 @@ def _build_export(arguments: Arguments, files: list[Tree], interruption: Interru
     path = _find_checkpoint(arguments)
     directory = Path(arguments.options.get("export_dir", run_dir_of(path) / "export"))
     check_writable(directory, "--export_dir")
+    checksum = sha256(path)
     config, checkpoint = _load_with_config(path, arguments, files)
+    if sha256(path) != checksum:  # a training may be running
+        raise ConfigError(f"{path} was replaced while it was loaded; export it again")
+    checkpoint.sha256 = checksum
     return StageCLI(arguments, config, checkpoint, interruption, stack, directory)
 
 

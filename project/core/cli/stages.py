@@ -104,7 +104,7 @@ class StageCLI(BuildCLI):
         elif self.arguments.stage == "export":
             assert self.results is not None
             formats = parse_formats(self.arguments.options.get("formats"))
-            origin = Origin(self.checkpoint.path, self.config_yaml)
+            origin = Origin(self.checkpoint.path, self.checkpoint.sha256, self.config_yaml)
             export(self.model, self.trainer, self.datamodule, formats, self.results, origin)
         else:
             self.trainer.predict(self.model, self.datamodule, return_predictions=False)

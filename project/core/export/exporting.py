@@ -22,7 +22,7 @@ from project.core.export.files import replace_card, write_onnx, write_pt2
 from project.core.export.graph import Graph, wire
 from project.core.export.measuring import measure_largest_picture, measure_speed
 from project.core.export.options import FORMATS
-from project.core.export.report import add_speeds, describe_export, log_report, sha256, write_report
+from project.core.export.report import add_speeds, describe_export, log_report, write_report
 from project.core.export.tracing import trace
 from project.core.export.verification import CHECKPOINT, Comparison, open_exported
 from project.core.model.module import SupervisedModule
@@ -38,10 +38,12 @@ class Origin:
 
     Args:
         checkpoint: the checkpoint file.
+        sha256: its checksum when it was loaded; a training may have replaced it since then.
         config: the configuration of the run as yaml.
     """
 
     checkpoint: Path
+    sha256: str
     config: str
 
 
@@ -128,7 +130,7 @@ class _Writer:
             outputs=graph.outputs,
             answers=graph.answers,
             config=self.origin.config,
-            checkpoint={"file": self.origin.checkpoint.name, "sha256": sha256(self.origin.checkpoint)},
+            checkpoint={"file": self.origin.checkpoint.name, "sha256": self.origin.sha256},
             classes=_find_classes(dataset, graph.answers),
             git_commit=describe_commit(),
             versions=_versions(),

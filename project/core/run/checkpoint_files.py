@@ -5,7 +5,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class LoadedCheckpoint:
     Args:
         path: the file.
         content: Lightning's dict; empty after `take_content`.
+        sha256: checksum of the file, if it is exported.
 
     Raises:
         NewerFormatError: a newer version of the engine saved it.
@@ -41,6 +42,7 @@ class LoadedCheckpoint:
 
     path: Path
     content: dict[str, Any]
+    sha256: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         self.step, self.epoch = int(self.content.get("global_step", 0)), int(self.content.get("epoch", 0))

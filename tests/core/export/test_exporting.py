@@ -18,9 +18,10 @@ import yaml
 from torch import Tensor, nn
 
 import project
+from project.core.cli import main as command_line
 from project.core.cli.main import main
 from project.core.errors import ConfigError
-from project.core.export import exporting, files, measuring
+from project.core.export import exporting, files, graph, measuring
 from project.core.export.options import parse_formats
 from project.core.export.verification import Comparison, open_exported
 from project.datasets.base import Dataset
@@ -500,6 +501,32 @@ def test_dataset_of_which_all_samples_are_dropped_is_refused_as_test_does(run: P
     assert (ran.code, ran.err.splitlines()[-1]) == (
         2,
         "error: data.eval.one: `collate` dropped all samples of the evaluation",
+    )
+
+
+@pytest.mark.slow
+def test_checksum_is_that_of_the_weights_that_were_exported(
+    run: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training may replace best.ckpt at any time."""
+    copied, wire = Path(shutil.copytree(run, tmp_path / "run")), graph.wire
+    best, loaded = copied / "checkpoints/best.ckpt", read_report(run)["checkpoint"]["sha256"]
+
+    def replace(module: nn.Module) -> Any:
+        best.unlink()  # it was a hard link
+        best.write_text("newer")
+        return wire(module)
+
+    monkeypatch.setattr(exporting, "wire", replace)
+    assert cli("export", "--ckpt_path", copied, "--formats", "pt2").code == 0
+    assert read_report(copied)["checkpoint"]["sha256"] == loaded
+    best.write_bytes((run / "checkpoints/best.ckpt").read_bytes())
+    sums = iter(["one", "another"])
+    monkeypatch.setattr(command_line, "sha256", lambda _: next(sums))
+    ran = cli("export", "--ckpt_path", copied)
+    assert (ran.code, ran.err.splitlines()[-1]) == (
+        2,
+        f"error: {best} was replaced while it was loaded; export it again",
     )
 
 
