@@ -90,8 +90,9 @@ class StageCLI(BuildCLI):
 
     def run(self) -> None:
         """Run the stage."""
-        if self.is_fit:
+        if self.arguments.stage in ("fit", "export"):
             warn_of_augmentation(self.checked_config.components)
+        if self.is_fit:
             self.training_run.train(self.trainer, self.model, self.datamodule, self.stack)
             return
         assert self.checkpoint is not None

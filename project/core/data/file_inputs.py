@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from project.core.data.number_files import SUFFIXES, read_numbers
-from project.core.errors import ConfigError, did_you_mean, join_names
+from project.core.errors import ConfigError, did_you_mean, join_names, shorten
 from project.datasets.base import Dataset
 from project.deploy.inputs import Input, InputError, Numbers, Picture
 from project.deploy.picture_files import find_pictures
@@ -148,24 +148,31 @@ def find_files(path: Path) -> tuple[list[Path], Path]:
     Raises:
         ConfigError: there are none.
     """
-    if path.is_dir():
-        try:
+    try:
+        if path.is_dir():
             return find_pictures(path), path
-        except FileNotFoundError as error:
-            raise ConfigError(f"--files: {error}") from error
-    if path.exists():
-        return [path], path.parent
+        if path.exists():
+            return [path], path.parent
+    except FileNotFoundError as error:
+        raise ConfigError(f"--files: {error}") from error
+    except OSError as error:  # such as a name that is too long
+        raise ConfigError(f"--files: {shorten(str(path), 200)} cannot be read: {error.strerror}") from error
     parts = path.parts
     fixed = next((i for i, part in enumerate(parts) if any(mark in part for mark in _MAGIC)), None)
     if fixed is not None:
         folder = Path(*parts[:fixed])
         matching = folder.glob(str(Path(*parts[fixed:])))
-        found = sorted(file for file in matching if file.is_file() and file.name[0] != ".")
+        found = sorted(file for file in matching if file.is_file() and not _is_hidden(file.relative_to(folder)))
         if not found:
             raise ConfigError(f"--files: no file matches {path}")
         return found, folder
     near = did_you_mean(path.name, [each.name for each in path.parent.glob("*")])
     raise ConfigError(f"--files: {path} does not exist{near}")
+
+
+def _is_hidden(path: Path) -> bool:
+    """Return whether a file, or one of its directories, has a name that begins with a dot."""
+    return any(part[0] == "." for part in path.parts)
 
 
 def _describe(inputs: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ import csv
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +13,13 @@ from project.deploy.inputs import InputError, Numbers
 
 SUFFIXES = (".csv", ".npz")
 Arrays = dict[str, np.ndarray]
+_WRONG = {"b": "no boolean (0, 1, false or true)", "i": "no integer", "u": "no integer"}  # by the kind of the dtype
+_BOOLEANS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+_MAX_EXACT = 2**53  # float64 does not hold all integers from here
+
+
+class _TooLargeError(ValueError):
+    """A dtype cannot hold an integer."""
 
 
 def read_numbers(path: Path, inputs: Mapping[str, Numbers]) -> Arrays:
@@ -28,7 +35,9 @@ def read_numbers(path: Path, inputs: Mapping[str, Numbers]) -> Arrays:
     """
     try:
         found = _read_csv(path, inputs) if path.suffix.lower() == ".csv" else _read_npz(path, inputs)
-    except (OSError, ValueError, csv.Error) as error:  # damaged files
+    except ConfigError:
+        raise
+    except Exception as error:  # damaged files raise any exception
         raise ConfigError(f"--files: {path} cannot be read: {error}") from error
     arrays = {}
     for name, raw in inputs.items():
@@ -46,9 +55,10 @@ def read_numbers(path: Path, inputs: Mapping[str, Numbers]) -> Arrays:
 
 
 def _read_npz(path: Path, inputs: Mapping[str, Numbers]) -> Arrays:
-    with np.load(path, allow_pickle=False) as file:
-        _check_names(path, "array", list(file.files), list(inputs))
-        return {name: file[name] for name in inputs}
+    # np.load also reads an array that is no archive.
+    with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+        _check_names(path, "array", list(archive.files), list(inputs))
+        return {name: archive[name] for name in inputs}
 
 
 def _read_csv(path: Path, inputs: Mapping[str, Numbers]) -> Arrays:
@@ -65,22 +75,20 @@ def _read_csv(path: Path, inputs: Mapping[str, Numbers]) -> Arrays:
                     f"--files: {path}, line {reader.line_num}: {len(fields)} values for {len(header)} columns"
                 )
             for name, positions in columns.items():
-                kind = np.dtype(inputs[name].dtype).kind
-                try:
-                    rows[name].append([_parse(fields[position], kind) for position in positions])
-                except ValueError as error:
-                    wrong = next(position for position in positions if not _is_number(fields[position], kind))
-                    what = "integer" if kind in "iu" else "number"
-                    raise ConfigError(
-                        f"--files: {path}, line {reader.line_num}, column '{header[wrong]}': "
-                        f"{show_value(fields[wrong])} is no {what}"
-                    ) from error
+                dtype, values = np.dtype(inputs[name].dtype), []
+                for position in positions:
+                    try:
+                        values.append(_parse(fields[position], dtype))
+                    except ValueError as error:
+                        raise ConfigError(
+                            f"--files: {path}, line {reader.line_num}, column '{header[position]}': "
+                            f"{show_value(fields[position])} is {_WRONG.get(dtype.kind, 'no number')}"
+                            f"{f' that {dtype} can hold' if isinstance(error, _TooLargeError) else ''}"
+                        ) from error
+                rows[name].append(values)
     if not any(rows.values()):
         raise ConfigError(f"--files: {path} has no rows; its first line names the columns")
-    return {
-        name: np.array(values).reshape(len(values), *((-1,) if inputs[name].shape else ()))
-        for name, values in rows.items()
-    }
+    return {name: _to_array(values, inputs[name]) for name, values in rows.items()}
 
 
 def _find_columns(path: Path, header: list[str], inputs: Mapping[str, Numbers]) -> dict[str, list[int]]:
@@ -123,26 +131,38 @@ def _check_names(path: Path, kind: str, given: list[str], expected: list[str]) -
             raise ConfigError(f"--files: {path}: the net does not take the {kind} '{name}'\nknown: {known}")
 
 
-def _parse(text: str, kind: str) -> float | int:
+def _parse(text: str, dtype: np.dtype[Any]) -> float | int | bool:
     """Return the number of a text.
 
     Raises:
-        ValueError: it is none, or NaN; for an integer, also if it has decimals.
+        ValueError: it is none, or NaN; for an integer, also if it has decimals; for a boolean, if it is not 0 or 1.
     """
-    if kind in "iu":
-        try:
-            return int(text)
-        except ValueError:
-            if not float(text).is_integer():
-                raise
-            return int(float(text))
+    if dtype.kind == "b":
+        if (lower := text.strip().lower()) not in _BOOLEANS:
+            raise ValueError(text)
+        return _BOOLEANS[lower]
+    if dtype.kind in "iu":
+        return _parse_integer(text, dtype)
     if math.isnan(value := float(text)):
         raise ValueError(text)
     return value
 
 
-def _is_number(text: str, kind: str) -> bool:
+def _to_array(rows: list[list[Any]], raw: Numbers) -> np.ndarray:
+    """Return parsed rows; floats are in float64, which holds more of them than the dtype may."""
+    dtype = None if np.dtype(raw.dtype).kind == "f" else raw.dtype
+    return np.array(rows, dtype).reshape(len(rows), *((-1,) if raw.shape else ()))
+
+
+def _parse_integer(text: str, dtype: np.dtype[Any]) -> int:
     try:
-        return cast(float, _parse(text, kind)) is not None
+        value = int(text)
     except ValueError:
-        return False
+        as_float = float(text)
+        if not as_float.is_integer() or abs(as_float) >= _MAX_EXACT:
+            raise
+        value = int(as_float)
+    limits = np.iinfo(dtype)
+    if not limits.min <= value <= limits.max:
+        raise _TooLargeError(text)
+    return value

@@ -13,6 +13,7 @@ from project.core.data.datamodule import DataModule
 from project.core.data.loading import build_loader
 from project.core.data.raw_inputs import raw_inputs
 from project.core.data.tensors import Tensors
+from project.core.data.workers import prepare_worker
 from project.core.errors import ConfigError
 from project.deploy.inputs import Input, to_json
 
@@ -73,7 +74,7 @@ def find_inputs(data: DataModule, split: str, module: Any) -> dict[str, Input]:
         module: a module with `call_net`.
     """
     dataset, path = data.first_dataset(split)
-    return _describe(dataset, _load_sample(dataset, path, data.seed), module, checks=True)
+    return _describe(dataset, _load_sample(data, dataset, path), module, checks=True)
 
 
 def _find_certain(data: DataModule, split: str, module: Any) -> dict[str, Input]:
@@ -84,15 +85,23 @@ def _find_certain(data: DataModule, split: str, module: Any) -> dict[str, Input]
         sources = [name for _, name, _ in module.call_net.sources]
         return {name: described[name] for name in sources} if all(name in described for name in sources) else {}
     try:
-        return _describe(dataset, _load_sample(dataset, path, data.seed), module, checks=True)
+        return _describe(dataset, _load_sample(data, dataset, path), module, checks=True)
     except ConfigError:
         return {}
 
 
-def _load_sample(dataset: Any, path: str, seed: int) -> Tensors:
-    """Return a batch of the first sample; the state of the generators does not change."""
+def _load_sample(data: DataModule, dataset: Any, path: str) -> Tensors:
+    """Return a batch of the first sample; the state of the generators does not change.
+
+    It is loaded in a worker if the others are: a dataset that opens its file on the first access would otherwise open
+    it here, and the workers that are forked from this process would share its position in the file.
+    """
+    workers: dict[str, Any] = {}
+    if data.num_workers:
+        workers = {"num_workers": 1, "prefetch_factor": 1, "worker_init_fn": prepare_worker}
     with isolate_rng(include_cuda=False):
-        return next(iter(build_loader(dataset, path, batch_size=1, seed=seed, is_training=False)), {})
+        loader = build_loader(dataset, path, batch_size=1, seed=data.seed, is_training=False, **workers)
+        return next(iter(loader), {})
 
 
 def class_names(dataset: Any) -> dict[str, list[str]]:

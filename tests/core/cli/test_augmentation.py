@@ -105,8 +105,8 @@ def test_transforms_in_prepare_are_not_told() -> None:
     assert told(data, prepare=(Halved, Centered)) == []
 
 
-def test_fit_warns_once(cli: Cli, tiny: Callable[..., str]) -> None:
-    """Before the training, in two lines."""
+def test_fit_and_export_warn_once(cli: Cli, tiny: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the training or the export, in two lines; other stages do not."""
     config = tiny({"data": {"val": glyphs(Halved), "eval": glyphs(Halved)}})
     ran = cli("fit", "--config", config)
     assert ran.code == 0, ran.err
@@ -114,4 +114,6 @@ def test_fit_warns_once(cli: Cli, tiny: Callable[..., str]) -> None:
     text = f"{', '.join(named)}: an exported net does not get what the dataset applies"
     assert (ran.out + ran.err).count(text) == 1
     assert (ran.out + ran.err).count(REMEDY) == 1
-    assert text not in cli("test", "--ckpt_path", "experiments/tiny").err
+    monkeypatch.setattr("project.core.cli.stages.export", lambda *arguments: None)
+    for stage in ("export", "test"):
+        assert cli(stage, "--ckpt_path", "experiments/tiny").err.count(text) == (stage == "export")

@@ -16,7 +16,16 @@ IMAGE: dict[str, Input] = {"image": Picture()}
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return a directory of files with the names of pictures."""
-    for name in ("a.jpg", "b.png", ".c.jpg", "sub/d.jpg", "sub/deep/e.JPG", "sub/notes.txt", "odd[1].jpg"):
+    for name in (
+        "a.jpg",
+        "b.png",
+        ".c.jpg",
+        ".thumbs/a.jpg",
+        "sub/d.jpg",
+        "sub/deep/e.JPG",
+        "sub/notes.txt",
+        "odd[1].jpg",
+    ):
         path = tmp_path / "photos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -54,6 +63,7 @@ def test_relative_pattern_is_that_of_the_working_directory(folder: Path, monkeyp
         ("photos/*.gif", "no file matches "),
         ("photos/s*", "no file matches "),
         ("empty", "/empty contains no pictures"),
+        ("x" * 300, "... cannot be read: File name too long"),
     ],
 )
 def test_message_where_there_are_no_files(path: str, message: str, folder: Path) -> None:

@@ -39,6 +39,42 @@ def test_order_of_named_columns_does_not_matter_for_a_single_vector(tmp_path: Pa
     assert read_numbers(path, VECTOR)["point"].tolist() == [[2, 1]]
 
 
+@pytest.mark.parametrize(
+    ("texts", "dtype", "values"),
+    [
+        (["1", "0", "True", "false", "1.0"], "bool", [True, False, True, False, True]),
+        (["9007199254740993", "-9223372036854775808", "1e3"], "int64", [2**53 + 1, -(2**63), 1000]),
+        (["18446744073709551615", "0"], "uint64", [2**64 - 1, 0]),
+    ],
+)
+def test_booleans_and_large_integers_of_a_csv_are_exact(
+    texts: list[str], dtype: str, values: list[Any], tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.csv", "\n".join(["x", *texts]))
+    array = read_numbers(path, {"x": Numbers((), dtype)})["x"]
+    assert (array.dtype.name, array.tolist()) == (dtype, values)
+
+
+@pytest.mark.parametrize(
+    ("text", "dtype", "message"),
+    [
+        ("2", "bool", "no boolean (0, 1, false or true)"),
+        ("", "bool", "no boolean (0, 1, false or true)"),
+        ("9223372036854775808", "int64", "no integer that int64 can hold"),
+        ("-1", "uint8", "no integer that uint8 can hold"),
+        ("9007199254740993.0", "int64", "no integer"),  # float64 would make another of it
+        ("inf", "int64", "no integer"),
+    ],
+)
+def test_value_of_a_csv_that_a_dtype_cannot_hold_is_refused(
+    text: str, dtype: str, message: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.csv", f"x,y\n{text},0\n")
+    with pytest.raises(ConfigError) as raised:
+        read_numbers(path, {"x": Numbers((), dtype), "y": Numbers()})
+    assert str(raised.value) == f"--files: {path}, line 2, column 'x': '{text}' is {message}"
+
+
 def test_arrays_are_found_by_their_names(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", point=np.array([[1.0, 2.0]]), count=np.array([3], np.int32))
     arrays = read_numbers(tmp_path / "a.npz", BOTH)
@@ -114,9 +150,19 @@ def test_npz_with_other_values_is_refused(point: np.ndarray, tmp_path: Path) -> 
         read_numbers(tmp_path / "a.npz", VECTOR)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".npz"])
-def test_damaged_file_is_refused(suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"a{suffix}"
-    path.write_bytes(b"\xff\xfe\x00PK")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.csv", b"\xff\xfe\x00PK"), ("a.npz", b"\xff\xfe\x00PK"), ("a.npz", b""), ("a.npz", b"PK\x03\x04 damaged")],
+)
+def test_damaged_file_is_refused(name: str, content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"^--files: \S+ cannot be read: "):
         read_numbers(path, VECTOR)
+
+
+def test_single_array_with_the_name_of_an_archive_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "a.npz").open("wb") as file:
+        np.save(file, np.zeros((1, 2)))
+    with pytest.raises(ConfigError, match=r"a.npz cannot be read: File is not a zip file$"):
+        read_numbers(tmp_path / "a.npz", VECTOR)
