@@ -3,7 +3,7 @@
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 from io import StringIO
@@ -15,7 +15,8 @@ from torch.export import ExportedProgram
 
 from project.core.errors import ConfigError, causes, is_library, message_of, shorten
 from project.core.export.graph import Graph, plain_computation
-from project.core.export.tracing import free_dimensions, whole_recurrent_layers
+from project.core.export.tracing import free_dimensions
+from project.core.training.lightning_internals.recurrent import whole_recurrent_layers
 from project.deploy.model_card import METADATA_KEY, Length, ModelCard
 
 _LARGEST = 2**31 - 2**24  # bytes of weights: an ONNX file is a message of less than 2 GB, with the graph
@@ -56,11 +57,15 @@ def write_onnx(program: ExportedProgram, graph: Graph, card: ModelCard, path: Pa
     except torch.onnx.OnnxExporterError as error:
         raise ConfigError(_explain(error, graph, program)) from error
     assert exported is not None
+    _rename_others(exported.model.graph, {*graph.inputs, *names})
     model = exported.model_proto
     _remove_traces(model)
     _name_dimensions(model, card)
     onnx.helper.set_model_props(model, {METADATA_KEY: card.to_text()})
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ConfigError(_explain(error, graph, program)) from error
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
@@ -88,7 +93,8 @@ def _explain(error: Exception, graph: Graph, program: ExportedProgram) -> str:
     refusal = f"model.net ({type(graph.wired.net).__name__}) cannot be written as ONNX"
     missing = next(filter(None, (_NO_COUNTERPART.search(message_of(cause)) for cause in causes(error))), None)
     if missing is None:
-        return f"{refusal}: {shorten(message_of(causes(error)[-1]).strip().partition(chr(10))[0], 300)}"
+        reason = shorten(message_of(causes(error)[-1]).strip().partition("\n")[0], 300)
+        return f"{refusal}: {reason}\nUse other operations, or `--formats pt2`"
     with _quiet():
         nodes = [node for node in program.run_decompositions().graph.nodes if missing[1] in str(node.target)]
     files = [file for node in nodes for file in _FILE.findall(node.meta.get("stack_trace", ""))]
@@ -117,6 +123,15 @@ def _remove_traces(message: Any) -> None:
         elif field.message_type is not None:
             for part in [value] if hasattr(value, "ListFields") else value:
                 _remove_traces(part)
+
+
+def _rename_others(graph: Any, names: Set[str]) -> None:
+    """Rename values that are called like an input or output: torch names a value after its operation, such as cat."""
+    own = {id(value) for value in (*graph.inputs, *graph.outputs)}
+    for node in graph.all_nodes():
+        for value in node.outputs:
+            if value.name in names and id(value) not in own:
+                value.name = f"{value.name}.value"  # no name of an operation or a parameter of Python has a dot
 
 
 def _name_dimensions(model: Any, card: ModelCard) -> None:

@@ -43,11 +43,14 @@ class Graph(nn.Module):
             self.float()  # half precision is for the training
         count = batch_size(batch)
         rows = {name: value[:2] if _has_rows(value, count) else value for name, value in batch.items()}
+        taken = [tensor for _, tensor, _ in self.wired.call_net.sources if tensor in batch]
+        _check_inputs(taken, batch)
         with plain_computation(rows.values()):
             self.inputs = self._find_inputs(rows)
-            for name in self.inputs:
-                _check_input(name, batch[name], count)
-            output, prediction = self._compute({name: rows[name] for name in self.inputs})
+            _check_inputs(self.inputs, batch)
+            given = {name: rows[name] for name in self.inputs}
+            output, prediction = self._compute(given)
+            self._check_repeatable(given, output, prediction)
         # Names in the graph differ: the net may return a tensor that is called like an input, or like an answer.
         answers = {} if prediction is None else prediction
         self.answers = _unique_names(answers, "predicted", self.inputs)
@@ -75,6 +78,17 @@ class Graph(nn.Module):
         if not tensors:
             raise ConfigError(f"model.net ({name}) returns no tensors, but {describe_shapes(output)}")
         return tensors, None if prediction is None else _select_tensors(prediction)
+
+    def _check_repeatable(self, batch: Tensors, *results: Tensors | None) -> None:
+        for first, second in zip(results, self._compute(batch), strict=True):
+            for name, value in (first or {}).items():
+                again = (second or {})[name]
+                if value.shape != again.shape or not torch.allclose(value, again, equal_nan=True):
+                    raise ConfigError(
+                        f"model.net ({type(self.wired.net).__name__}) cannot be exported: the second time, it returns "
+                        f"another {name} for the same input\nDraw random numbers only `if self.training`, keep no "
+                        "state, and do not change the input in place"
+                    )
 
     def _find_inputs(self, batch: Mapping[str, Any]) -> list[str]:
         """Return the names of the tensors that the net takes, and of others without which it cannot run.
@@ -142,12 +156,14 @@ def _has_rows(value: object, count: int) -> bool:
     return isinstance(value, Tensor) and value.ndim > 0 and len(value) == count
 
 
-def _check_input(name: str, value: object, count: int) -> None:
-    if not _has_rows(value, count):
-        raise ConfigError(
-            f"model.net takes {describe_shapes({name: value})} from the batch; an exported model takes only tensors "
-            f"with a row for each sample, here {count}"
-        )
+def _check_inputs(names: Iterable[str], batch: Mapping[str, Any]) -> None:
+    count = batch_size(batch)
+    for name in names:
+        if not _has_rows(batch[name], count):
+            raise ConfigError(
+                f"model.net takes {describe_shapes({name: batch[name]})} from the batch; an exported model takes only "
+                f"tensors with a row for each sample, here {count}"
+            )
 
 
 def _select_tensors(values: Mapping[str, Any]) -> Tensors:

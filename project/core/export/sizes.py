@@ -12,7 +12,8 @@ def resize_free(batch: Tensors, shapes: Mapping[str, tuple[Length, ...]]) -> Ten
     """Return the inputs with another length of each dimension whose length is free; None if all are fixed.
 
     The first such dimension of a sample changes by one step, the next one by two, so that a square becomes a rectangle.
-    Values are left out at the end, or repeated.
+    It becomes larger if it may: what is not resized, such as the lengths of sequences, then fits. Values are repeated,
+    or left out at the end.
 
     Args:
         batch: inputs `(B, ...)` by name.
@@ -26,7 +27,7 @@ def resize_free(batch: Tensors, shapes: Mapping[str, tuple[Length, ...]]) -> Ten
                 continue
             steps += 1
             old = value.shape[dimension]
-            candidates = (old - steps * length.step, old + steps * length.step, old - length.step, old + length.step)
+            candidates = (old + steps * length.step, old - steps * length.step, old + length.step, old - length.step)
             new = next((candidate for candidate in candidates if candidate > 0 and length.allows(candidate)), old)
             has_changed |= new != old
             value = value.index_select(dimension, torch.arange(new) % old)

@@ -3,9 +3,7 @@
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, redirect_stderr
-from importlib import import_module
-from importlib.util import find_spec
+from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 from math import gcd
 from typing import Any
@@ -21,11 +19,11 @@ from project.core.data.tensors import Tensors
 from project.core.errors import ConfigError, find_user_frame, message_of, shorten
 from project.core.export.graph import Graph, plain_computation
 from project.core.export.guards import GuardLog
+from project.core.training.lightning_internals.recurrent import whole_recurrent_layers
 from project.deploy.inputs import Input, Picture
 from project.deploy.model_card import Length
 
 _TRIED = 1024  # lengths of a free dimension that are tried
-_LOOPS = import_module("torch.export._patches") if find_spec("torch.export._patches") else None
 _GUARDS = "_guards_fn"  # documented: name of the submodule of `ExportedProgram.module()` that checks sizes
 
 
@@ -95,31 +93,11 @@ def _explain(error: Exception, graph: Graph, guards: GuardLog) -> str:
         )
     frame = find_user_frame(error)
     line = f"{frame.filename}:{frame.lineno}: {frame.line}" if frame else "in code of a library"
+    remedy = "torch.export cannot trace this line; compute it in another way"
     if isinstance(error, GuardOnDataDependentSymNode):
         reason = "the values of a tensor decide what it computes"
-    return f"{refusal}: {reason}\n{line}\nWrite torch.where in place of `if`; no .item(), .tolist() or .numpy()"
-
-
-@contextmanager
-def whole_recurrent_layers() -> Iterator[None]:
-    """Let torch trace GRU and LSTM with a loop: step by step, it would fix the length of sequences.
-
-    The layers stay operations of the program. torch.onnx.export does the same; an older torch may lack the loops.
-    """
-    with ExitStack() as stack:
-        for name in ("gru", "lstm"):
-            if register := getattr(_LOOPS, f"register_{name}_while_loop_decomposition", None):
-                operation = getattr(torch.ops.aten, name).input
-                stack.enter_context(register())
-                _forget_traces(operation)
-                stack.callback(_forget_traces, operation)
-        yield
-
-
-def _forget_traces(operation: Any) -> None:
-    """Clear what torch has cached of an operation, of which earlier traces used another implementation."""
-    key = torch.DispatchKey.CompositeImplicitAutograd
-    operation.py_impl(key)(operation.py_kernels.pop(key))
+        remedy = "Write torch.where in place of `if`; no assert of values, float(x), .item(), .tolist() or .numpy()"
+    return f"{refusal}: {reason}\n{line}\n{remedy}"
 
 
 @contextmanager

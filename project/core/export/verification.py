@@ -15,12 +15,13 @@ from torch import Tensor
 
 from project.core.data.datamodule import dataset_name, find_dataset
 from project.core.data.tensors import Tensors, batch_size
-from project.core.errors import ConfigError, join_names, message_of, shorten
+from project.core.errors import ConfigError, causes, join_names, message_of, shorten
 from project.core.export.differences import OutputDifference, differ, metrics_differ
 from project.core.export.graph import WiredNet
 from project.core.export.sizes import resize_free
 from project.core.model.metrics import DatasetEvaluation
 from project.core.model.module import SupervisedModule
+from project.deploy.inputs import InputError
 from project.deploy.model_card import ModelCard
 from project.deploy.predictor import Predictor
 
@@ -160,7 +161,7 @@ class Comparison(pl.LightningModule):
             }
         if resized := resize_free(given, self.card.shapes):
             shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in resized.items())
-            others[f"with {shapes}"] = resized
+            others[f"with {shapes}, a size that `raw` leaves free"] = resized
         for where, inputs in others.items():
             try:
                 expected = self.compute(inputs)
@@ -224,7 +225,7 @@ def _has_own_test(module: SupervisedModule) -> bool:
     return bool(own)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return shorten(message_of(error).strip().partition("\n")[0], 300)
 
 
@@ -235,7 +236,11 @@ def _everywhere(where: str, row: int | None) -> str:
 def open_exported(path: Path, inputs: list[str], threads: int) -> Run:
     """Return a function that runs an exported file; one of torch.export uses torch's number of threads."""
     if path.suffix == ".onnx":
-        predictor = Predictor(path, threads)
+        try:
+            predictor = Predictor(path, threads)
+        except InputError as error:  # such as an operation that onnxruntime does not have for a dtype
+            reason = _first_line(causes(error)[-1])
+            raise ConfigError(f"onnxruntime cannot run the exported net: {reason}\nUse `--formats pt2`") from error
         return lambda given: {
             name: torch.from_numpy(value)
             for name, value in predictor.run({name: given[name].contiguous().numpy() for name in inputs}).items()

@@ -160,6 +160,34 @@ class SameNames(Model):
         return {"same": same, "changed": changed * 2, "x": same * 3, "note": "a text"}
 
 
+class NamedLikeOperation(Model):
+    """Net with an input that is called like an operation, after which torch names values."""
+
+    def forward(self, cat: Tensor, x: Tensor) -> dict[str, Tensor]:
+        return {"y": 2 * torch.cat([x, cat], 1)}
+
+
+class SumsList(Model):
+    """Net that takes a list of tensors."""
+
+    def forward(self, x: Tensor, y: list[Tensor]) -> dict[str, Tensor]:
+        return {"sum": x + y[0]}
+
+
+class Noise(Model):
+    """Net that draws random numbers in evaluation mode too."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"y": x + torch.rand_like(x)}
+
+
+class InPlace(Model):
+    """Net that changes its input."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"y": x.mul_(2) + 1}
+
+
 class TakesBatch(Model):
     """Net that takes the whole batch."""
 

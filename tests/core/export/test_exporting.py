@@ -71,6 +71,26 @@ class Square(Convolution):
         return super().forward(image)
 
 
+class Selecting(Convolution):
+    """Net with an output that has more rows than there are samples."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        output = super().forward(image)
+        return output | {"selected": image[image > 0.5]}
+
+
+class Mixed(Convolution):
+    """Net that computes with a dtype that onnxruntime lacks on CPUs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(1, 10)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            return {"logits": self.head(image.mean((2, 3))).float()}
+
+
 class WithoutNet(BaseModule):
     """Module of one's own with a layer."""
 
@@ -338,8 +358,25 @@ def test_size_that_only_the_file_takes_is_a_mistake(cli: Cli, tmp_path: Path, mo
     run = train(TINY | {"data": data, "model": TINY["model"] | {"net": {"type": f"{OWN}.Square"}}}, tmp_path)
     ran = cli("export", "--ckpt_path", run)
     assert ran.code == 1
-    assert "the checkpoint does not run with image (3, 1, 7, 6), but the files do: no square" in ran.err
+    where = "with image (3, 1, 9, 10), a size that `raw` leaves free"
+    assert f"the checkpoint does not run {where}, but the files do: no square" in ran.err
     assert not (run / "export/model.onnx").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("net", "code"), [("Selecting", 0), ("Mixed", 2)])
+def test_net_of_which_onnxruntime_takes_only_some(
+    net: str, code: int, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that are no samples are compared too; an operation that onnxruntime lacks is named without a traceback."""
+    monkeypatch.setattr(exporting, "measure_largest_picture", lambda *_: None)
+    pictures = {"type": f"{OWN}.AnySize"}
+    data = {"batch_size": 3, "train": pictures, "eval": pictures}
+    run = train(TINY | {"data": data, "model": TINY["model"] | {"net": {"type": f"{OWN}.{net}"}}}, tmp_path)
+    ran = cli("export", "--ckpt_path", run)
+    assert (ran.code, (run / "export/model.onnx").exists()) == (code, code == 0)
+    message = "error: onnxruntime cannot run the exported net: [ONNXRuntimeError] : 9 : NOT_IMPLEMENTED"
+    assert (message in ran.err) == (code == 2)
 
 
 @pytest.mark.slow

@@ -130,10 +130,11 @@ def test_files_of_a_program_are_equal_and_nothing_is_printed(
 
 
 @pytest.mark.slow
-def test_names_that_occur_twice(run: Any, tmp_path: Path) -> None:
-    """An output may be called like an input, an operation, or a value that `predict` changes."""
-    batch = nets.vectors()
-    exported = export(nets.SameNames(), batch, {}, tmp_path)
+@pytest.mark.parametrize("net", [nets.SameNames, nets.NamedLikeOperation])
+def test_names_that_occur_twice(net: type[Model], run: Any, tmp_path: Path) -> None:
+    """An output may be called like an input, and both like an operation, or a value that `predict` changes."""
+    batch = nets.vectors(cat=torch.ones(3, 2))
+    exported = export(net(), batch, {}, tmp_path)
     assert_same(exported, batch, run(exported, batch))
 
 

@@ -111,8 +111,24 @@ def test_half_precision_becomes_float32() -> None:
             "model.net takes y int from the batch; an exported model takes only tensors with a row for each sample, "
             "here 3",
         ),
+        (
+            nets.supervised(nets.SumsList()),
+            nets.vectors(y=[torch.ones(3, 4)]),  # type: ignore[arg-type]
+            "model.net takes y list from the batch; an exported model takes only tensors with a row for each sample, "
+            "here 3",
+        ),
+        *(
+            (
+                nets.supervised(net()),
+                nets.vectors(),
+                f"model.net ({net.__name__}) cannot be exported: the second time, it returns another y for the same "
+                "input\n"
+                "Draw random numbers only `if self.training`, keep no state, and do not change the input in place",
+            )
+            for net in (nets.Noise, nets.InPlace)
+        ),
     ],
-    ids=["no net", "whole batch", "scalar", "no tensor"],
+    ids=["no net", "whole batch", "scalar", "no tensor", "list", "random numbers", "in place"],
 )
 def test_refused(module: Any, batch: dict[str, Tensor], message: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -12,13 +12,14 @@ FIXED = Length(1, 1)
 @pytest.mark.parametrize(
     ("lengths", "shape"),
     [
-        ((FIXED, Length(1), Length(1)), (2, 1, 7, 6)),
-        ((FIXED, Length(4, None, 4), Length(4, None, 4)), (2, 1, 4, 16)),
+        ((FIXED, Length(1), Length(1)), (2, 1, 9, 10)),
+        ((FIXED, Length(4, None, 4), Length(4, None, 4)), (2, 1, 12, 16)),
         ((FIXED, Length(8, None, 8), Length(8, 16, 8)), (2, 1, 16, 16)),
-        ((FIXED, Length(8, 8), Length(1)), (2, 1, 8, 7)),
+        ((FIXED, Length(8, 8), Length(1)), (2, 1, 8, 9)),
+        ((FIXED, Length(1, 8), Length(1, 9)), (2, 1, 7, 6)),
         ((FIXED, Length(8, 8), Length(8, 8)), None),
     ],
-    ids=["any", "steps", "only larger", "only width", "fixed"],
+    ids=["any", "steps", "only larger", "only width", "only smaller", "fixed"],
 )
 def test_free_lengths_change_by_what_is_allowed(lengths: tuple[Length, ...], shape: tuple[int, ...] | None) -> None:
     image = torch.arange(128.0).view(2, 1, 8, 8)
@@ -33,4 +34,4 @@ def test_inputs_of_one_size_keep_one_size() -> None:
     batch = {"image": torch.zeros(2, 1, 8, 8), "mask": torch.zeros(2, 1, 8, 8)}
     resized = resize_free(batch, {"image": lengths, "mask": lengths})
     assert resized is not None
-    assert resized["image"].shape == resized["mask"].shape == (2, 1, 7, 6)
+    assert resized["image"].shape == resized["mask"].shape == (2, 1, 9, 10)

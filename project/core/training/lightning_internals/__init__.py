@@ -1,10 +1,10 @@
-"""Private names of Lightning, torchmetrics and jsonargparse: all that the engine uses of them is in this package.
+"""Private names of Lightning, torchmetrics, jsonargparse and torch.export: all that the engine uses is here.
 
 `names.py` lists them by the feature that needs them; they are checked when a trainer is built. Where one is missing,
 the feature is lost with a warning, or the run is refused. `loops.py` makes a resumed run exact, and an epoch end with
 its data (`fetching.py`); `fast_steps.py` and `hooks.py` save time at each batch; `averaging.py` corrects averages of
-the weights that have not started; `step_log.py` gives logged values their steps; `access.py` has the rest. Read
-`names.py` first.
+the weights that have not started; `step_log.py` gives logged values their steps; `recurrent.py` serves `export`;
+`access.py` has the rest. Read `names.py` first.
 """
 
 from collections.abc import Callable

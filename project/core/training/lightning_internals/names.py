@@ -30,6 +30,7 @@ class Feature(Enum):
     AVERAGES = "before WeightAveraging starts to average, the initial weights are validated and saved"
     LAUNCHERS = "strategies that fork or spawn processes are not refused, and fail at the end of the training"
     MONITORS = "a value that EarlyStopping reads before it is logged is reported later"
+    SEQUENCES = "an exported GRU or LSTM takes only sequences as long as those of the first batch"
     SIGNATURES = "the arguments of components are unknown"
 
 
@@ -89,6 +90,9 @@ PRIVATE_NAMES: Mapping[Feature, list[str]] = {
     Feature.AVERAGES: _names("averaging", "_average_model"),
     Feature.LAUNCHERS: _names(f"{_LAUNCHERS}:", "_MultiProcessingLauncher"),
     Feature.MONITORS: _names("early_stopping", "_check_on_train_epoch_end"),
+    Feature.SEQUENCES: _names(
+        "torch.export._patches:", "register_gru_while_loop_decomposition register_lstm_while_loop_decomposition"
+    ),
     Feature.SIGNATURES: _names("jsonargparse._parameter_resolvers:", "get_signature_parameters"),
 }
 _unavailable: set[Feature] = set()
