@@ -42,8 +42,8 @@ class Picture:
         """Return the picture `(channels, H, W)`, float32 in [0, 1].
 
         Args:
-            source: path of a file, the bytes of one, an open binary file, an array of pixels `(H, W)` or `(H, W, C)`
-                uint8, or an array of floats `(channels, H, W)` in [0, 1], which is only checked.
+            source: path of a file, the bytes of one, an open binary file, an image of Pillow, an array of pixels
+                `(H, W)` or `(H, W, C)` uint8, or one of floats `(channels, H, W)` in [0, 1], which is only checked.
 
         Raises:
             InputError: the picture cannot be read; the message names its file.
@@ -57,10 +57,13 @@ class Picture:
         if isinstance(source, np.ndarray):
             return self._to_pixels(_as_image(source))
         is_file, is_open = isinstance(source, str | os.PathLike), hasattr(source, "read")
-        if not (is_file or is_open or isinstance(source, bytes | bytearray | memoryview)):
+        if not (is_file or is_open or isinstance(source, bytes | bytearray | memoryview | Image.Image)):
             raise InputError(f"{type(source).__name__} is no picture: give a file, the bytes of one, or a NumPy array")
         name = os.fspath(source) if is_file else "the picture"
         try:
+            if isinstance(source, Image.Image):
+                _check_format(source, name)
+                return self._to_pixels(ImageOps.exif_transpose(source))
             if is_file:
                 return self._decode(source, name)
             return self._decode(io.BytesIO(source.read() if is_open else source), name)
@@ -82,8 +85,7 @@ class Picture:
     def _decode(self, file: Any, name: str) -> np.ndarray:
         mode = _MODES[self.channels]
         with Image.open(file) as image:
-            if image.mode.startswith(("I", "F")):
-                raise InputError(f"{name} is grey with more than 8 bits (Pillow mode {image.mode})")
+            _check_format(image, name)
             is_plain = (
                 image.format == "JPEG" and image.mode == mode == "RGB" and image.getexif().get(ORIENTATION, 1) == 1
             )
@@ -179,6 +181,14 @@ def from_json(description: Mapping[str, Any]) -> Input:
         return _KINDS[values.pop("kind")](**values)
     except (KeyError, TypeError) as error:
         raise InputError(f"{dict(description)} describes no input") from error
+
+
+def _check_format(image: Image.Image, name: str) -> None:
+    """Raise InputError if a picture must not be read; nothing but the header of its file has been read."""
+    if image.format == "EPS":  # Pillow would run Ghostscript, which executes the program in the file
+        raise InputError(f"{name} is EPS, which is a program; give another format")
+    if image.mode.startswith(("I", "F")):
+        raise InputError(f"{name} is grey with more than 8 bits (Pillow mode {image.mode})")
 
 
 def _as_image(pixels: np.ndarray) -> Image.Image:

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, is_dataclass
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from project.deploy.inputs import Input, InputError, Picture, from_json, to_json
 
 METADATA_KEY = "model_card"  # stored: the key in `metadata_props` of model.onnx
 _FORMAT = 1
+_MAX_TEXT = 300  # characters of a text from the file in a message
 _DIMENSIONS = ("channels", "height", "width")  # of a picture
 
 
@@ -21,6 +23,10 @@ class Length:
     minimum: int = 1
     maximum: int | None = None
     step: int = 1
+
+    def __post_init__(self) -> None:
+        if self.minimum < 0 or self.step < 1 or (self.maximum or 0) < 0:
+            raise ValueError(f"{asdict(self)} describes no lengths")
 
     def allows(self, length: int) -> bool:
         """Return whether a dimension may have a length."""
@@ -95,31 +101,57 @@ def read_card(text: str) -> ModelCard:
         values: dict[str, Any] = json.loads(text)
         if (version := values.pop("format")) > _FORMAT:
             raise InputError(f"its model card has format {version}, but this version reads formats up to {_FORMAT}")
-        values["inputs"] = {name: _read_input(raw) for name, raw in values["inputs"].items()}
-        values["shapes"] = {name: tuple(map(_read_length, lengths)) for name, lengths in values["shapes"].items()}
-        for key in ("outputs", "answers", "checkpoint"):
-            values[key] = {str(name): str(value) for name, value in values[key].items()}
-        for key in ("config", "state"):
-            if not isinstance(values.get(key, ""), str):
-                raise TypeError(f"its `{key}` is not a text")
-        return ModelCard(**values)
+        values["inputs"] = {name: from_json(raw) for name, raw in values["inputs"].items()}
+        values["shapes"] = {
+            name: tuple(Length(**length) for length in lengths) for name, lengths in values["shapes"].items()
+        }
+        card = ModelCard(**values)
+        _check(card)
+        return card
     except InputError:
         raise
     except Exception as error:  # a damaged card may contain anything
-        raise InputError(f"its model card is damaged: {error}") from error
+        raise InputError(f"its model card is damaged: {printable(error)}") from error
 
 
-def _read_input(description: Mapping[str, Any]) -> Input:
-    raw = from_json(description)
-    lengths: tuple[int | None, ...] = (raw.size,) if isinstance(raw, Picture) else raw.shape
-    is_known = raw.channels in (1, 3) if isinstance(raw, Picture) else np.dtype(raw.dtype).kind in "biuf"
-    if not is_known or any(length is not None and length < 0 for length in lengths):
-        raise ValueError(f"{dict(description)} describes no input")
-    return raw
+def printable(text: object) -> str:
+    """Return the beginning of a text from a stranger's file in one line, without commands for a terminal."""
+    shown = str(text).strip()[:_MAX_TEXT]
+    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in shown)
 
 
-def _read_length(values: Mapping[str, Any]) -> Length:
-    length = Length(**values)
-    if length.minimum < 0 or length.step < 1 or (length.maximum or 0) < 0:
-        raise ValueError(f"{dict(values)} describes no lengths")
-    return length
+def _check(card: ModelCard) -> None:
+    """Raise ValueError if a value of a card has another type than its annotation, or describes nothing."""
+    for name, annotation in get_type_hints(ModelCard).items():
+        if not _has_type(value := getattr(card, name), annotation):
+            raise ValueError(f"`{name}` is {value!r}")
+    for name in (*card.inputs, *card.outputs, *card.answers):
+        if not name.isprintable():
+            raise ValueError(f"{name!r} is no name")
+    for name, raw in card.inputs.items():
+        is_known = isinstance(raw, Picture) or np.dtype(raw.dtype).kind in "biuf"
+        lengths = (raw.channels, raw.size, raw.size) if isinstance(raw, Picture) else raw.shape
+        if not is_known or any(length is not None and length < 0 for length in lengths):
+            raise ValueError(f"{to_json(raw)} describes no input")
+        for length, allowed in zip(lengths, card.shapes.get(name, ()), strict=False):
+            if length is not None and not allowed.allows(length):
+                raise ValueError(f"`inputs` and `shapes` of '{name}' differ")
+
+
+def _has_type(value: object, annotation: Any) -> bool:
+    """Return whether a value has the type of an annotation; a bool is no int."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (UnionType, Union):
+        return any(_has_type(value, each) for each in arguments)
+    if origin is Literal:
+        return any(type(value) is type(each) and value == each for each in arguments)
+    if origin is Mapping:
+        items = value.items() if isinstance(value, dict) else [(None, None)]
+        return all(_has_type(key, arguments[0]) and _has_type(item, arguments[1]) for key, item in items)
+    if origin in (list, tuple):
+        return isinstance(value, origin) and all(_has_type(item, arguments[0]) for item in value)
+    if type(value) is not annotation:
+        return False
+    return not is_dataclass(value) or all(
+        _has_type(getattr(value, name), each) for name, each in get_type_hints(annotation).items()
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from project.deploy.inputs import InputError
-from project.deploy.model_card import METADATA_KEY, ModelCard, read_card
+from project.deploy.model_card import METADATA_KEY, ModelCard, printable, read_card
 
 _MAX_BATCH = 32  # samples that go through the net together: larger batches need more memory, and are hardly faster
 # Names of onnxruntime for types of tensors, and those of NumPy where they differ.
@@ -49,14 +49,13 @@ class Predictor:
     def __init__(self, path: str | Path, threads: int = 1) -> None:
         self.path = Path(path)
         self.session = _open_session(self.path, threads)
-        metadata = self.session.get_modelmeta().custom_metadata_map
-        if METADATA_KEY not in metadata:
-            raise InputError(f"{path} has no model card: `cli.py export` did not write it")
         try:
-            self.card = read_card(metadata[METADATA_KEY])
-            self.dtypes = _check_graph(self.card, self.session)
-        except InputError as error:
-            raise InputError(f"{path} cannot be used: {error}") from error
+            metadata = self.session.get_modelmeta().custom_metadata_map
+            if METADATA_KEY not in metadata:
+                raise InputError(f"{path} has no model card: `cli.py export` did not write it")
+            self.card, self.dtypes = self._read_card(metadata[METADATA_KEY])
+        except UnicodeDecodeError as error:  # onnxruntime does not check the texts when it opens a file
+            raise InputError(f"{path} is damaged: a text in it is not UTF-8") from error
         batch = self.session.get_inputs()[0].shape[0]
         shapes = {item.name: item.shape for item in self.session.get_outputs()}
         # An output without a row for each sample, such as a mean, depends on the others: each sample goes alone.
@@ -64,6 +63,14 @@ class Predictor:
             name: bool(shapes[output]) and shapes[output][0] == batch for name, output in self.card.answers.items()
         }
         self._max_batch = _MAX_BATCH if all(self._has_rows.values()) else 1
+
+    def _read_card(self, text: str) -> tuple[ModelCard, dict[str, np.dtype[Any]]]:
+        """Return the card, and the dtypes of the inputs."""
+        try:
+            card = read_card(text)
+            return card, _check_graph(card, self.session)
+        except InputError as error:
+            raise InputError(f"{self.path} cannot be used: {error}") from error
 
     def predict(self, /, **inputs: Any) -> dict[str, np.ndarray]:
         """Return the answers of one sample, by name, without the dimension of the batch.
@@ -135,6 +142,7 @@ class Predictor:
                 numbers = group[start : start + self._max_batch]
                 batch = {name: np.stack([samples[number][name] for number in numbers]) for name in self.card.inputs}
                 outputs = self.run(batch)
+                self._check_rows(outputs, len(numbers))
                 for row, number in enumerate(numbers):
                     answers[number] = {
                         # Copied: a row would keep the whole batch in memory.
@@ -142,6 +150,12 @@ class Predictor:
                         for name, output in self.card.answers.items()
                     }
         return answers
+
+    def _check_rows(self, outputs: Mapping[str, np.ndarray], count: int) -> None:
+        for name, output in self.card.answers.items():
+            if self._has_rows[name] and outputs[output].shape[:1] != (count,):
+                shape = outputs[output].shape
+                raise InputError(f"{self.path.name} returns '{name}' with the shape {shape} for {count} samples")
 
     def run(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return all outputs of the graph, by their names in it.
@@ -176,7 +190,10 @@ def _open_session(path: Path, threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the CPU to others
     options.log_severity_level = 3  # errors
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        # Its fallback would print each error, and try the same again.
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"], enable_fallback=False
+        )
     except Exception as error:  # damaged files raise any exception
         raise InputError(f"{path} is damaged, or not an ONNX file: {_first_line(error)}") from error
 
@@ -187,12 +204,16 @@ def _check_graph(card: ModelCard, session: Any) -> dict[str, np.dtype[Any]]:
     Raises:
         InputError: a graph has not the inputs and outputs of its card.
     """
-    inputs, outputs = session.get_inputs(), {item.name for item in session.get_outputs()}
+    inputs, outputs = session.get_inputs(), {item.name: item.type for item in session.get_outputs()}
     names = [item.name for item in inputs]
     if not names or not sorted(names) == sorted(card.inputs) == sorted(card.shapes):
-        raise InputError(f"its graph takes {', '.join(names)}, but its model card describes {', '.join(card.inputs)}")
-    if missing := {*card.outputs.values(), *card.answers.values()} - outputs:
-        raise InputError(f"its graph has no output '{min(missing)}', which its model card describes")
+        taken = printable(", ".join(names))
+        raise InputError(f"its graph takes {taken}, but its model card describes {', '.join(card.inputs)}")
+    for name in {*card.outputs.values(), *card.answers.values()}:
+        if name not in outputs:
+            raise InputError(f"its graph has no output '{printable(name)}', which its model card describes")
+        if not outputs[name].startswith("tensor(") or outputs[name] == "tensor(string)":
+            raise InputError(f"its graph returns '{printable(name)}' as {outputs[name]}, which is no array of numbers")
     for item in inputs:
         if len(item.shape) != len(card.shapes[item.name]) + 1:
             described = len(card.shapes[item.name])
@@ -207,4 +228,4 @@ def _check_graph(card: ModelCard, session: Any) -> dict[str, np.dtype[Any]]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]
+    return printable(str(error).strip().partition("\n")[0])

@@ -97,6 +97,7 @@ def test_worker_that_ended_is_no_error_of_the_code_that_runs_meanwhile() -> None
 
 def test_user_message_is_short_and_drops_the_text_of_the_worker() -> None:
     assert user_message(ConfigError("1\n2\n3\n4")) == "1\n2\n3"
+    assert user_message(ConfigError("no '\x1b[31mé日'")) == "no '\\x1b[31mé日'"  # a name in a stranger's file
     text = (
         "Caught ConfigError in DataLoader worker process 0.\nTraceback:\n  line\nproject.core.errors.ConfigError: bad"
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import EpsImagePlugin, Image, ImageOps
 
 from project.deploy import inputs, jpeg
 from project.deploy.inputs import Channels, InputError, Numbers, Picture, from_json, to_json
@@ -166,6 +166,8 @@ def test_sources_of_a_picture_have_the_same_values(
     with path.open("rb") as file:
         for source in (str(path), path.read_bytes(), bytearray(path.read_bytes()), file, pixels, expected):
             assert np.array_equal(picture.read(source), expected)
+    with Image.open(path) as image:
+        assert np.array_equal(picture.read(image), expected)
     if mode == "L":
         assert np.array_equal(picture.read(pixels[..., None]), expected)
     assert np.array_equal(Picture.to_floats(picture.read_pixels(path)), expected)
@@ -298,6 +300,19 @@ def test_descriptions_survive_json(raw: Any) -> None:
 def test_json_that_describes_no_input_is_refused(description: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"describes no input$"):
         from_json(description)
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_eps_is_refused_before_ghostscript_runs(is_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a program, which Pillow would give to Ghostscript if that is installed."""
+    data = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n"
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    started: list[Any] = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *arguments, **_: started.append(arguments))
+    with pytest.raises(InputError, match=r"is EPS, which is a program; give another format$"):
+        Picture().read(path if is_file else data)
+    assert started == []
 
 
 def test_reading_needs_no_torch() -> None:

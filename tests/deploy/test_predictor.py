@@ -172,6 +172,34 @@ def test_file_whose_card_does_not_fit_is_refused(
     assert "\n" not in str(raised.value)
 
 
+def write_with_text_output(path: Path) -> Path:
+    """Write a model whose output `is_bright` is a text."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    content = onnx.load(str(write_model(path)))
+    cast = next(node for node in content.graph.node if node.op_type == "Cast")
+    cast.attribute[0].i = TensorProto.STRING
+    output = next(item for item in content.graph.output if item.name == "is_bright")
+    output.CopyFrom(helper.make_tensor_value_info("is_bright", TensorProto.STRING, ["batch"]))
+    onnx.save(content, str(path))
+    return path
+
+
+def test_output_that_is_no_array_of_numbers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"its graph returns 'is_bright' as tensor\(string\), which is no array"):
+        Predictor(write_with_text_output(tmp_path / "model.onnx"))
+
+
+def test_output_with_another_number_of_rows_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph of a stranger may return something else than it declares."""
+    predictor = Predictor(model)
+    outputs = {"net_shifted": np.zeros((0, 2), np.float32), "is_bright": np.zeros(1, np.int64)}
+    monkeypatch.setattr(predictor, "run", lambda batch: outputs)
+    with pytest.raises(InputError, match=r"^model.onnx returns 'shifted' with the shape \(0, 2\) for 1 samples$"):
+        predictor.predict(image=picture(0.5), offset=OFFSET)
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", None], ids=["empty", "text", "half"])
 def test_damaged_file_is_refused(content: bytes | None, model: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
@@ -180,6 +208,20 @@ def test_damaged_file_is_refused(content: bytes | None, model: Path, tmp_path: P
         Predictor(path)
     assert str(raised.value).startswith(f"{path} is damaged, or not an ONNX file: ")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(b"brightness", b"brightnes\xff"), (b"tiny", b"tin\xff"), (b"Unsqueeze", b"Unsqueez\xff")]
+)
+def test_text_that_is_not_utf8_is_refused(
+    before: bytes, after: bytes, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A changed byte in a name of the graph, in the card, or in an operation, of which onnxruntime prints errors."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.read_bytes().replace(before, after))
+    with pytest.raises(InputError, match=r"model.onnx is damaged"):
+        Predictor(path)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_missing_file_and_directory_are_refused(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def _build_evaluation(
 ) -> StageCLI:
     build, label = _evaluation_class(arguments)
     path = _find_checkpoint(arguments)
-    if path.suffix == ONNX:
+    if path.suffix.lower() == ONNX:
         return _build_exported(path, arguments, files, interruption, stack)
     results = Path(arguments.options.get("results_dir", run_dir_of(path) / "eval" / label))
     check_writable(results)

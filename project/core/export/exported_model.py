@@ -176,10 +176,13 @@ def pack_state(module: nn.Module) -> str:
 
 
 def _unpack(text: str, path: Path) -> dict[str, Tensor]:
+    if not text:
+        return {}
     try:
-        return (
-            dict(torch.load(io.BytesIO(base64.b64decode(text)), map_location="cpu", weights_only=True)) if text else {}
-        )
+        state = torch.load(io.BytesIO(base64.b64decode(text)), map_location="cpu", weights_only=True)
+        if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()):
+            raise TypeError("a state is not a tensor")
+        return dict(state)
     except Exception as error:  # damaged files raise any exception
         raise InputError(f"{path} cannot be used: the state of its losses and metrics is damaged") from error
 

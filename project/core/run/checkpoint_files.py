@@ -207,7 +207,7 @@ def safe_load(path: Path) -> Any:
     Raises:
         ConfigError: the file is damaged, an exported model, or contains more than plain data.
     """
-    if path.suffix in EXPORTED:
+    if path.suffix.lower() in EXPORTED:
         raise ConfigError(
             f"{path} is an exported model: give the checkpoint or run from which it was exported "
             "(validate, test, predict and Predictor take model.onnx)"

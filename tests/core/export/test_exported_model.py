@@ -1,6 +1,8 @@
 """A file model.onnx in the place of a checkpoint: validate, test and predict give the checkpoint's results."""
 
+import base64
 import csv
+import io
 import json
 import math
 import shutil
@@ -387,10 +389,12 @@ def test_file_that_cannot_be_used_is_a_mistake(
     cli: Cli, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damaged = change_card(model, tmp_path / "damaged.onnx", state="bm8=")
-    (tmp_path / "text.onnx").write_text("hello")
+    for name in ("text.onnx", "text.ONNX"):
+        (tmp_path / name).write_text("hello")
     for file, message in {
         damaged: f"{damaged} cannot be used: the state of its losses and metrics is damaged",
         tmp_path / "text.onnx": f"{tmp_path / 'text.onnx'} is damaged, or not an ONNX file: ",
+        tmp_path / "text.ONNX": f"{tmp_path / 'text.ONNX'} is damaged, or not an ONNX file: ",
         tmp_path / "nothing.onnx": f"checkpoint {tmp_path / 'nothing.onnx'} does not exist",
     }.items():
         ran = cli("test", "--ckpt_path", file)
@@ -400,6 +404,16 @@ def test_file_that_cannot_be_used_is_a_mistake(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     ran = cli("test", "--ckpt_path", model)
     assert (ran.code, ran.err) == (2, f"error: {model} needs the package onnxruntime: pip install onnxruntime\n")
+
+
+@pytest.mark.parametrize("state", [{"losses.x": 3}, {"losses.x": {}}, {1: torch.zeros(1)}, [1], torch.zeros(2)])
+def test_state_that_is_none_is_refused(state: Any, model: Path, tmp_path: Path) -> None:
+    """Damaged files and those of a stranger may contain any plain data."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    other = change_card(model, tmp_path / "model.onnx", state=base64.b64encode(buffer.getvalue()).decode())
+    with pytest.raises(ConfigError, match="cannot be used: the state of its losses and metrics is damaged"):
+        load_exported(other)
 
 
 def test_configuration_of_a_stranger_runs_no_code(cli: Cli, model: Path, tmp_path: Path) -> None:
