@@ -128,6 +128,11 @@ def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]}..."
 
 
+def first_line(error: BaseException, length: int = 300) -> str:
+    """Return the first line of the text of an error, without what exceeds a length."""
+    return shorten(message_of(error).strip().partition("\n")[0], length)
+
+
 def join_names(names: Iterable[str]) -> str:
     """Return names in one line."""
     return ", ".join(names) or "none"

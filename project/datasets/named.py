@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from project.datasets.base import Dataset, Picture, Transform
+from project.datasets.base import Dataset, Transform
 from project.datasets.components.labels import check_distinct
 from project.datasets.components.views import Wrapper, count_samples
 from project.registry import DATASET_REGISTRY, ConfigError
@@ -50,7 +50,7 @@ class Named(Wrapper):
         self.fields, self.pictures, self.kind = fields, pictures, type(dataset).__name__
         self.count = count_samples(dataset, "Named")
         given = getattr(dataset, "raw", {})
-        kept = {name: raw for name, raw in given.items() if isinstance(raw, Picture) or raw.dtype in _KEPT}
+        kept = {name: raw for name, raw in given.items() if raw.dtype in _KEPT}
         self.raw = {new: kept[old] for old, new in self._renamed().items() if old in kept}
 
     def __len__(self) -> int:

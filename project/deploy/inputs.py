@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -37,6 +37,12 @@ class Picture:
 
     channels: Channels = 3
     size: int | None = None
+    dtype: ClassVar[str] = "float32"
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Shape of one sample; None is any length."""
+        return (self.channels, self.size, self.size)
 
     def read(self, source: Any) -> np.ndarray:
         """Return the picture `(channels, H, W)`, float32 in [0, 1].
@@ -105,9 +111,8 @@ class Picture:
         return np.array(image).reshape(image.height, image.width, self.channels)
 
     def _check_floats(self, picture: np.ndarray) -> np.ndarray:
-        expected = (self.channels, self.size, self.size)
-        if not _fits(picture.shape, expected):
-            raise InputError(f"{_describe(picture)} is no picture {_show(expected)}")
+        if not fits(picture.shape, self.shape):
+            raise InputError(f"{_describe(picture)} is no picture {_show(self.shape)}")
         if not (picture.size and picture.min() >= 0 and picture.max() <= 1):  # also if one is NaN
             raise InputError(
                 f"{_describe(picture)} is empty or has values that are not in [0, 1]; give pixels as uint8"
@@ -144,7 +149,7 @@ class Numbers:
             raise InputError(f"{type(source).__name__} is no array of {self.dtype}: {error}") from error
         if given.size and given.dtype.kind not in _READ_AS.get(dtype.kind, ""):
             raise InputError(f"{_describe(given)} cannot be read as {self.dtype}")
-        if not _fits(given.shape, self.shape):
+        if not fits(given.shape, self.shape):
             raise InputError(f"{_describe(given)} has another shape than {_show(self.shape)}")
         with np.errstate(all="ignore"):
             array = np.ascontiguousarray(given, dtype).reshape(given.shape)  # which makes a scalar (1,)
@@ -161,6 +166,13 @@ class Numbers:
 
 Input = Picture | Numbers
 _KINDS: dict[str, type[Picture] | type[Numbers]] = {"picture": Picture, "numbers": Numbers}
+
+
+def fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    """Return whether a shape is the expected one, in which None is any length."""
+    return len(shape) == len(expected) and all(
+        own in (None, length) for own, length in zip(expected, shape, strict=True)
+    )
 
 
 def to_json(raw: Input) -> dict[str, Any]:
@@ -203,13 +215,6 @@ def _as_image(pixels: np.ndarray) -> Image.Image:
 
 def _read_bytes(file: io.BytesIO | str | os.PathLike[str]) -> bytes:
     return file.getvalue() if isinstance(file, io.BytesIO) else Path(file).read_bytes()
-
-
-def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
-    """Return whether a shape is the expected one, in which None is any length."""
-    return len(shape) == len(expected) and all(
-        own in (None, length) for own, length in zip(expected, shape, strict=True)
-    )
 
 
 def _describe(array: np.ndarray) -> str:

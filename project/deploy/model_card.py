@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -130,10 +130,9 @@ def _check(card: ModelCard) -> None:
             raise ValueError(f"{name!r} is no name")
     for name, raw in card.inputs.items():
         is_known = isinstance(raw, Picture) or np.dtype(raw.dtype).kind in "biuf"
-        lengths = (raw.channels, raw.size, raw.size) if isinstance(raw, Picture) else raw.shape
-        if not is_known or any(length is not None and length < 0 for length in lengths):
+        if not is_known or any(length is not None and length < 0 for length in raw.shape):
             raise ValueError(f"{to_json(raw)} describes no input")
-        for length, allowed in zip(lengths, card.shapes.get(name, ()), strict=False):
+        for length, allowed in zip(raw.shape, card.shapes.get(name, ()), strict=False):
             if length is not None and not allowed.allows(length):
                 raise ValueError(f"`inputs` and `shapes` of '{name}' differ")
 
@@ -152,6 +151,7 @@ def _has_type(value: object, annotation: Any) -> bool:
         return isinstance(value, origin) and all(_has_type(item, arguments[0]) for item in value)
     if type(value) is not annotation:
         return False
-    return not is_dataclass(value) or all(
-        _has_type(getattr(value, name), each) for name, each in get_type_hints(annotation).items()
-    )
+    if not is_dataclass(value):
+        return True
+    hints = get_type_hints(annotation)
+    return all(_has_type(getattr(value, each.name), hints[each.name]) for each in fields(value))

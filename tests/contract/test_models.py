@@ -22,8 +22,9 @@ from tests.contract.samples import build, inputs, registered
 
 MODELS = registered(MODEL_REGISTRY)
 every_model = pytest.mark.parametrize("cls", MODELS)
-# Their export takes two seconds or more.
-LARGE = {"ResNet", "ResNet18", "ResNet34", "ResNet50", "SegmentationUNet", "SequenceClassifier", "UNet", "ViT"}
+# Their export takes a second or more.
+LARGE = {"ResNet", "ResNet18", "ResNet34", "ResNet50", "SegmentationUNet", "SequenceClassifier", "TabularMLP"}
+LARGE |= {"UNet", "ViT"}
 
 
 @cache

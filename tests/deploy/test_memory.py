@@ -40,6 +40,7 @@ def test_memory_and_time_are_limited(
     assert sizes(path, capsys) == [64, 77]
 
 
+@pytest.mark.slow
 def test_memory_is_not_that_of_the_process_that_started_this_one() -> None:
     """The kernel's own record of the most memory is inherited."""
     block = bytearray(b"1" * 2**28)

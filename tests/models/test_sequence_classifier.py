@@ -37,6 +37,7 @@ def test_the_order_counts() -> None:
     assert not torch.allclose(one, two)
 
 
+@pytest.mark.slow
 def test_exported_net_takes_sequences_of_any_length() -> None:
     """Longer and shorter ones than the traced one, which torch would write out step by step."""
     net, batch = SequenceClassifier(4, num_tokens=20, depth=2), {"sequence": torch.zeros(2, 6, dtype=torch.long)}

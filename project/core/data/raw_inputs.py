@@ -8,7 +8,7 @@ from torch import Tensor
 
 from project.core.data.tensors import Tensors, describe_shapes
 from project.core.errors import ConfigError
-from project.deploy.inputs import Input, Numbers, Picture
+from project.deploy.inputs import Input, Numbers, Picture, fits
 
 
 def raw_inputs(dataset: Any, batch: Tensors, names: Iterable[str]) -> dict[str, Input]:
@@ -33,25 +33,13 @@ def raw_inputs(dataset: Any, batch: Tensors, names: Iterable[str]) -> dict[str, 
         if not _is_in_numpy(batch[name].dtype):
             raise ConfigError(f"{owner}: `{name}` is {dtype}, which NumPy lacks; let the dataset return float32")
         inputs[name] = described.get(name, Numbers(shape, dtype))
-        if not _fits(inputs[name], shape, dtype):
+        raw = inputs[name]
+        if not (isinstance(raw, Picture | Numbers) and raw.dtype == dtype and fits(shape, raw.shape)):
             raise ConfigError(
-                f"{owner}.raw says that `{name}` is {inputs[name]}, but a sample has {shape} {dtype}\n"
+                f"{owner}.raw says that `{name}` is {raw}, but a sample has {shape} {dtype}\n"
                 "Correct `raw`; if an augmentation changes the tensor for the net, move it to model.prepare"
             )
     return inputs
-
-
-def _fits(raw: Any, shape: tuple[int, ...], dtype: str) -> bool:
-    """Return whether a description is that of a tensor, of which `shape` has no batch."""
-    if isinstance(raw, Picture):
-        expected: tuple[int | None, ...] = (raw.channels, raw.size, raw.size)
-        needed = "float32"
-    elif isinstance(raw, Numbers):
-        expected, needed = raw.shape, raw.dtype
-    else:
-        return False
-    lengths = zip(expected, shape, strict=False)
-    return len(expected) == len(shape) and dtype == needed and all(want in (None, own) for want, own in lengths)
 
 
 def _is_in_numpy(dtype: torch.dtype) -> bool:

@@ -1,6 +1,6 @@
 """Export of a checkpoint: the files, the proof that they are right, and the report."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +11,6 @@ from typing import Any
 import pytorch_lightning as pl
 from loguru import logger
 from pytorch_lightning.utilities.model_helpers import is_overridden
-from torch import nn
 
 from project.core.data.datamodule import DataModule
 from project.core.data.raw_inputs import raw_inputs
@@ -19,7 +18,7 @@ from project.core.data.tensors import Tensors
 from project.core.errors import ConfigError, RunStopped
 from project.core.export.exported_model import pack_state
 from project.core.export.files import replace_card, write_onnx, write_pt2
-from project.core.export.graph import Graph, wire
+from project.core.export.graph import Graph, WiredNet, wire
 from project.core.export.measuring import measure_largest_picture, measure_speed
 from project.core.export.options import FORMATS
 from project.core.export.report import add_speeds, describe_export, log_report, write_report
@@ -27,6 +26,7 @@ from project.core.export.tracing import trace
 from project.core.export.verification import CHECKPOINT, Comparison, open_exported
 from project.core.model.module import SupervisedModule
 from project.core.run.job_script import describe_commit
+from project.core.run.recorded_inputs import class_names
 from project.deploy.model_card import ModelCard
 
 _REPORT, _UNVERIFIED_REPORT = "export_report.json", "export_report.unverified.json"
@@ -112,9 +112,10 @@ class _Writer:
         seconds: the time that it took.
     """
 
-    def __init__(self, wired: nn.Module, files: Sequence[str], directory: Path, origin: Origin) -> None:
-        self.wired: Any = wired
-        self.directory, self.origin, self.seconds = directory, origin, 0.0
+    def __init__(
+        self, wired: SupervisedModule | WiredNet, files: Sequence[str], directory: Path, origin: Origin
+    ) -> None:
+        self.wired, self.directory, self.origin, self.seconds = wired, directory, origin, 0.0
         self.begun: list[Path] = []
         self.paths = {file: directory / file.replace(".", ".unverified.") for file in files}
 
@@ -131,7 +132,7 @@ class _Writer:
             answers=graph.answers,
             config=self.origin.config,
             checkpoint={"file": self.origin.checkpoint.name, "sha256": self.origin.sha256},
-            classes=_find_classes(dataset, graph.answers),
+            classes={name: names for name, names in class_names(dataset).items() if name in graph.answers},
             git_commit=describe_commit(),
             versions=_versions(),
             state=pack_state(self.wired) if isinstance(self.wired, SupervisedModule) else "",
@@ -155,7 +156,9 @@ class _Writer:
         return card, self.paths
 
 
-def _choose_split(trainer: pl.Trainer, datamodule: pl.LightningDataModule) -> Any:
+def _choose_split(
+    trainer: pl.Trainer, datamodule: pl.LightningDataModule
+) -> Callable[[Comparison, pl.LightningDataModule], object]:
     """Return the method of the trainer that compares on the eval set, or without one on the predict set."""
     if isinstance(datamodule, DataModule):
         has_eval, has_predict = (bool(datamodule.dataset_names(split)) for split in ("eval", "predict"))
@@ -193,11 +196,6 @@ def _explain(mistakes: Sequence[str], directory: Path) -> str:
         f"the exported model computes something else than the checkpoint: {mistakes[0]}{more}\n"
         f"It stays under the name model.unverified, and {directory / _UNVERIFIED_REPORT} lists all differences"
     )
-
-
-def _find_classes(dataset: Any, answers: Mapping[str, str]) -> dict[str, list[str]]:
-    classes = getattr(dataset, "classes", None)
-    return {"label": list(map(str, classes))} if classes and "label" in answers else {}
 
 
 def _versions() -> dict[str, str]:

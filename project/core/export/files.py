@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 
-from project.core.errors import ConfigError, causes, is_library, message_of, shorten
+from project.core.errors import ConfigError, causes, first_line, is_library, message_of
 from project.core.export.graph import Graph, plain_computation
 from project.core.export.tracing import free_dimensions
 from project.core.training.lightning_internals.recurrent import whole_recurrent_layers
@@ -93,8 +93,7 @@ def _explain(error: Exception, graph: Graph, program: ExportedProgram) -> str:
     refusal = f"model.net ({type(graph.wired.net).__name__}) cannot be written as ONNX"
     missing = next(filter(None, (_NO_COUNTERPART.search(message_of(cause)) for cause in causes(error))), None)
     if missing is None:
-        reason = shorten(message_of(causes(error)[-1]).strip().partition("\n")[0], 300)
-        return f"{refusal}: {reason}\nUse other operations, or `--formats pt2`"
+        return f"{refusal}: {first_line(causes(error)[-1])}\nUse other operations, or `--formats pt2`"
     with _quiet():
         nodes = [node for node in program.run_decompositions().graph.nodes if missing[1] in str(node.target)]
     files = [file for node in nodes for file in _FILE.findall(node.meta.get("stack_trace", ""))]

@@ -16,7 +16,7 @@ from torch.export.graph_signature import InputKind
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from project.core.data.tensors import Tensors
-from project.core.errors import ConfigError, find_user_frame, message_of, shorten
+from project.core.errors import ConfigError, find_user_frame, first_line
 from project.core.export.graph import Graph, plain_computation
 from project.core.export.guards import GuardLog
 from project.core.training.lightning_internals.recurrent import whole_recurrent_layers
@@ -84,7 +84,7 @@ def _example(tensor: Tensor, free: Mapping[int, str]) -> Tensor:
 def _explain(error: Exception, graph: Graph, guards: GuardLog) -> str:
     """Return in three lines why a net cannot be exported, where, and what to do."""
     refusal = f"model.net ({type(graph.wired.net).__name__}) cannot be exported"
-    reason = shorten(message_of(error).strip().partition("\n")[0], 200)
+    reason = first_line(error, 200)
     if reason.startswith("Constraints violated"):  # matched: the batch is the only dimension that is explicit
         line = next(filter(None, (guards.find_line(position, 0) for position in range(len(graph.inputs)))), "")
         return (

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from project.core.data.datamodule import dataset_name, find_dataset
 from project.core.data.tensors import Tensors, batch_size
-from project.core.errors import ConfigError, causes, join_names, message_of, shorten
+from project.core.errors import ConfigError, causes, first_line, join_names
 from project.core.export.differences import OutputDifference, differ, metrics_differ
 from project.core.export.graph import WiredNet
 from project.core.export.sizes import resize_free
@@ -103,10 +103,11 @@ class Comparison(pl.LightningModule):
         lines = [*self.failures]
         for file, differences in self.differences.items():
             lines += [f"{file}: {name} {each.problem}" for name, each in differences.items() if each.excess > 1]
+            metrics = self.metrics.get(file, {})
             lines += [
-                f"{file}: {name} is {self.metrics[file].get(name)}, but that of the checkpoint {value}"
-                for name, value in (self.metrics.get(CHECKPOINT, {}) if file in self.metrics else {}).items()
-                if metrics_differ(value, self.metrics[file].get(name, math.nan))
+                f"{file}: {name} is {metrics.get(name)}, but that of the checkpoint {value}"
+                for name, value in (self.metrics[CHECKPOINT] if metrics else {}).items()
+                if metrics_differ(value, metrics.get(name, math.nan))
             ]
         return lines
 
@@ -166,7 +167,7 @@ class Comparison(pl.LightningModule):
             try:
                 expected = self.compute(inputs)
             except Exception as error:  # of the net, which does not take what was traced
-                self.failures.append(f"the checkpoint does not run {where}, but the files do: {_first_line(error)}")
+                self.failures.append(f"the checkpoint does not run {where}, but the files do: {first_line(error)}")
                 continue
             for file, values in self._run_files(inputs, where).items():
                 self._add(file, expected, values, batch_size(inputs), partial(_everywhere, where))
@@ -179,7 +180,7 @@ class Comparison(pl.LightningModule):
                 with isolate_rng():
                     values[file] = run(given)
             except Exception as error:  # exported programs raise any exception
-                self.failures.append(f"{file} does not run {where}: {_first_line(error)}")
+                self.failures.append(f"{file} does not run {where}: {first_line(error)}")
                 del self.runs[file]
                 self.evaluations.pop(file, None)
         return values
@@ -225,10 +226,6 @@ def _has_own_test(module: SupervisedModule) -> bool:
     return bool(own)
 
 
-def _first_line(error: BaseException) -> str:
-    return shorten(message_of(error).strip().partition("\n")[0], 300)
-
-
 def _everywhere(where: str, row: int | None) -> str:
     return where
 
@@ -239,7 +236,7 @@ def open_exported(path: Path, inputs: list[str], threads: int) -> Run:
         try:
             predictor = Predictor(path, threads)
         except InputError as error:  # such as an operation that onnxruntime does not have for a dtype
-            reason = _first_line(causes(error)[-1])
+            reason = first_line(causes(error)[-1])
             raise ConfigError(f"onnxruntime cannot run the exported net: {reason}\nUse `--formats pt2`") from error
         return lambda given: {
             name: torch.from_numpy(value)

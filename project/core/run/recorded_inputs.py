@@ -17,7 +17,7 @@ from project.core.data.workers import prepare_worker
 from project.core.errors import ConfigError
 from project.deploy.inputs import Input, to_json
 
-_LABEL = "label"  # tensor of the classes
+_LABEL = "label"  # the tensor that is one of `Dataset.classes`
 
 
 class NetInputs(NamedTuple):

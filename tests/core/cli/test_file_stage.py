@@ -19,7 +19,6 @@ from project.core.run.checkpoint_files import load_checkpoint
 from project.datasets.base import Dataset
 from project.deploy.inputs import Numbers, Picture
 from project.models.base import Model
-from project.transforms.base import Transform
 from tests.conftest import CONFIGS, TINY, Cli
 from tests.core.components import IndexImages, TwoLoaders
 
@@ -106,32 +105,6 @@ class Points(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return {"point": self.points[index], "count": self.counts[index], "label": torch.tensor(index % 2)}
-
-
-class Same(Transform):
-    """Transform that changes nothing."""
-
-    def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
-        return sample
-
-
-class Uniform(Points):
-    """Pictures of one value.
-
-    Args:
-        size: their height and width.
-        said: height and width according to `raw`.
-        crops: whether there is augmentation.
-    """
-
-    def __init__(self, size: int = 4, said: int | None = None, crops: bool = False) -> None:
-        super().__init__()
-        self.size, self.augmentation = size, {"same": Same()} if crops else {}
-        if said:
-            self.raw = {"image": Picture(3, said)}
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {"image": torch.full((3, self.size, self.size), index / 8), "label": torch.tensor(index % 2)}
 
 
 class Bare(pl.LightningModule):
@@ -275,33 +248,6 @@ def test_columns_and_arrays_have_the_predictions_of_a_dataset(fit: Fit, cli: Cli
         assert cli("predict", "--ckpt_path", "experiments/run", "--files", path, "--results_dir", path[-3:]).code == 0
         found = rows(Path(path[-3:], "samples.csv"))
         assert [(row["name"], row["scores_0"], row["scores_1"]) for row in found] == expected
-
-
-def test_validation_samples_tell_shapes_that_augmentation_changes(fit: Fit, cli: Cli) -> None:
-    """A resumed run keeps what was recorded."""
-    fit(PictureNet, {"type": own(Uniform)}, val={"type": own(Uniform), "size": 8})
-    run = Path("experiments/run")
-    assert load_checkpoint(run / "checkpoints/last.ckpt").inputs == {"image": Numbers((3, 8, 8))}
-    assert cli("fit", "--resume", run, "--trainer.max_epochs", "2").code == 0
-    assert load_checkpoint(run / "checkpoints/last.ckpt").inputs == {"image": Numbers((3, 8, 8))}
-
-
-@pytest.mark.parametrize(
-    ("train", "val", "recorded"),
-    [
-        ({"size": 4}, {"size": 8, "said": 6}, {}),  # what it says is not what the net gets
-        ({"size": 4, "said": 6, "crops": True}, None, {"image": Picture(3, 6)}),
-        ({"size": 4, "crops": True}, None, {}),  # the shape is that of the crop
-        ({"size": 4}, None, {"image": Numbers((3, 4, 4))}),
-    ],
-    ids=["contradiction", "raw before augmentation", "augmentation", "training sample"],
-)
-def test_nothing_that_may_be_false_is_recorded(
-    train: dict[str, Any], val: dict[str, Any] | None, recorded: dict[str, Any], fit: Fit
-) -> None:
-    """No training ends because of it."""
-    fit(PictureNet, {"type": own(Uniform), **train}, **({"val": {"type": own(Uniform), **val}} if val else {}))
-    assert load_checkpoint(Path("experiments/run/checkpoints/last.ckpt")).inputs == recorded
 
 
 def test_module_without_call_net_has_a_message(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from project.deploy.inputs import Picture
 from project.deploy.predictor import Predictor
 from project.models.base import Model
 from project.modules.base import BaseModule, SupervisedModule
-from tests.conftest import TINY, Cli, slow_except
+from tests.conftest import TINY, Cli
 
 OWN = "tests.core.export.test_exporting"
 
@@ -91,11 +91,12 @@ class Mixed(Convolution):
             return {"logits": self.head(image.mean((2, 3))).float()}
 
 
-class WithoutNet(BaseModule):
-    """Module of one's own with a layer."""
+class WithNet(BaseModule):
+    """Module of one's own with a net, which returns a tensor."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.net = Halved()
         self.layer = nn.Linear(64, 1)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -104,14 +105,6 @@ class WithoutNet(BaseModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         loss: Tensor = self.layer(batch["image"].flatten(1)).mean()
         return loss
-
-
-class WithNet(WithoutNet):
-    """Module of one's own with a net, which returns a tensor."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.net = Halved()
 
 
 class Halved(nn.Module):
@@ -308,7 +301,8 @@ CHANGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", slow_except(CHANGES, "class"))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHANGES)
 def test_all_that_differs_is_found(
     name: str, export_changed: Callable[[Callable[[Path], None]], Any], tmp_path: Path
 ) -> None:
@@ -450,10 +444,6 @@ def test_mistakes_leave_nothing(run: Path, cli: Cli, tmp_path: Path, monkeypatch
     ("options", "message"),
     [
         (
-            [],
-            "model (WithoutNet) has no attribute `net`; `export` takes the net from it",
-        ),
-        (
             ["--data.eval", "null", "--data.predict", "null"],
             "neither data.eval nor data.predict is set; export compares the files with the checkpoint on it",
         ),
@@ -464,14 +454,12 @@ def test_mistakes_leave_nothing(run: Path, cli: Cli, tmp_path: Path, monkeypatch
             "results cannot be written to file: [Errno 17] File exists: 'file'; set --export_dir",
         ),
     ],
-    ids=["no net", "no data", "no samples", "no batches", "a file"],
+    ids=["no data", "no samples", "no batches", "a file"],
 )
 def test_what_cannot_be_exported_is_a_mistake(
     options: list[str], message: str, run: Path, cli: Cli, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    if not options:
-        run = train(TINY | {"model": {"type": f"{OWN}.WithoutNet"}}, tmp_path)
     before = sorted(tmp_path.rglob("*"))
     ran = cli("export", "--ckpt_path", run, *(["--export_dir", "out"] if "file" not in options else []), *options)
     assert (ran.code, ran.err.splitlines()[-1].startswith(f"error: {message}")) == (2, True), ran.err

@@ -116,6 +116,7 @@ def test_files_contain_neither_paths_nor_pictures(conv: Exported) -> None:
             assert text not in content, text
 
 
+@pytest.mark.slow
 def test_files_of_a_program_are_equal_and_nothing_is_printed(
     conv: Exported, tmp_path: Path, capfd: Any, recwarn: pytest.WarningsRecorder
 ) -> None:

@@ -1,5 +1,6 @@
-"""What is recorded of the inputs of a net, and what it must not change."""
+"""What checkpoints say of the inputs of a net is never false; a training need not know it."""
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,8 +9,63 @@ import torch
 from torch import Tensor
 
 from project.core.data.datamodule import DataModule
-from project.core.run.recorded_inputs import find_inputs
-from project.datasets.base import Dataset, Numbers
+from project.core.run.recorded_inputs import InputRecorder, NetInputs, find_inputs
+from project.datasets.base import Dataset
+from project.deploy.inputs import Numbers, Picture
+from project.transforms.base import Transform
+from tests.core.export import nets
+
+
+class Same(Transform):
+    """Transform that changes nothing."""
+
+    def __call__(self, sample: dict[str, Tensor]) -> dict[str, Tensor]:
+        return sample
+
+
+class Uniform(Dataset):
+    """Pictures of one value.
+
+    Args:
+        size: their height and width.
+        said: height and width according to `raw`.
+        crops: whether there is augmentation.
+    """
+
+    def __init__(self, size: int = 4, said: int | None = None, crops: bool = False) -> None:
+        super().__init__({"same": Same()} if crops else {})
+        self.size = size
+        if said:
+            self.raw = {"image": Picture(3, said)}
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"image": torch.full((3, self.size, self.size), index / 8)}
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "recorded"),
+    [
+        ({}, {"size": 8}, {"image": Numbers((3, 8, 8))}),  # augmentation may change the shape of training samples
+        ({}, {"size": 8, "said": 6}, {}),  # what it says is not what the net gets
+        ({"said": 6, "crops": True}, None, {"image": Picture(3, 6)}),
+        ({"crops": True}, None, {}),  # the shape is that of the crop
+        ({}, None, {"image": Numbers((3, 4, 4))}),
+    ],
+    ids=["validation sample", "contradiction", "raw before augmentation", "augmentation", "training sample"],
+)
+def test_inputs_that_are_certain_are_recorded(
+    train: dict[str, Any], val: dict[str, Any] | None, recorded: dict[str, Any]
+) -> None:
+    """No training ends because they are not."""
+    data = DataModule(partial(Uniform, **train), None if val is None else {"": partial(Uniform, **val)})
+    data.training_set()
+    recorder = InputRecorder(NetInputs({}, {}))
+    trainer: Any = SimpleNamespace(datamodule=data, limit_val_batches=1.0)
+    recorder.on_train_start(trainer, nets.supervised(nets.Conv()))
+    assert recorder.found.inputs == recorded
 
 
 class Opened(Dataset):
