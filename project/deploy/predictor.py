@@ -188,7 +188,7 @@ def _open_session(path: Path, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the CPU to others
-    options.log_severity_level = 3  # errors
+    options.log_severity_level = 4  # fatal: errors are raised, and would be printed as well
     try:
         # Its fallback would print each error, and try the same again.
         return onnxruntime.InferenceSession(

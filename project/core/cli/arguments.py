@@ -11,8 +11,9 @@ from project.core.config.yaml_files import Tree, merge_all, nest, parse_untyped
 from project.core.errors import ConfigError, did_you_mean, join_names
 
 _TRUST = "let the config saved in the checkpoint name any class and path: it then runs the code of whoever saved it"
+_CKPT_PATH = "checkpoint, or run directory (checkpoints/best.ckpt, else the newest)"
 _CHECKPOINT_OPTIONS = {
-    "ckpt_path": "checkpoint, run directory (checkpoints/best.ckpt, else the newest), or model.onnx",
+    "ckpt_path": f"{_CKPT_PATH}, or model.onnx",
     "results_dir": "directory of the results (default: RUN/eval/STAGE, of model.onnx eval/STAGE beside it)",
     "trust": _TRUST,
 }
@@ -33,7 +34,7 @@ STAGES: dict[str, dict[str, str]] = {
         "quotes, or a .csv or .npz file of numbers; results go to RUN/eval/predict_files"
     },
     "export": {
-        "ckpt_path": _CHECKPOINT_OPTIONS["ckpt_path"],
+        "ckpt_path": _CKPT_PATH,
         "formats": "onnx (default), pt2, or both as onnx,pt2",
         "export_dir": "directory of the exported files (default: RUN/export)",
         "trust": _TRUST,

@@ -52,8 +52,6 @@ class FileStageCLI(StageCLI):
     ) -> None:
         self.files, self.given_config = arguments.options["files"], config
         self.net_inputs = NetInputs(checkpoint.inputs, checkpoint.classes)
-        if "results_dir" not in arguments.options:
-            _check_results(results, self.files)
         super().__init__(arguments, _without_datasets(config), checkpoint, interruption, stack, results)
 
     @property
@@ -76,6 +74,9 @@ class FileStageCLI(StageCLI):
             self.writer.classes = self.net_inputs.classes
         assert self.checkpoint is not None
         self.dataset = file_dataset(Path(self.files), self.net_inputs.inputs, self.checkpoint.check_shape)
+        if "results_dir" not in self.arguments.options:
+            assert self.results is not None
+            _check_results(self.results, self.files)
         self.datamodule.predict_on(self.dataset)
         if isinstance(self.dataset, PictureFiles) and self.dataset.picture.size is None:
             self.datamodule.batch_size = 1  # they differ in size

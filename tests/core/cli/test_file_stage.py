@@ -222,6 +222,8 @@ def test_results_of_other_files_are_not_overwritten(fit: Fit, cli: Cli, pictures
     assert [cli(*predict, path).code for path in (pictures, pictures)] == [0, 0]
     ran = cli(*predict, pictures / "a.png")
     assert (ran.code, "has the results of other files" in ran.err) == (2, True)
+    ran = cli(*predict, pictures / "absent.png")
+    assert (ran.code, "absent.png does not exist" in ran.err) == (2, True)  # another directory would not help
     assert cli(*predict, pictures / "a.png", "--results_dir", "experiments/run/eval/predict_files").code == 0
     assert [row["name"] for row in rows(Path("experiments/run/eval/predict_files/samples.csv"))] == ["a.png"]
 
