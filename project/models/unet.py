@@ -58,5 +58,7 @@ class UNet(Model):
             x = down(x)
         for up, merge, skip in zip(reversed(self.up), reversed(self.merge), reversed(skips), strict=True):
             x = merge(torch.cat([up(x), skip], dim=1))
-        result: Tensor = self.last(x)[..., :height, :width]
+        x = self.last(x)
+        # Not x[..., :height, :width]: torch.export would fix whether such a view is contiguous, and thereby the sizes.
+        result = F.pad(x, [0, width - x.shape[-1], 0, height - x.shape[-2]])
         return image + result if self.residual else result

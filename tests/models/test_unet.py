@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.export import Dim
 
 from project.models.unet import UNet
 
@@ -15,6 +16,16 @@ def test_odd_sizes_are_padded_with_the_last_row_and_column() -> None:
     net, image = UNet(1, 2, width=4, depth=2).eval(), torch.rand(2, 1, 5, 6)
     rows, columns = [0, 1, 2, 3, 4, 4, 4, 4], [0, 1, 2, 3, 4, 5, 5, 5]
     torch.testing.assert_close(net(image), net(image[:, :, rows][..., columns])[..., :5, :6])
+
+
+def test_exported_net_takes_every_size() -> None:
+    """Height and width are free, also where one of them needs no padding, or both do."""
+    net = UNet(1, 1, width=2, depth=1, residual=True).eval()
+    free = ({0: Dim("batch", min=1), 2: Dim.AUTO, 3: Dim.AUTO},)
+    exported = torch.export.export(net, (torch.rand(2, 1, 8, 8),), dynamic_shapes=free).module()
+    for height, width in ((8, 8), (7, 9), (9, 8), (8, 5)):
+        image = torch.rand(3, 1, height, width)
+        torch.testing.assert_close(exported(image), net(image))
 
 
 def test_levels_double_the_channels() -> None:

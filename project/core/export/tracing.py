@@ -62,6 +62,8 @@ def trace(
             length, line = lengths[name][dimension - 1], guards.find_line(position, dimension)
             if length.minimum == length.maximum:
                 logger.warning(f"the net fixes the {title} of {name} at {length.minimum}{line and f', in {line}'}")
+            elif length.step > 1:
+                logger.warning(f"the net takes only some sizes: the {title} of {name} must be {length.describe()}")
     return program, lengths
 
 

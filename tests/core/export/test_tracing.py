@@ -62,9 +62,11 @@ def test_sizes_that_a_net_takes(net: type[Model], messages: list[str]) -> None:
     """An exported graph does not contain the `raise` of the net: its conditions must be known elsewhere."""
     _, _, lengths = traced(nets.supervised(net()), nets.pictures(12, 12), ANY)
     assert lengths == {"image": (Length(3, 3), *SIZES[net])}
-    line = line_of(nets.FixedHeight, "int(image")
-    warning = f"the net fixes the height of image at 12, in {line}"
-    assert messages == ([warning] if net is nets.FixedHeight else [])
+    warnings: dict[type[Model], str] = {
+        nets.FixedHeight: f"the net fixes the height of image at 12, in {line_of(nets.FixedHeight, 'int(image')}",
+        nets.SizeChecks: "the net takes only some sizes: the height of image must be at least 4 in steps of 4",
+    }
+    assert messages == [text for each, text in warnings.items() if each is net]
 
 
 @pytest.mark.parametrize("count", [1, 3])
