@@ -221,6 +221,7 @@ def test_a_project_can_be_the_template_of_another(copy: Path, tmp_path: Path) ->
     assert tomllib.loads((beta / ".template.toml").read_text())["template"] == str(alpha)
 
 
+@pytest.mark.slow
 def test_unusual_locations(template: Path, tmp_path: Path) -> None:
     location = tmp_path / "a 'quoted' directory, größer"
     printed = run(template, sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(location))

@@ -97,6 +97,7 @@ def test_changes_of_both_sides_are_kept(template: Path, child: Path) -> None:
     run(child, sys.executable, "-m", "ruff", "check", "--no-cache", "Alpha", "cli.py")
 
 
+@pytest.mark.slow
 def test_conflicts_are_those_of_git(template: Path, child: Path) -> None:
     edit(template / "project/models/mlp.py", "depth: Annotated[int, Ge(0)] = 2", "depth: int = 1")
     edit(template / "configs/denoise.yaml", "name: denoise", "name: denoised")
@@ -224,6 +225,7 @@ def test_invalid_states_are_an_error(template: Path, child: Path, state: str) ->
     assert git(child, "rev-parse", "HEAD") == head
 
 
+@pytest.mark.slow
 def test_errors_of_update(template: Path, child: Path) -> None:
     assert update(template, code=2).startswith(f"error: {template} was not started from a template: ")
     edit(child / "cli.py", "import sys  # own", "import sys  # mine")

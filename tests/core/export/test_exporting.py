@@ -332,7 +332,7 @@ def test_size_of_pictures_is_proved_to_be_free_and_the_largest_is_measured(
     monkeypatch.setattr(Comparison, "compute", record)
     ran = cli("export", "--ckpt_path", run)
     assert ran.code == 0, ran.err
-    assert sizes[:2] == [(1, 1, 8, 8), (2, 1, 7, 6)]
+    assert sizes[:2] == [(1, 1, 8, 8), (2, 1, 9, 10)]
     report, card = read_report(run), Predictor(run / "export/model.onnx").card
     assert (report["largest_picture"], card.largest_picture, report["samples"]) == (64, 64, 11)
     assert card.classes == {"label": AnySize.classes}
