@@ -112,6 +112,7 @@ def test_ops_variable_selects_the_mode(
     assert capsys.readouterr().err == f"error: {message}\n"
 
 
+@pytest.mark.slow
 def test_two_projects_work_in_one_process(tmp_path: Path) -> None:
     """Each project has its own package and its own namespace of operations."""
     for name in ("one", "two"):

@@ -177,6 +177,7 @@ def test_a_failed_start_leaves_nothing(template: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_a_terminated_start_leaves_nothing(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "slow").mkdir()
     command = [sys.executable, START, "--proj_name", "Alpha", "--proj_loc", str(tmp_path / "location")]
@@ -269,6 +270,7 @@ def test_links_binary_files_and_attributes(template: Path, tmp_path: Path) -> No
     assert git(child, "status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_start_without_identity_and_with_failing_hooks(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "hooks").mkdir()
     for hook in ("pre-commit", "commit-msg", "post-checkout"):

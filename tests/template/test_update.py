@@ -10,6 +10,8 @@ import pytest
 
 from tests.template.conftest import HALF, START, commit, copy_of_template, git, run, start
 
+pytestmark = pytest.mark.slow  # six seconds of the default run; CI runs them beside the tests of a new project
+
 
 @pytest.fixture(scope="session")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -97,7 +99,6 @@ def test_changes_of_both_sides_are_kept(template: Path, child: Path) -> None:
     run(child, sys.executable, "-m", "ruff", "check", "--no-cache", "Alpha", "cli.py")
 
 
-@pytest.mark.slow
 def test_conflicts_are_those_of_git(template: Path, child: Path) -> None:
     edit(template / "project/models/mlp.py", "depth: Annotated[int, Ge(0)] = 2", "depth: int = 1")
     edit(template / "configs/denoise.yaml", "name: denoise", "name: denoised")
@@ -118,7 +119,6 @@ def test_conflicts_are_those_of_git(template: Path, child: Path) -> None:
     assert "Already up to date." in update(child)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", ["single branch", "shallow", "rebased", "amended", "new repository"])
 def test_update_works_if_git_has_lost_the_branch(template: Path, child: Path, tmp_path: Path, way: str) -> None:
     """Changes of the project are kept although git does not know what was merged."""
@@ -173,7 +173,6 @@ def test_untracked_files_are_not_overwritten(template: Path, child: Path) -> Non
     assert (child / "configs/denoise.yaml").read_text() == "# mine\n"
 
 
-@pytest.mark.slow
 def test_unusual_file_names(template: Path, child: Path) -> None:
     names = ("configs/x[1].yaml", "configs/ein größeres x.yaml")
     for name in (*names, "configs/x1.yaml"):
@@ -225,7 +224,6 @@ def test_invalid_states_are_an_error(template: Path, child: Path, state: str) ->
     assert git(child, "rev-parse", "HEAD") == head
 
 
-@pytest.mark.slow
 def test_errors_of_update(template: Path, child: Path) -> None:
     assert update(template, code=2).startswith(f"error: {template} was not started from a template: ")
     edit(child / "cli.py", "import sys  # own", "import sys  # mine")
