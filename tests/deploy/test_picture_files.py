@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 
 from project.deploy.picture_files import find_pictures
-from tests.datasets.painting import paint
+
+
+def touch(path: Path) -> None:
+    """Create a file; the name alone decides whether it is a picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
 
 
 def test_pictures_are_found_recursively_and_sorted(tmp_path: Path) -> None:
@@ -13,8 +18,8 @@ def test_pictures_are_found_recursively_and_sorted(tmp_path: Path) -> None:
     names = ["B.PNG", "a.jpeg", "c.png", "d/a.bmp", "d/e/z.tiff"]
     folder = tmp_path / "set"
     for name in reversed(names):
-        paint(folder / name)
-    paint(tmp_path / "elsewhere/a.png")
+        touch(folder / name)
+    touch(tmp_path / "elsewhere/a.png")
     (folder / "link").symlink_to(tmp_path / "elsewhere")
     (folder / "notes.txt").write_text("no picture")
     found = [path.relative_to(folder).as_posix() for path in find_pictures(folder)]
