@@ -22,7 +22,7 @@ _FORMAT = "<green>{time:HH:mm:ss}</green> <level>{level: <7}</level> {message}"
 _FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss} {level: <7} {message}"
 _SOURCES = ("pytorch_lightning", "lightning_fabric")
 # Matched: messages of Lightning about settings that the engine makes itself, facts that the engine's own messages have,
-# and advertisement.
+# and advertisement; one of Python.
 _SILENCED = (
     "the hooks will not be called on every batch",
     "TPU available: False",
@@ -42,6 +42,8 @@ _SILENCED = (
     "isinstance(treespec, LeafSpec)",
     "`Trainer.fit` stopped",
     "The `srun` command is available",
+    # Python 3.12 and later warn of it in a fork, during which loguru holds its locks: logging it would wait forever.
+    "use of fork() may lead to deadlocks",
 )
 
 

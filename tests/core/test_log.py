@@ -38,6 +38,14 @@ def test_messages_of_lightning_and_warnings_go_to_loguru(capsys: pytest.CaptureF
     assert "DEBUG   details\n" in log
 
 
+def test_the_warning_of_python_about_forks_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    """Python warns while loguru's locks are held for the fork: workers of a data loader would never start."""
+    with logging_to_console("INFO"):
+        text = "This process (pid=1) is multi-threaded, use of fork() may lead to deadlocks in the child."
+        warnings.warn(text, DeprecationWarning, stacklevel=1)
+    assert capsys.readouterr().err == ""
+
+
 def test_handlers_are_restored_after_the_block(capsys: pytest.CaptureFixture[str]) -> None:
     lightning = logging.getLogger("pytorch_lightning")
     before = (list(lightning.handlers), lightning.propagate, warnings.showwarning)
