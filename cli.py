@@ -7,6 +7,10 @@ import sys
 from project.core.distributed.signals import TERMINATION_SIGNALS, Interruption
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["serve"]:  # needs neither torch nor the engine
+        from project.deploy.server.main import main as serve
+
+        sys.exit(serve(sys.argv[2:]))
     interruption = Interruption()
     interruption.install(with_sigint=False)  # a job may be preempted while torch is imported, which takes seconds
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the import prints no traceback

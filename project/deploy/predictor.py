@@ -1,7 +1,9 @@
 """Prediction with an exported model, without torch."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +59,20 @@ class Predictor:
         except UnicodeDecodeError as error:  # onnxruntime does not check the texts when it opens a file
             raise InputError(f"{path} is damaged: a text in it is not UTF-8") from error
         batch = self.session.get_inputs()[0].shape[0]
-        shapes = {item.name: item.shape for item in self.session.get_outputs()}
         # An output without a row for each sample, such as a mean, depends on the others: each sample goes alone.
+        used = {*self.card.outputs.values(), *self.card.answers.values()}
         self._has_rows = {
-            name: bool(shapes[output]) and shapes[output][0] == batch for name, output in self.card.answers.items()
+            item.name: bool(item.shape) and item.shape[0] == batch
+            for item in self.session.get_outputs()
+            if item.name in used
         }
         self._max_batch = _MAX_BATCH if all(self._has_rows.values()) else 1
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file, hexadecimal."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _read_card(self, text: str) -> tuple[ModelCard, dict[str, np.dtype[Any]]]:
         """Return the card, and the dtypes of the inputs."""
@@ -133,10 +143,21 @@ class Predictor:
         Raises:
             InputError: the net does not take their shapes.
         """
+        return [
+            {name: outputs[output] for name, output in self.card.answers.items()}
+            for outputs in self.run_samples(samples)
+        ]
+
+    def run_samples(self, samples: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+        """Return all outputs of the graph for each sample that `read` returned, by their names in it.
+
+        Raises:
+            InputError: the net does not take their shapes.
+        """
         groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
         for number, sample in enumerate(samples):
             groups.setdefault(tuple(sample[name].shape for name in self.card.inputs), []).append(number)
-        answers: list[dict[str, np.ndarray]] = [{} for _ in samples]
+        results: list[dict[str, np.ndarray]] = [{} for _ in samples]
         for group in groups.values():
             for start in range(0, len(group), self._max_batch):
                 numbers = group[start : start + self._max_batch]
@@ -144,18 +165,17 @@ class Predictor:
                 outputs = self.run(batch)
                 self._check_rows(outputs, len(numbers))
                 for row, number in enumerate(numbers):
-                    answers[number] = {
+                    results[number] = {
                         # Copied: a row would keep the whole batch in memory.
-                        name: outputs[output][row, ...].copy() if self._has_rows[name] else outputs[output]
-                        for name, output in self.card.answers.items()
+                        name: value[row, ...].copy() if self._has_rows[name] else value
+                        for name, value in outputs.items()
                     }
-        return answers
+        return results
 
     def _check_rows(self, outputs: Mapping[str, np.ndarray], count: int) -> None:
-        for name, output in self.card.answers.items():
-            if self._has_rows[name] and outputs[output].shape[:1] != (count,):
-                shape = outputs[output].shape
-                raise InputError(f"{self.path.name} returns '{name}' with the shape {shape} for {count} samples")
+        for name, value in outputs.items():
+            if self._has_rows[name] and value.shape[:1] != (count,):
+                raise InputError(f"{self.path.name} returns '{name}' with the shape {value.shape} for {count} samples")
 
     def run(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return all outputs of the graph, by their names in it.

@@ -13,7 +13,16 @@ import project
 PACKAGE = Path(project.__file__).parent
 # As listed in project/core/__init__.py. Modules of one line may not import each other.
 ORDER = (
-    *("deploy", "core.errors", "core.file_names", "core.files", "core.garbage", "core.log"),
+    *(
+        "deploy",
+        "deploy.demo",
+        "deploy.server",
+        "core.errors",
+        "core.file_names",
+        "core.files",
+        "core.garbage",
+        "core.log",
+    ),
     *("core.tensorboard", "core.csv_logger"),
     *("core.importing", "core.training.lightning_internals", "core.functions", "registry"),
     *("core.config", "core.distributed", "core.data", "core.model", "core.training", "core.evaluation"),

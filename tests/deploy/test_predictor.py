@@ -196,7 +196,7 @@ def test_output_with_another_number_of_rows_is_refused(model: Path, monkeypatch:
     predictor = Predictor(model)
     outputs = {"net_shifted": np.zeros((0, 2), np.float32), "is_bright": np.zeros(1, np.int64)}
     monkeypatch.setattr(predictor, "run", lambda batch: outputs)
-    with pytest.raises(InputError, match=r"^model.onnx returns 'shifted' with the shape \(0, 2\) for 1 samples$"):
+    with pytest.raises(InputError, match=r"^model.onnx returns 'net_shifted' with the shape \(0, 2\) for 1 samples$"):
         predictor.predict(image=picture(0.5), offset=OFFSET)
 
 

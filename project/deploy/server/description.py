@@ -1,0 +1,34 @@
+"""Description of the model for `/model`, from its card."""
+
+import re
+from dataclasses import asdict
+from typing import Any
+
+from project.deploy.inputs import to_json
+from project.deploy.predictor import Predictor
+from project.deploy.server.settings import Settings
+
+
+def describe_model(predictor: Predictor, settings: Settings) -> dict[str, Any]:
+    """Return what `/model` answers; the configuration stays private, because it names paths.
+
+    Args:
+        predictor: the model.
+        settings: settings of the server, whose limits are told.
+    """
+    card = predictor.card
+    name = re.search(r"^name: (.+)$", card.config, re.M)
+    return {
+        "name": name[1] if name else predictor.path.stem,
+        "sha256": predictor.sha256,
+        "inputs": {name: to_json(raw) for name, raw in card.inputs.items()},
+        "shapes": {name: [asdict(length) for length in lengths] for name, lengths in card.shapes.items()},
+        "answers": list(card.answers),
+        "classes": dict(card.classes),
+        "checkpoint": dict(card.checkpoint),
+        "git_commit": card.git_commit,
+        "versions": dict(card.versions),
+        "largest_picture": card.largest_picture,
+        "limits": asdict(settings.limits),
+        "needs_token": settings.token is not None,
+    }

@@ -1,0 +1,83 @@
+"""A server in this process, on a free port, and a client of it."""
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from project.deploy.server.app import Server, create_app
+from project.deploy.server.settings import Settings
+from tests.deploy.onnx_files import write_model
+
+
+@dataclass
+class Answer:
+    """A response."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Client:
+    """Client of a running server."""
+
+    server: Server
+    port: int
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        """Send a request on a connection of its own; `Content_Type=` is the header Content-Type."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, self.headers | given)
+        response = connection.getresponse()
+        answer = Answer(response.status, dict(response.getheaders()), response.read())
+        connection.close()
+        return answer
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model of a grey picture and two numbers (see onnx_files.py)."""
+    return write_model(tmp_path_factory.mktemp("served") / "model.onnx")
+
+
+@pytest.fixture
+def start(model: Path) -> Iterator[Callable[..., Client]]:
+    """Return a function that starts a server of a model in a thread; its arguments are those of Settings."""
+    running: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def begin(**settings: Any) -> Client:
+        server = Server(Settings(**({"model": model} | settings)))
+        listener = socket.create_server(("127.0.0.1", 0))
+        runner = uvicorn.Server(uvicorn.Config(create_app(server), log_level="critical"))
+        thread = threading.Thread(target=lambda: asyncio.run(runner.serve([listener])))
+        thread.start()
+        running.append((runner, thread))
+        return Client(server, listener.getsockname()[1])
+
+    yield begin
+    for runner, thread in running:
+        runner.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def client(start: Callable[..., Client]) -> Client:
+    """Return a client of a server with usual settings."""
+    return start()
