@@ -22,6 +22,14 @@ class InputError(ValueError):
     """An input cannot be read; the message is for whoever gave it."""
 
 
+class FormatError(InputError):
+    """No picture, or one of a format or mode that is not read."""
+
+
+class TooLargeError(InputError):
+    """A picture with more pixels than are decoded."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture: a file, the bytes of one, or an array.

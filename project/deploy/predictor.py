@@ -107,7 +107,7 @@ class Predictor:
             try:
                 arrays.append(self.read(sample))
             except InputError as error:
-                raise InputError(f"sample {number}: {error}") from error
+                raise type(error)(f"sample {number}: {error}") from error
         return self.predict_arrays(arrays)
 
     def read(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -133,7 +133,7 @@ class Predictor:
                 array = raw.read(inputs[name])
                 self.card.check_shape(name, array.shape)
             except InputError as error:
-                raise InputError(f"{name}: {error}") from error
+                raise type(error)(f"{name}: {error}") from error
             arrays[name] = array.astype(self.dtypes[name], copy=False)
         return arrays
 

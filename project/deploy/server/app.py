@@ -2,25 +2,37 @@
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Any
+from typing import TypeVar
 
+import numpy as np
 from fastapi import FastAPI, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse, Response
 
 from project.deploy.predictor import Predictor
-from project.deploy.server.answers import describe_prediction, is_picture, to_png
+from project.deploy.server import strict_json
+from project.deploy.server.answers import describe_prediction, is_picture, prefers_png, to_png
 from project.deploy.server.batching import Batcher
-from project.deploy.server.bodies import read_body
-from project.deploy.server.description import describe_model
+from project.deploy.server.bodies import Held, Memory, UnreadBodyMiddleware, read_body
+from project.deploy.server.description import describe_model, find_name
+from project.deploy.server.headers import HeaderMiddleware
 from project.deploy.server.metrics import Metrics
 from project.deploy.server.pages import add_pages
-from project.deploy.server.problems import Problem
-from project.deploy.server.samples import read_samples
+from project.deploy.server.problems import Problem, add_problems
+from project.deploy.server.samples import check_content_type, read_samples
 from project.deploy.server.settings import Settings
+
+_MEMORY = 256_000_000  # bytes of bodies and decoded samples of all requests
+_GONE = 499  # status in the counters if the client is gone, as nginx counts it
+_FEW_VALUES = 10_000  # are written as JSON faster than a thread begins
+
+Arrays = Mapping[str, np.ndarray]
+_Result = TypeVar("_Result")
 
 
 class Server:
@@ -28,83 +40,160 @@ class Server:
 
     Args:
         settings: settings of the server.
+        metrics: counters of this process; None makes some for it alone.
 
     Attributes:
         is_ready: whether `/readyz` tells a load balancer to send requests.
+        sha256: SHA-256 of the model, of the file that was there at the start.
+        memory: bytes that requests hold.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
         self.settings, self.is_ready = settings, False
         self.predictor = Predictor(settings.model)
-        self.metrics = Metrics()
-        self.batcher = Batcher(self.predictor, settings.limits)
+        self.sha256 = self.predictor.sha256
+        self.metrics = metrics or Metrics(1).for_worker(0)
+        self.batcher = Batcher(self.predictor, settings.limits, self.metrics)
         self.decoders = ThreadPoolExecutor(2, "decode")
+        self.memory = Memory(_MEMORY)
 
     async def predict(self, request: Request) -> Response:
-        """Answer a request to `/predict`."""
-        start = perf_counter()
+        """Answer a request to `/predict`, and count it."""
+        start, status = perf_counter(), 500
+        try:
+            response = await self._predict(request)
+            status = response.status_code
+            return response
+        except Problem as problem:
+            status = problem.status
+            raise
+        except ClientDisconnect:
+            status = _GONE
+            raise
+        finally:
+            self.metrics.count_answer(status, perf_counter() - start)
+
+    async def _predict(self, request: Request) -> Response:
+        # What the head of the request tells is checked before its body is read.
         self._check_token(request)
-        body = await read_body(request, self.settings.limits)
-        loop, kind = asyncio.get_running_loop(), request.headers.get("content-type", "")
-        samples = await loop.run_in_executor(self.decoders, read_samples, self.predictor, kind, body)
-        outputs = await self.batcher.predict(samples)
-        card = self.predictor.card
-        if "image/png" in request.headers.get("accept", "") and len(outputs) == 1:
-            pictures = [value for name in card.answers.values() if is_picture(value := outputs[0][name])]
-            if pictures:
-                return Response(await loop.run_in_executor(self.decoders, to_png, pictures[0]), media_type="image/png")
-        predictions = await loop.run_in_executor(
-            self.decoders, lambda: [describe_prediction(card, *pair) for pair in zip(samples, outputs, strict=True)]
-        )
-        return JSONResponse(
-            {
-                "predictions": predictions,
-                "milliseconds": round(1000 * (perf_counter() - start), 3),
-                "sha256": self.predictor.sha256,
-            }
-        )
+        kind, limits = request.headers.get("content-type", ""), self.settings.limits
+        check_content_type(self.predictor.card, kind, request.headers.get("content-encoding", ""))
+        self.batcher.check_wait()
+        with Held(self.memory) as held:
+            body = await read_body(request, limits, held)
+            start = perf_counter()
+            samples, outputs = await _unless_gone(request, self._compute(kind, body, held))
+            return await self._answer(request, samples, outputs, start)
+
+    async def _compute(self, kind: str, body: bytes, held: Held) -> tuple[Sequence[Arrays], Sequence[Arrays]]:
+        """Return the samples in a body, and all outputs of the graph for each."""
+        limits, loop = self.settings.limits, asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(limits.answer_seconds):
+                samples = await loop.run_in_executor(
+                    self.decoders, read_samples, self.predictor, kind, body, limits.samples, held.add
+                )
+                return samples, await self.batcher.predict(samples)
+        except TimeoutError:
+            raise Problem(504, f"there was no answer within {limits.answer_seconds:g} s") from None
+
+    async def _answer(
+        self, request: Request, samples: Sequence[Arrays], outputs: Sequence[Arrays], start: float
+    ) -> Response:
+        """Return the response: a picture if the client prefers one, and there is exactly one; else JSON."""
+        loop, card = asyncio.get_running_loop(), self.predictor.card
+        pictures = [value for each in outputs for name in card.answers.values() if is_picture(value := each[name])]
+        if len(outputs) == len(pictures) == 1 and prefers_png(request.headers.get("accept", "")):
+            return Response(await loop.run_in_executor(self.decoders, to_png, pictures[0]), media_type="image/png")
+
+        def to_json() -> bytes:
+            predictions = [describe_prediction(card, *pair) for pair in zip(samples, outputs, strict=True)]
+            milliseconds = round(1000 * (perf_counter() - start), 3)
+            return strict_json.dumps({"predictions": predictions, "milliseconds": milliseconds, "sha256": self.sha256})
+
+        is_fast = not pictures and sum(value.size for each in outputs for value in each.values()) < _FEW_VALUES
+        content = to_json() if is_fast else await loop.run_in_executor(self.decoders, to_json)
+        return Response(content, media_type="application/json")
 
     def _check_token(self, request: Request) -> None:
-        given, token = request.headers.get("authorization", ""), self.settings.token
-        if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        token = self.settings.token
+        if token is None:
+            return
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        # Compared as bytes: Starlette decodes headers as Latin-1, and UTF-8 is what a terminal sends.
+        is_right = hmac.compare_digest(given.strip().encode("latin-1"), token.encode())
+        if not (is_right and scheme.lower() == "bearer"):
             raise Problem(401, "send the token as `Authorization: Bearer TOKEN`", {"WWW-Authenticate": "Bearer"})
 
 
+async def _unless_gone(request: Request, work: Awaitable[_Result]) -> _Result:
+    """Return the result of work, which is cancelled if the client is gone.
+
+    Raises:
+        ClientDisconnect: it is.
+    """
+    done, gone = asyncio.ensure_future(work), asyncio.ensure_future(request.receive())  # a body that was read: the end
+    try:
+        await asyncio.wait((done, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not done.done():
+            raise ClientDisconnect
+        return done.result()
+    finally:
+        done.cancel()
+        gone.cancel()
+
+
 def create_app(server: Server) -> FastAPI:
-    """Return the application of a server."""
+    """Return the application of a server.
+
+    Only `/predict` needs the token: the other routes tell nothing about requests, and load balancers, Prometheus and
+    the page ask them without one.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(server.batcher.run())
+        await server.batcher.start()
         server.is_ready = True
         yield
-        task.cancel()
+        await server.batcher.drain()
+        server.decoders.shutdown(wait=False, cancel_futures=True)
 
-    app = FastAPI(title="model", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
-
-    @app.exception_handler(Problem)
-    async def answer_problem(request: Request, problem: Problem) -> Response:
-        return problem.response()
-
-    @app.post("/predict")
-    async def predict(request: Request) -> Response:
-        return await server.predict(request)
-
-    @app.get("/livez", include_in_schema=False)
-    async def livez() -> Response:
-        return PlainTextResponse("ok")
-
-    @app.get("/readyz", include_in_schema=False)
-    async def readyz() -> Response:
-        return PlainTextResponse("ok") if server.is_ready else PlainTextResponse("stopping", 503)
-
-    @app.get("/metrics", include_in_schema=False)
-    async def metrics() -> Response:
-        return PlainTextResponse(server.metrics.to_text(), media_type="text/plain; version=0.0.4")
-
-    @app.get("/model")
-    async def model() -> dict[str, Any]:
-        return describe_model(server.predictor, server.settings)
-
+    app = FastAPI(title="model", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
+    add_problems(app)
+    app.add_middleware(UnreadBodyMiddleware)
+    if server.settings.cors:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=[server.settings.cors],
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization"],
+            expose_headers=["Retry-After"],
+        )
+    app.add_middleware(HeaderMiddleware)
+    _add_routes(app, server)
     add_pages(app)
     return app
+
+
+def _add_routes(app: FastAPI, server: Server) -> None:
+    """Add the routes of programs, as routes of Starlette: FastAPI's would look for parameters in each request."""
+    description = strict_json.dumps(describe_model(server.predictor, server.settings))
+
+    async def livez(request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def readyz(request: Request) -> Response:
+        if not server.is_ready:
+            raise Problem(503, "the server is stopping")
+        return PlainTextResponse("ok")
+
+    async def metrics(request: Request) -> Response:
+        text = server.metrics.to_text(find_name(server.predictor), server.sha256)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+    async def model(request: Request) -> Response:
+        return Response(description, media_type="application/json")
+
+    app.add_route("/predict", server.predict, methods=["POST"])
+    for route in (livez, readyz, metrics, model):
+        app.add_route(f"/{route.__name__}", route, methods=["GET"])

@@ -17,9 +17,8 @@ def describe_model(predictor: Predictor, settings: Settings) -> dict[str, Any]:
         settings: settings of the server, whose limits are told.
     """
     card = predictor.card
-    name = re.search(r"^name: (.+)$", card.config, re.M)
     return {
-        "name": name[1] if name else predictor.path.stem,
+        "name": find_name(predictor),
         "sha256": predictor.sha256,
         "inputs": {name: to_json(raw) for name, raw in card.inputs.items()},
         "shapes": {name: [asdict(length) for length in lengths] for name, lengths in card.shapes.items()},
@@ -32,3 +31,9 @@ def describe_model(predictor: Predictor, settings: Settings) -> dict[str, Any]:
         "limits": asdict(settings.limits),
         "needs_token": settings.token is not None,
     }
+
+
+def find_name(predictor: Predictor) -> str:
+    """Return the name of the run that a model comes from, or else that of its file."""
+    name = re.search(r"^name: (['\"]?)(.+)\1$", predictor.card.config, re.M)
+    return name[2] if name else predictor.path.stem

@@ -1,23 +1,43 @@
-"""The demo page and its files, with headers that let it load nothing else."""
+"""The demo page and its files."""
 
-from fastapi import FastAPI
+import hashlib
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from project.deploy import demo
 
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".ico": "image/vnd.microsoft.icon",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+}
 
 
 def add_pages(app: FastAPI) -> None:
     """Add the demo page as `/`, and its files."""
     for name, content in demo.read_files().items():
-        kind = _TYPES[name[name.rindex(".") :]]
-        path = "/" if name == "index.html" else f"/{name}"
-        app.add_api_route(path, _answer(content, kind), include_in_schema=False)
+        add_page(app, "/" if name == "index.html" else f"/{name}", content, _TYPES[name[name.rindex(".") :]])
 
 
-def _answer(content: bytes, kind: str):  # type: ignore[no-untyped-def]
-    async def answer() -> Response:
-        return Response(content, media_type=kind)
+def add_page(app: FastAPI, path: str, content: bytes, media_type: str) -> None:
+    """Add a file that browsers ask for again each time, so that an updated server shows its own."""
+    app.add_route(path, _answer(content, media_type), methods=["GET"], include_in_schema=False)
+
+
+def _answer(content: bytes, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+
+    async def answer(request: Request) -> Response:
+        if tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(content, headers=headers, media_type=media_type)
 
     return answer

@@ -11,7 +11,8 @@ class Limits:
     Args:
         body_bytes: size of a request's body.
         body_seconds: time for a body to arrive.
-        wait_seconds: longest estimated wait of a request that is accepted.
+        wait_seconds: longest estimated time from a request's samples to their answer; a request that needs more alone
+            is accepted while no other waits.
         answer_seconds: time from a whole body to its answer.
         samples: number of samples in a request.
     """

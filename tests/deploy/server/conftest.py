@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("served") / "model.onnx")
 
 
-@pytest.fixture
-def start(model: Path) -> Iterator[Callable[..., Client]]:
-    """Return a function that starts a server of a model in a thread; its arguments are those of Settings."""
+@contextmanager
+def run_servers(model: Path) -> Iterator[Callable[..., Client]]:
+    """Yield a function that starts a server of a model in a thread; its arguments are those of Settings."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
     def begin(**settings: Any) -> Client:
@@ -78,6 +79,20 @@ def start(model: Path) -> Iterator[Callable[..., Client]]:
 
 
 @pytest.fixture
+def start(model: Path) -> Iterator[Callable[..., Client]]:
+    """Return a function that starts a server of a model in a thread; its arguments are those of Settings."""
+    with run_servers(model) as begin:
+        yield begin
+
+
+@pytest.fixture
 def client(start: Callable[..., Client]) -> Client:
     """Return a client of a server with usual settings."""
     return start()
+
+
+@pytest.fixture(scope="session")
+def shared_client(model: Path) -> Iterator[Client]:
+    """Return a client of a server with usual settings, which tests do not change."""
+    with run_servers(model) as begin:
+        yield begin()

@@ -1,20 +1,208 @@
 """Requests and their answers, over HTTP."""
 
+import base64
+import io
 import json
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
-from tests.deploy.server.conftest import Client
+import numpy as np
+import pytest
+from PIL import Image
+
+from project.deploy.server import app
+from project.deploy.server.problems import Problem
+from project.deploy.server.settings import Limits
+from tests.deploy.server.conftest import Client, run_servers
+from tests.deploy.server.picture_model import png, write_picture_model
+
+PNG = png(np.full((4, 4), 102))
+TEXT = base64.b64encode(PNG).decode()
+JSON = {"Content_Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def client(model: Path) -> Iterator[Client]:
+    """Return a client of a server of a picture and two numbers."""
+    with run_servers(model) as begin:
+        yield begin(limits=Limits(body_bytes=100_000, samples=3))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """Return a client of a server of a picture alone, which answers a class and a picture, and needs a token."""
+    with run_servers(write_picture_model(tmp_path_factory.mktemp("pictures") / "model.onnx")) as begin:
+        client = begin(token="sécret", limits=Limits(samples=3))
+        client.headers["Authorization"] = "Bearer sécret".encode().decode("latin-1")
+        yield client
+
+
+def sample(**values: Any) -> bytes:
+    return json.dumps({"image": TEXT, "offset": [1, 2]} | values).encode()
 
 
 def test_prediction_of_json(client: Client) -> None:
-    image = "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECAAAAACMmsGiAAAAEUlEQVR4nGP8z8DAwMSAQgAAE1EBB4BOjR4AAAAASUVORK5CYII="
-    answer = client.request(
-        "POST", "/predict", json.dumps({"image": image, "offset": [1, 2]}).encode(), Content_Type="application/json"
-    )
+    answer = client.request("POST", "/predict", sample(), **JSON)
     assert answer.status == 200, answer.body
+    assert answer.headers["content-type"] == "application/json"
     (prediction,) = answer.json["predictions"]
     assert prediction == {
-        "answers": {"shifted": [2.0, 3.0], "is_bright": 1},
-        "class_names": {"is_bright": "bright"},
+        "answers": {"shifted": pytest.approx([1.4, 2.4]), "is_bright": 0},
+        "class_names": {"is_bright": "dark"},
         "probabilities": {},
         "sizes": {"image": [4, 4]},
     }
+    assert answer.json["sha256"] == client.server.predictor.sha256
+    assert 0 < answer.json["milliseconds"] < 30_000
+
+
+def test_prediction_of_pictures(pictures: Client) -> None:
+    """Samples keep their order; a picture is answered as a file in text."""
+    others = [png(np.full((3, 5), value)) for value in (0, 255)]
+    body = json.dumps([{"image": base64.b64encode(each).decode()} for each in others]).encode()
+    answer = pictures.request("POST", "/predict", body, Accept="image/png", **JSON)  # which cannot be two pictures
+    predictions = answer.json["predictions"]
+    assert [each["class_names"] for each in predictions] == [{"label": "white"}, {"label": "black"}]
+    assert [each["sizes"] for each in predictions] == [{"image": [3, 5]}] * 2
+    for each, value in zip(predictions, (255, 0), strict=True):
+        url = each["answers"]["inverse"]
+        assert url.startswith("data:image/png;base64,")
+        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
+        assert (pixels == np.full((3, 5, 3), value)).all()
+        label = each["answers"]["label"]
+        assert each["probabilities"]["label"][label] == pytest.approx(each["answers"]["probability"], abs=1e-6)
+        assert sum(each["probabilities"]["label"]) == pytest.approx(1)
+
+
+def test_answer_is_a_picture_if_the_client_prefers_it(pictures: Client) -> None:
+    answer = pictures.request("POST", "/predict", PNG, Content_Type="image/png", Accept="image/png, */*;q=0.1")
+    assert (answer.status, answer.headers["content-type"]) == (200, "image/png")
+    assert (np.asarray(Image.open(io.BytesIO(answer.body))) == 153).all()
+    other = pictures.request("POST", "/predict", PNG, Content_Type="image/png", Accept="*/*")
+    assert other.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers", "status", "detail"),
+    [
+        ("POST", "/predict", b"{", JSON, 400, "the body cannot be read as JSON"),
+        ("POST", "/predict", b'{"image": NaN}', JSON, 400, "NaN is no number of JSON"),
+        ("POST", "/predict", b"", JSON, 400, "the body is empty"),
+        ("POST", "/predict", b"[" * 50_000, JSON, 400, "nested too deep"),
+        ("POST", "/predict", b"\xff" * 100, {"Content_Type": "multipart/form-data; boundary=x"}, 400, "no multipart"),
+        ("GET", "/nothing", None, {}, 404, "there is no /nothing"),
+        ("POST", "/predict/", sample(), JSON, 404, "there is no /predict/"),
+        ("GET", "/../etc/passwd", None, {}, 404, "there is no"),
+        ("GET", "/%ff%00", None, {}, 404, "there is no"),
+        ("GET", "/predict", None, {}, 405, "/predict does not take GET, but POST"),
+        ("DELETE", "/model", None, {}, 405, "/model does not take DELETE"),
+        ("OPTIONS", "/predict", None, {}, 405, "/predict does not take OPTIONS"),
+        ("POST", "/predict", b"x" * 100_001, JSON, 413, "the body is larger than 100000 bytes"),
+        ("POST", "/predict", b"[" + b",".join([sample()] * 4) + b"]", JSON, 413, "a request may have 3"),
+        ("POST", "/predict", sample(), {}, 415, "send JSON (application/json, with image, offset)"),
+        ("POST", "/predict", sample(), {"Content_Type": "application/x-www-form-urlencoded"}, 415, "with curl"),
+        ("POST", "/predict", PNG, {"Content_Type": "image/png"}, 415, "not 'image/png'"),
+        ("POST", "/predict", sample(), {**JSON, "Content_Encoding": "gzip"}, 415, "without Content-Encoding"),
+        ("POST", "/predict", sample(offset=[1]), JSON, 422, "offset: an array (1,) of int64 has another shape"),
+        ("POST", "/predict", sample(**{"\ud800": 1}), JSON, 422, "no input is called '\ud800'"),
+        ("POST", "/predict", sample(image="/etc/passwd"), JSON, 422, "image: the text is no base64"),
+        ("POST", "/predict", sample(image=TEXT[:60]), JSON, 422, "image: the picture cannot be read"),
+    ],
+)
+def test_mistakes(
+    client: Client, method: str, path: str, body: bytes | None, headers: Mapping[str, str], status: int, detail: str
+) -> None:
+    answer = client.request(method, path, body, **headers)
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json"), answer.body
+    assert {"type", "title", "status", "detail"} == set(answer.json)
+    assert answer.json["status"] == status
+    assert detail in answer.json["detail"]
+    assert "x-content-type-options" in answer.headers
+    if status == 405:
+        assert answer.headers["allow"] in ("POST", "GET, HEAD", "HEAD, GET")
+
+
+@pytest.mark.parametrize(
+    "given", [None, "", "Bearer", "Bearer wrong", "secret", "Basic sécret", "Bearer sécret2", "Bearer \xff\x80"]
+)
+def test_prediction_needs_the_token(pictures: Client, given: str | None) -> None:
+    """The body is not read."""
+    headers = {} if given is None else {"Authorization": given.encode().decode("latin-1")}
+    client = Client(pictures.server, pictures.port)
+    answer = client.request("POST", "/predict", b"garbage", Content_Type="image/png", **headers)
+    assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert "Authorization: Bearer TOKEN" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/metrics", "/model", "/demo.js"])
+def test_other_pages_need_no_token_and_have_heads(pictures: Client, path: str) -> None:
+    client = Client(pictures.server, pictures.port)
+    answer, head = client.request("GET", path), client.request("HEAD", path)
+    assert (answer.status, head.status, head.body) == (200, 200, b"")
+    kept = ("content-type", "content-security-policy")
+    assert [head.headers[name] for name in kept] == [answer.headers[name] for name in kept]
+
+
+def test_an_exception_is_logged_and_not_told(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("a secret of the server")
+
+    monkeypatch.setattr(app, "read_samples", fail)
+    with caplog.at_level(logging.ERROR):
+        answer = client.request("POST", "/predict", sample(), **JSON)
+    assert (answer.status, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert b"secret" not in answer.body
+    assert "content-security-policy" in answer.headers
+    assert "a secret of the server" in caplog.text
+    assert "Traceback" in caplog.text
+    monkeypatch.undo()
+    assert client.request("POST", "/predict", sample(), **JSON).status == 200
+
+
+def test_slow_decoding_ends(start: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that reads samples cannot be stopped, but the client is answered, and later samples are not read."""
+    goes_on, read = threading.Event(), threading.Event()
+    holds: list[Callable[[int], None]] = []
+
+    def wait(*arguments: Any) -> None:
+        holds.append(arguments[-1])
+        goes_on.wait(10)
+        read.set()
+
+    monkeypatch.setattr(app, "read_samples", wait)
+    client = start(limits=Limits(answer_seconds=0.05))
+    answer = client.request("POST", "/predict", sample(), **JSON)
+    assert (answer.status, answer.json["detail"]) == (504, "there was no answer within 0.05 s")
+    goes_on.set()
+    assert read.wait(10)
+    with pytest.raises(Problem, match="has ended"):
+        holds[0](1)
+    assert client.server.memory.used == 0
+
+
+def test_load_balancers_see_that_the_server_stops(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client.server, "is_ready", False)
+    answer = client.request("GET", "/readyz")
+    assert (answer.status, answer.json["detail"]) == (503, "the server is stopping")
+    assert client.request("GET", "/livez").status == 200
+    assert client.request("POST", "/predict", sample(), **JSON).status == 200  # had been sent before
+
+
+def test_description_of_the_model(pictures: Client) -> None:
+    model = pictures.request("GET", "/model").json
+    assert (model["name"], model["needs_token"], model["classes"]) == ("pictures", True, {"label": ["white", "black"]})
+    assert model["inputs"] == {"image": {"kind": "picture", "channels": 1, "size": None}}
+    assert model["limits"]["samples"] == 3
+
+
+def test_answers_are_counted(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(client.server.metrics, "count_answer", lambda status, seconds: counted.append(status))
+    for body in (sample(), b"{", sample()):
+        client.request("POST", "/predict", body, **JSON)
+    assert counted == [200, 400, 200]
