@@ -1,4 +1,4 @@
-"""Command line: train, validate, test and predict. See `python cli.py --help`."""
+"""Command line: train, test, predict, export, serve. See `python cli.py --help`."""
 
 import gc
 import signal
@@ -10,6 +10,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:  # needs neither torch nor the engine
         from project.deploy.server.main import main as serve
 
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the start prints no traceback
         sys.exit(serve(sys.argv[2:]))
     interruption = Interruption()
     interruption.install(with_sigint=False)  # a job may be preempted while torch is imported, which takes seconds

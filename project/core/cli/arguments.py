@@ -40,6 +40,7 @@ STAGES: dict[str, dict[str, str]] = {
         "trust": _TRUST,
     },
 }
+SERVE = "serve"  # no stage: it takes options of its own, and runs without torch
 _FLAGS = ("help", "print_config", "replace", "trust")
 
 
@@ -86,7 +87,8 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     if stage == "--version":
         return Arguments("", version=True)
     if stage not in STAGES:
-        raise ConfigError(f"no stage is called '{stage}'{did_you_mean(stage, STAGES)}\nknown: {join_names(STAGES)}")
+        known = [*STAGES, SERVE]
+        raise ConfigError(f"no stage is called '{stage}'{did_you_mean(stage, known)}\nknown: {join_names(known)}")
     arguments, values, words = Arguments(stage), [], list(argv[1:])
     while words:
         name, equals, value = words.pop(0).partition("=")

@@ -33,6 +33,7 @@ stages:
   test       compute losses and metrics of a checkpoint on data.eval
   predict    write the predictions of a checkpoint on data.predict, or on --files
   export     write a checkpoint as model.onnx, and compare both on data.eval
+  serve      answer requests over HTTP with model.onnx, and show a demo page
 
 help:
   STAGE --help              options of a stage, and settings of a yaml

@@ -13,7 +13,7 @@ from lightning_fabric.utilities.spike import TrainingSpikeException
 from loguru import logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from project.core.cli.arguments import Arguments, parse_arguments
+from project.core.cli.arguments import SERVE, Arguments, parse_arguments
 from project.core.cli.building import build_training_set
 from project.core.cli.file_stage import RESULTS as FILE_RESULTS
 from project.core.cli.file_stage import FileStageCLI
@@ -75,12 +75,13 @@ from project.core.run.resume import (
     saved_tree,
     warn_of_ignored_changes,
 )
+from project.deploy.server.main import main as serve
 
 _REPORT_DELAY = 3.0  # seconds that a rank waits for rank 0 to report a mistake that all ranks find
 
 
 def main(argv: Sequence[str] | None = None, interruption: Interruption | None = None) -> int:
-    """Run a stage.
+    """Run a stage, or serve an exported model.
 
     Args:
         argv: command-line arguments after `cli.py`; None takes `sys.argv`.
@@ -95,13 +96,16 @@ def main(argv: Sequence[str] | None = None, interruption: Interruption | None = 
 
         main(["fit", "--config", "configs/digits.yaml"])
     """
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == [SERVE]:
+        return serve(words[1:])
     code, interrupted = 0, None
     with ExitStack() as stack:
         begin_collection = stack.enter_context(delaying_collection())
         stack.enter_context(logging_to_console("INFO"))
         stack.enter_context(restoring_signals())
         try:
-            arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
+            arguments = parse_arguments(words)
             _run(arguments, interruption or Interruption(), stack, begin_collection)
         except BaseException as error:
             code, interrupted = report_error(error), find_cause(error, Interrupted)

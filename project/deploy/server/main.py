@@ -1,36 +1,42 @@
 """The command line of the server, from options to an exit code."""
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from importlib.util import find_spec
 
-from project.deploy.inputs import InputError
-from project.deploy.server.running import serve
-from project.deploy.server.settings import Settings
+from project.deploy.server.options import USAGE, OptionError, read_settings
+
+_PACKAGES = {
+    "fastapi": "fastapi",
+    "uvicorn": "uvicorn",
+    "python_multipart": "python-multipart",
+    "onnxruntime": "onnxruntime",
+    "numpy": "numpy",
+    "PIL": "pillow",
+}
 
 
 def main(argv: Sequence[str]) -> int:
     """Serve a model.
 
     Args:
-        argv: the options, such as `["--model", "experiments/digits/export/model.onnx"]`.
+        argv: the options, such as `["--model", "experiments/digits"]`.
 
     Returns:
-        0 after SIGTERM or SIGINT, 2 for a mistake in the options or the file, 1 for an exception.
+        0 after SIGTERM or SIGINT, 2 for a mistake in the options or the file, 1 if a process of several did not start.
     """
-    parser = argparse.ArgumentParser("serve")
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--max_pixels", type=int)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--cors")
-    given = parser.parse_args(argv)
-    settings = Settings(**vars(given), token=os.environ.get("SERVE_TOKEN"))
+    if {"-h", "--help"} & {*argv}:
+        print(USAGE)
+        return 0
     try:
+        settings = read_settings(argv, os.environ)
+        if missing := [package for module, package in _PACKAGES.items() if find_spec(module) is None]:
+            raise OptionError(f"serve needs {', '.join(missing)}: pip install -c constraints.txt -e '.[serve]'")
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy computes nothing large: more threads only wait
+        from project.deploy.server.running import serve  # imports the packages
+
         return serve(settings)
-    except InputError as error:
+    except OptionError as error:
         print("error:", error, file=sys.stderr)
         return 2

@@ -1,30 +1,137 @@
-"""Running the server: sockets, signals and the end."""
+"""Running the server: its socket, its processes, and the signals that stop it."""
 
-import asyncio
+import errno
+import logging
+import os
 import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
-import uvicorn
-
-from project.deploy.server.app import Server, create_app
+from project.deploy.inputs import InputError
+from project.deploy.server.app import Server
+from project.deploy.server.metrics import Metrics
+from project.deploy.server.options import OptionError
+from project.deploy.server.runner import Runner
 from project.deploy.server.settings import Settings
+from project.deploy.server.workers import Workers
+
+try:
+    import resource
+except ModuleNotFoundError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+logger = logging.getLogger(__name__)
+_BACKLOG = 2048  # connections that wait to be accepted
+_MAX_FILES = 65536
+
+
+class Stop:
+    """Handler of the signals that ask the server to stop.
+
+    Args:
+        exits_at_second: let a second signal end the process at once.
+
+    Attributes:
+        time: `time.monotonic()` of the first signal; None before it.
+    """
+
+    def __init__(self, exits_at_second: bool) -> None:
+        self.time: float | None = None
+        self._exits_at_second = exits_at_second
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.time is None:
+            self.time = time.monotonic()
+        elif self._exits_at_second:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; answer what has arrived; return the exit code."""
-    server = Server(settings)
-    config = uvicorn.Config(
-        create_app(server), host=settings.host, port=settings.port, log_level="warning", timeout_keep_alive=5
-    )
-    asyncio.run(_run(uvicorn.Server(config), server))
+    """Serve until SIGTERM or SIGINT; answer what has arrived; return the exit code.
+
+    Raises:
+        OptionError: the address or port cannot be used, or the file of the model is damaged.
+    """
+    _prepare_process()
+    listener = _listen(settings.host, settings.port)
+    metrics = Metrics(settings.workers)
+    needs = "needs the token in SERVE_TOKEN" if settings.token else "needs no token"
+    text = f"serving {settings.model} at {_url(listener)}, which {needs}; Ctrl-C stops it"
+
+    def announce() -> None:
+        logger.info(text)
+
+    if settings.workers == 1:
+        with listener, _handling_signals(Stop(exits_at_second=True), signal.SIGTERM, signal.SIGINT) as stop:
+            return _serve_here(settings, metrics.for_worker(0), listener, stop, announce)
+
+    def work(number: int, on_ready: Callable[[], None]) -> int:
+        with _handling_signals(Stop(exits_at_second=False), signal.SIGTERM) as stop:
+            return _serve_here(settings, metrics.for_worker(number), listener, stop, on_ready)
+
+    return Workers(settings.workers, work, announce, listener.close).run()
+
+
+def _serve_here(
+    settings: Settings, metrics: Metrics, listener: socket.socket, stop: Stop, on_ready: Callable[[], None]
+) -> int:
+    """Serve in this process."""
+    try:
+        server = Server(settings, metrics)
+    except InputError as error:
+        raise OptionError(str(error)) from error
+    Runner(server, lambda: stop.time, on_ready).run([listener])
     return 0
 
 
-async def _run(runner: uvicorn.Server, server: Server) -> None:
-    def stop() -> None:
-        server.is_ready = False
-        runner.should_exit = True
+@contextmanager
+def _handling_signals(stop: Stop, *numbers: int) -> Iterator[Stop]:
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    await runner._serve()
+
+def _prepare_process() -> None:
+    for number in (0, 1, 2):  # else a connection could become the standard error, and a client receive messages
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S", level=logging.INFO)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the end of a terminal loses no request
+    if resource is not None:  # each connection is a file
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        allowed = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
+        if soft != resource.RLIM_INFINITY and soft < allowed:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at an address."""
+    is_ipv6 = ":" in host
+    try:
+        return socket.create_server(
+            (host, port),
+            family=socket.AF_INET6 if is_ipv6 else socket.AF_INET,
+            backlog=_BACKLOG,
+            dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
+        )
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise OptionError(f"port {port} of {host} is in use; give another --port, or 0 for a free one") from error
+        if error.errno == errno.EACCES:
+            raise OptionError(f"port {port} needs more rights; give a --port of 1024 or more") from error
+        raise OptionError(f"--host {host} cannot be listened on: {error.strerror}") from error
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
