@@ -11,7 +11,7 @@ from torch import Tensor
 
 from project.datasets.base import Dataset, Picture, Transform
 from project.datasets.components.pairs import find_pairs
-from project.deploy.inputs import Channels
+from project.deploy.inputs import Channels, turn_upright
 from project.deploy.picture_files import read_size
 from project.registry import DATASET_REGISTRY, ConfigError
 
@@ -104,7 +104,7 @@ def read_mask(path: Path, size: int | None = None) -> Tensor:
                 f"{path} has colours (Pillow mode {file.mode}); a mask needs the class of a pixel as its grey value or "
                 "index in the palette"
             )
-        image = ImageOps.exif_transpose(file)
-    if size is not None:
-        image = ImageOps.fit(image, (size, size), Image.Resampling.NEAREST)
-    return torch.from_numpy(np.array(image).astype(np.int64))
+        image = turn_upright(file)
+        if size is not None:
+            image = ImageOps.fit(image, (size, size), Image.Resampling.NEAREST)
+        return torch.from_numpy(np.array(image).astype(np.int64))

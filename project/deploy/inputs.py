@@ -2,18 +2,27 @@
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from project.deploy.jpeg import decode_jpeg
 
 Channels = Literal[1, 3]
-ORIENTATION = 0x0112  # tag of EXIF
+_TURNS = {  # that show a picture upright, by its orientation in EXIF
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _MODES = {1: "L", 3: "RGB"}  # of Pillow, by the number of channels
 _READ_AS = {"b": "b", "i": "iu", "u": "iu", "f": "iuf", "c": "iufc"}  # kinds of NumPy's dtypes that become a kind
 
@@ -74,20 +83,13 @@ class Picture:
         if not (is_file or is_open or isinstance(source, bytes | bytearray | memoryview | Image.Image)):
             raise InputError(f"{type(source).__name__} is no picture: give a file, the bytes of one, or a NumPy array")
         name = os.fspath(source) if is_file else "the picture"
-        try:
+        with describe_errors(name):
             if isinstance(source, Image.Image):
                 _check_format(source, name)
-                return self._to_pixels(ImageOps.exif_transpose(source))
+                return self._to_pixels(turn_upright(source))
             if is_file:
                 return self._decode(source, name)
             return self._decode(io.BytesIO(source.read() if is_open else source), name)
-        except InputError:
-            raise
-        except UnidentifiedImageError as error:
-            raise InputError(f"{name} cannot be read: it is no picture, or of a format that Pillow lacks") from error
-        except Exception as error:  # a damaged file raises anything
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise InputError(f"{name} cannot be read: {reason}") from error
 
     @staticmethod
     def to_floats(pixels: np.ndarray) -> np.ndarray:
@@ -100,16 +102,13 @@ class Picture:
         mode = _MODES[self.channels]
         with Image.open(file) as image:
             _check_format(image, name)
-            is_plain = (
-                image.format == "JPEG" and image.mode == mode == "RGB" and image.getexif().get(ORIENTATION, 1) == 1
-            )
+            is_plain = image.format == "JPEG" and image.mode == mode == "RGB" and read_orientation(image) == 1
             decoded = decode_jpeg(_read_bytes(file)) if is_plain else None
             if decoded is not None and self.size is None:
                 return decoded
             # Each copy costs as much as a third of the decoding: none is made of a picture that is as it should be.
             shown: Image.Image = image if decoded is None else Image.fromarray(decoded)
-            ImageOps.exif_transpose(shown, in_place=True)
-            return self._to_pixels(shown)
+            return self._to_pixels(turn_upright(shown))
 
     def _to_pixels(self, image: Image.Image) -> np.ndarray:
         mode = _MODES[self.channels]
@@ -203,12 +202,51 @@ def from_json(description: Mapping[str, Any]) -> Input:
         raise InputError(f"{dict(description)} describes no input") from error
 
 
+def read_orientation(image: Image.Image) -> int:
+    """Return how a picture must be turned, as EXIF counts: 1 is upright, and more than 4 is by 90 degrees."""
+    if image.format == "TIFF":  # Pillow turns it
+        return 1
+    try:
+        orientation: int = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged EXIF raises anything; browsers show the picture as it is stored
+        return 1
+    return orientation if orientation in _TURNS else 1
+
+
+def turn_upright(image: Image.Image) -> Image.Image:
+    """Return a picture as its EXIF orientation shows it; itself if it is upright.
+
+    Pillow's `exif_transpose` would write the other EXIF data again, and fail for damaged ones.
+    """
+    orientation = read_orientation(image)
+    return image if orientation == 1 else image.transpose(_TURNS[orientation])
+
+
+@contextmanager
+def describe_errors(name: str) -> Iterator[None]:
+    """Raise InputError for whatever Pillow raises when it reads a picture.
+
+    Args:
+        name: how messages name the picture.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except UnidentifiedImageError as error:
+        raise FormatError(f"{name} cannot be read: it is no picture, or of a format that Pillow lacks") from error
+    except Exception as error:  # a damaged file raises anything
+        kind = TooLargeError if isinstance(error, Image.DecompressionBombError) else InputError
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise kind(f"{name} cannot be read: {reason}") from error
+
+
 def _check_format(image: Image.Image, name: str) -> None:
-    """Raise InputError if a picture must not be read; nothing but the header of its file has been read."""
+    """Raise FormatError if a picture must not be read; nothing but the header of its file has been read."""
     if image.format == "EPS":  # Pillow would run Ghostscript, which executes the program in the file
-        raise InputError(f"{name} is EPS, which is a program; give another format")
+        raise FormatError(f"{name} is EPS, which is a program; give another format")
     if image.mode.startswith(("I", "F")):
-        raise InputError(f"{name} is grey with more than 8 bits (Pillow mode {image.mode})")
+        raise FormatError(f"{name} is grey with more than 8 bits (Pillow mode {image.mode})")
 
 
 def _as_image(pixels: np.ndarray) -> Image.Image:

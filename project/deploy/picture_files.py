@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from project.deploy.inputs import ORIENTATION
+from project.deploy.inputs import read_orientation
 
 _SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -31,5 +31,4 @@ def find_pictures(folder: Path) -> list[Path]:
 def read_size(path: Path) -> tuple[int, int]:
     """Return the height and the width of a picture, which the header of the file tells."""
     with Image.open(path) as file:
-        is_turned = file.getexif().get(ORIENTATION, 1) > 4  # by 90 degrees
-        return (file.width, file.height) if is_turned else (file.height, file.width)
+        return (file.width, file.height) if read_orientation(file) > 4 else (file.height, file.width)

@@ -21,7 +21,8 @@ class Predictor:
     """An exported model that onnxruntime runs on the CPU.
 
     Its answers are those of the net's `predict`, or its outputs if it has none. Several threads of a program may use
-    the same Predictor.
+    the same Predictor, and so may processes: a forked one has it, and one to which it is sent (pickled), such as those
+    of a pool, opens the file itself.
 
     Args:
         path: the file that `cli.py export` wrote.
@@ -49,7 +50,7 @@ class Predictor:
     """
 
     def __init__(self, path: str | Path, threads: int = 1) -> None:
-        self.path = Path(path)
+        self.path, self.threads = Path(path), threads
         self.session = _open_session(self.path, threads)
         try:
             metadata = self.session.get_modelmeta().custom_metadata_map
@@ -73,6 +74,9 @@ class Predictor:
         """SHA-256 of the file, hexadecimal."""
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def __reduce__(self) -> tuple[type["Predictor"], tuple[Path, int]]:
+        return type(self), (self.path.absolute(), self.threads)  # a session cannot be pickled
 
     def _read_card(self, text: str) -> tuple[ModelCard, dict[str, np.dtype[Any]]]:
         """Return the card, and the dtypes of the inputs."""

@@ -55,29 +55,6 @@ def test_more_than_8_bits_are_an_error(dtype: str, suffix: str, channels: Channe
         read_picture(path, channels)
 
 
-STORED = np.arange(6, dtype=np.uint8).reshape(2, 3)
-
-
-@pytest.mark.parametrize(
-    ("orientation", "shown"),
-    [
-        (1, STORED),
-        (2, STORED[:, ::-1]),
-        (3, STORED[::-1, ::-1]),
-        (4, STORED[::-1]),
-        (5, STORED.T),
-        (6, STORED[::-1].T),  # rotated clockwise
-        (7, STORED[::-1, ::-1].T),
-        (8, STORED[:, ::-1].T),  # rotated counterclockwise
-    ],
-)
-def test_exif_orientation_is_applied(orientation: int, shown: np.ndarray, tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.fromarray(STORED).save(tmp_path / "a.png", exif=exif)
-    assert (read_picture(tmp_path / "a.png", 1)[0] * 255).round().int().tolist() == shown.tolist()
-
-
 @pytest.mark.parametrize("size", [2, 4, 8])
 @pytest.mark.parametrize("wide", [True, False])
 def test_the_central_square_is_scaled(size: int, wide: bool, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Prediction with model.onnx: answers by name, batches, and messages for inputs and files that are not valid."""
 
+import multiprocessing
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ import project
 from project.deploy.inputs import InputError, Numbers
 from project.deploy.model_card import METADATA_KEY, Length
 from project.deploy.predictor import Predictor
+from tests.conftest import slow_except
 from tests.deploy.onnx_files import CARD, card_with, write_model
 
 OFFSET = [1.0, 2.0]
@@ -90,6 +93,29 @@ def test_output_without_rows_is_that_of_the_sample_alone(tmp_path: Path) -> None
     answers = Predictor(write_model(tmp_path / "model.onnx", card)).predict_batch(samples())
     assert [float(answer["total"]) for answer in answers] == pytest.approx([i / 80 for i in range(80)])
     assert answers[3]["shifted"].shape == (2,)
+
+
+def test_copy_opens_the_file_again(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in another directory: where a pool of processes starts."""
+    monkeypatch.chdir(model.parent)
+    data = pickle.dumps(Predictor(model.name, threads=2))
+    monkeypatch.chdir(tmp_path)
+    copied = pickle.loads(data)
+    assert (copied.path, copied.threads, copied.card) == (model, 2, CARD)
+    assert copied.predict(image=picture(0.75), offset=OFFSET)["shifted"].tolist() == [1.75, 2.75]
+
+
+@pytest.mark.parametrize("method", slow_except(["fork", "spawn"], "fork"))
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_processes_share_a_predictor(method: str, model: Path) -> None:
+    """Also one that has been used, of which a fork has no threads."""
+    predictor = Predictor(model, threads=2)
+    arrays = [predictor.read(sample) for _, sample in zip(range(4), samples(), strict=False)]
+    expected = predictor.predict_arrays(arrays)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        results = pool.map_async(predictor.predict_arrays, [[each] for each in arrays]).get(60)
+    for (given,), each in zip(results, expected, strict=True):
+        np.testing.assert_equal(given, each)
 
 
 def test_read_gives_arrays_that_the_net_takes(predictor: Predictor) -> None:

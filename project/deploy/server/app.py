@@ -26,6 +26,7 @@ from project.deploy.server.pages import add_pages
 from project.deploy.server.problems import Problem, add_problems
 from project.deploy.server.samples import check_content_type, read_samples
 from project.deploy.server.settings import Settings
+from project.deploy.server.uploads import largest_pixels
 
 _MEMORY = 256_000_000  # bytes of bodies and decoded samples of all requests
 _GONE = 499  # status in the counters if the client is gone, as nginx counts it
@@ -52,6 +53,7 @@ class Server:
         self.settings, self.is_ready = settings, False
         self.predictor = Predictor(settings.model)
         self.sha256 = self.predictor.sha256
+        self.max_pixels = settings.max_pixels or largest_pixels(self.predictor.card)
         self.metrics = metrics or Metrics(1).for_worker(0)
         self.batcher = Batcher(self.predictor, settings.limits, self.metrics)
         self.decoders = ThreadPoolExecutor(2, "decode")
@@ -91,7 +93,7 @@ class Server:
         try:
             async with asyncio.timeout(limits.answer_seconds):
                 samples = await loop.run_in_executor(
-                    self.decoders, read_samples, self.predictor, kind, body, limits.samples, held.add
+                    self.decoders, read_samples, self.predictor, kind, body, limits.samples, self.max_pixels, held.add
                 )
                 return samples, await self.batcher.predict(samples)
         except TimeoutError:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -105,6 +106,7 @@ def _prepare_process() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S", level=logging.INFO)
+    warnings.filterwarnings("ignore", module="PIL")  # else clients that send damaged pictures fill the log
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the end of a terminal loses no request
     if resource is not None:  # each connection is a file

@@ -15,6 +15,7 @@ from project.deploy.predictor import Predictor
 from project.deploy.server import strict_json
 from project.deploy.server.multipart import MultipartError, TooManyPartsError, parse_multipart
 from project.deploy.server.problems import Problem
+from project.deploy.server.uploads import check_pictures
 
 Sample = dict[str, Any]  # what `Predictor.read` takes: bytes of pictures, nested lists of numbers
 _MAX_NAME = 100  # characters of a client's text in a message
@@ -23,7 +24,12 @@ _KINDS = {str: "a text", dict: "an object", type(None): "null"}  # of JSON, by t
 
 
 def read_samples(
-    predictor: Predictor, content_type: str, body: bytes, limit: int, hold: Callable[[int], None]
+    predictor: Predictor,
+    content_type: str,
+    body: bytes,
+    limit: int,
+    max_pixels: int,
+    hold: Callable[[int], None],
 ) -> list[dict[str, np.ndarray]]:
     """Return the arrays of the samples in a body; decodes pictures, and so belongs in a thread.
 
@@ -32,6 +38,7 @@ def read_samples(
         content_type: header of the request that says what the body is.
         body: the body.
         limit: the most samples.
+        max_pixels: largest width x height of a picture.
         hold: is called with the bytes of the arrays of each sample, and may raise a Problem.
 
     Raises:
@@ -45,7 +52,7 @@ def read_samples(
         raise Problem(413, f"the body has {len(samples)} samples; a request may have {limit}")
     arrays = []
     for number, sample in enumerate(samples):
-        arrays.append(_read(predictor, sample, f"sample {number}: " if len(samples) > 1 else ""))
+        arrays.append(_read(predictor, sample, max_pixels, f"sample {number}: " if len(samples) > 1 else ""))
         hold(sum(array.nbytes for array in arrays[-1].values()))
     return arrays
 
@@ -120,13 +127,15 @@ def _load(data: bytes, name: str) -> Any:
         raise Problem(400, f"{name} cannot be read as JSON: {error}") from error
 
 
-def _read(predictor: Predictor, sample: Sample, prefix: str) -> dict[str, np.ndarray]:
+def _read(predictor: Predictor, sample: Sample, max_pixels: int, prefix: str) -> dict[str, np.ndarray]:
     """Return the arrays of a sample; `prefix` begins the messages."""
     card = predictor.card
     for name in sample:
         _check_name(card, name, prefix)
     try:
-        return predictor.read({name: _prepare(card, name, value) for name, value in sample.items()})
+        prepared = {name: _prepare(card, name, value) for name, value in sample.items()}
+        check_pictures(card, prepared, max_pixels)
+        return predictor.read(prepared)
     except InputError as error:
         status = 413 if isinstance(error, TooLargeError) else 415 if isinstance(error, FormatError) else 422
         raise Problem(status, f"{prefix}{error}") from error

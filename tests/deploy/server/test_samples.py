@@ -28,7 +28,7 @@ def predictors(tmp_path_factory: pytest.TempPathFactory, model: Any) -> dict[boo
 
 def read(predictor: Predictor, kind: str, body: bytes, limit: int = 4) -> list[dict[str, np.ndarray]]:
     check_content_type(predictor.card, kind, "")
-    return read_samples(predictor, kind, body, limit, lambda size: None)
+    return read_samples(predictor, kind, body, limit, 10**6, lambda size: None)
 
 
 def form(*parts: tuple[str, bytes]) -> bytes:
@@ -191,5 +191,5 @@ def test_memory_of_decoded_samples_is_held(predictors: dict[bool, Predictor]) ->
 
     large = {"image": base64.b64encode(png(np.zeros((200, 200)))).decode()}
     with pytest.raises(Problem, match="too much"):
-        read_samples(predictors[True], "application/json", dump([large] * 4), 4, hold)
+        read_samples(predictors[True], "application/json", dump([large] * 4), 4, 10**6, hold)
     assert sizes == [160_000] * 2
