@@ -1,0 +1,73 @@
+// Descriptions for people: what a model takes and returns, and numbers.
+
+/** Return whether an input is a picture. */
+export const isPicture = input => input.kind === "picture";
+
+/** Return a description of an input, such as "a grey picture, scaled to 8 × 8 pixels". */
+export function describeInput(input, lengths) {
+  if (!isPicture(input)) return describeNumbers(input);
+  const kind = input.channels === 1 ? "a grey picture" : "a colour picture";
+  if (input.size) return `${kind}, its central square scaled to ${input.size} × ${input.size} pixels`;
+  const [height, width] = lengths.slice(1).map(describeLength);
+  if (height === width) return height ? `${kind}, each side ${height}` : `${kind} of any size`;
+  return `${kind}, height ${height || "any"}, width ${width || "any"}`;
+}
+
+/** Return the lengths that a side may have, or an empty text if it may have any. */
+function describeLength({ minimum, maximum, step }) {
+  if (minimum === maximum) return `${minimum} pixels`;
+  if (maximum === null && minimum <= 1 && step === 1) return "";
+  const span = maximum === null ? `at least ${minimum}` : `${minimum} to ${maximum}`;
+  return `${span} pixels${step === 1 ? "" : ` in steps of ${step}`}`;
+}
+
+function describeNumbers({ shape, dtype }) {
+  const noun = dtype === "bool" ? "yes-or-no value" : /int/.test(dtype) ? "whole number" : "number";
+  if (!shape.length) return `a ${noun}`;
+  if (shape.length === 1 && shape[0] === null) return `any number of ${noun}s`;
+  const isOne = shape.every(length => length === 1);
+  return `${shape.map(length => length ?? "any").join(" × ")} ${noun}${isOne ? "" : "s"}`;
+}
+
+/** Return a description of an answer, such as "one of 10 classes"; empty if only its name is known. */
+export function describeAnswer(name, model) {
+  const classes = model.classes[name];
+  return classes ? (classes.length <= 4 ? joinWords(classes, "or") : `one of ${classes.length} classes`) : "";
+}
+
+/** Return "a", "a and b" or "a, b and c". */
+export function joinWords(words, conjunction = "and") {
+  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} ${conjunction} ${words.at(-1)}`;
+}
+
+/** Return a number with at most 5 significant digits, but all digits of a whole one. */
+export function formatNumber(value) {
+  if (typeof value !== "number") return String(value);
+  if (Number.isInteger(value)) return String(value);
+  const size = Math.abs(value);
+  return size >= 1e-4 && size < 1e7 ? String(Number(value.toPrecision(5))) : value.toExponential(3);
+}
+
+/** Return a probability as percent; certainty is only what is exactly certain. */
+export function formatPercent(probability) {
+  const percent = 100 * probability;
+  if (percent > 99.9 && percent < 100) return "> 99.9 %";
+  return percent > 0 && percent < 0.1 ? "< 0.1 %" : `${percent.toFixed(1)} %`;
+}
+
+/** Return a time, such as "6.1 ms". */
+export const formatTime = milliseconds =>
+  milliseconds < 1000 ? `${Number(milliseconds.toPrecision(2))} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
+
+/** Return a size of a file, such as "1.2 MB". */
+export function formatBytes(bytes) {
+  if (bytes < 1e3) return `${bytes} bytes`;
+  return bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+/** Return a text as a sentence; names at its beginning, as in "image: its height is 3", stay as they are. */
+export function asSentence(text) {
+  const trimmed = text.trim();
+  const begin = /^[a-z]+ /.test(trimmed) ? trimmed.charAt(0).toUpperCase() : trimmed.charAt(0);
+  return begin + trimmed.slice(1) + (/[.!?]$/.test(trimmed) ? "" : ".");
+}
