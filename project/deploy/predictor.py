@@ -86,6 +86,13 @@ class Predictor:
         except InputError as error:
             raise InputError(f"{self.path} cannot be used: {error}") from error
 
+    def empty_answer(self, name: str) -> np.ndarray:
+        """Return an array with the dtype and the dimensions of an answer of one sample; lengths that are free are 1."""
+        output = self.card.answers[name]
+        item = next(each for each in self.session.get_outputs() if each.name == output)
+        shape = item.shape[1:] if self._has_rows[output] else item.shape
+        return np.empty([length if isinstance(length, int) else 1 for length in shape], _to_dtype(item.type))
+
     def predict(self, /, **inputs: Any) -> dict[str, np.ndarray]:
         """Return the answers of one sample, by name, without the dimension of the batch.
 
@@ -244,11 +251,16 @@ def _check_graph(card: ModelCard, session: Any) -> dict[str, np.dtype[Any]]:
             raise InputError(
                 f"'{item.name}' has {len(item.shape)} dimensions, but its model card describes {described}"
             )
-    types = {item.name: item.type.removeprefix("tensor(").removesuffix(")") for item in inputs}
     try:
-        return {name: np.dtype(_DTYPES.get(kind, kind)) for name, kind in types.items()}
+        return {item.name: _to_dtype(item.type) for item in inputs}
     except TypeError as error:
         raise InputError(f"its graph takes an input of a type that NumPy does not know: {error}") from error
+
+
+def _to_dtype(kind: str) -> np.dtype[Any]:
+    """Return the dtype of a tensor that onnxruntime calls `tensor(float)`."""
+    name = kind.removeprefix("tensor(").removesuffix(")")
+    return np.dtype(_DTYPES.get(name, name))
 
 
 def _first_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Tests that the commands of the README's tour work, in order."""
 
+import io
 import json
 import re
 import shlex
@@ -9,9 +10,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.conftest import Cli
 from tests.template.conftest import ROOT, run
+from tests.template.serving import serving
 
 README, _, REST = (ROOT / "README.md").read_text().partition("\n## Your first hour\n")
 README += REST.partition("\n## ")[2]
@@ -34,7 +37,7 @@ def test_every_command_is_run_here_or_by_ci() -> None:
     assert [line for line in COMMANDS if line.startswith("pip ")] == [
         "pip install -c constraints.txt -e . && python cli.py fit --config configs/digits.yaml",
         "pip install -c constraints.txt -e '.[dev]' && pytest",
-        "pip install -c constraints.txt -e '.[export]'",
+        "pip install -c constraints.txt -e '.[export,serve]'",
     ]
     known = ("python cli.py ", "python scripts/compare", "bash scripts/cpu.sh ", "pip ", "tensorboard ")
     assert [line for line in COMMANDS if not line.startswith(known)] == []
@@ -43,7 +46,7 @@ def test_every_command_is_run_here_or_by_ci() -> None:
 @pytest.mark.slow
 def test_the_tour(copy: Path) -> None:
     first = COMMANDS[0].partition(" && ")[2]
-    later = ("denoise", "--print_config")
+    later = ("denoise", "--print_config", "cli.py serve ")
     lines = [line for line in COMMANDS if line.startswith("python ") and not any(word in line for word in later)]
     shown = run(copy, sys.executable, "-c", DRIVER, first, *lines)
     accuracies = [float(value) for value in re.findall(r"│ (?:val|eval)/accuracy\D+(\d(?:\.\d+)?)", shown)]
@@ -52,6 +55,7 @@ def test_the_tour(copy: Path) -> None:
     snippet = next(text for kind, text in BLOCKS if kind == "python" and "project.load" in text)
     assert run(copy, sys.executable, "-c", snippet + "print(logits.shape)") == "torch.Size([1, 10])\n"
     check_tensorboard(copy)
+    check_demo(copy)
     (script,) = (line for line in COMMANDS if line.startswith("bash "))
     run(copy, *shlex.split(script))
     assert (copy / "experiments/on_cpu/checkpoints/last.ckpt").exists()
@@ -98,6 +102,21 @@ def check_tensorboard(copy: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def check_demo(copy: Path) -> None:
+    """Start the server of the tour, get its page, and send it a digit."""
+    from project.datasets.digits import Digits
+
+    (command,) = (line for line in COMMANDS if " serve " in line)
+    sample, digit = Digits(split="test")[0], io.BytesIO()
+    Image.fromarray((255 * sample["image"][0]).round().byte().numpy()).save(digit, "png")
+    with serving(copy, command) as port:
+        url = f"http://127.0.0.1:{port}"
+        assert b"<html" in urllib.request.urlopen(url, timeout=30).read()
+        request = urllib.request.Request(f"{url}/predict", digit.getvalue(), {"Content-Type": "image/png"})
+        (prediction,) = json.load(urllib.request.urlopen(request, timeout=30))["predictions"]
+    assert prediction["class_names"]["label"] == str(sample["label"].item())
 
 
 def test_error_message_of_the_readme(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,7 @@
-"""The demo page: HTML, CSS and JavaScript without a framework, made from `/model`."""
+"""The demo page: HTML, CSS and JavaScript without a framework, made from `/model`.
+
+Imports no other package of the project. `index.html` loads `demo.js`; the page `/docs` shares `demo.css`.
+"""
 
 from importlib.resources import files
 

@@ -20,6 +20,7 @@ from project.deploy.server.answers import describe_prediction, is_picture, prefe
 from project.deploy.server.batching import Batcher
 from project.deploy.server.bodies import Held, Memory, UnreadBodyMiddleware, read_body
 from project.deploy.server.description import describe_model, find_name
+from project.deploy.server.docs_page import add_docs
 from project.deploy.server.headers import HeaderMiddleware
 from project.deploy.server.metrics import Metrics
 from project.deploy.server.pages import add_pages
@@ -160,7 +161,7 @@ def create_app(server: Server) -> FastAPI:
         await server.batcher.drain()
         server.decoders.shutdown(wait=False, cancel_futures=True)
 
-    app = FastAPI(title="model", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     add_problems(app)
     app.add_middleware(UnreadBodyMiddleware)
     if server.settings.cors:
@@ -173,6 +174,7 @@ def create_app(server: Server) -> FastAPI:
         )
     app.add_middleware(HeaderMiddleware)
     _add_routes(app, server)
+    add_docs(app, server.predictor, server.settings)
     add_pages(app)
     return app
 

@@ -26,7 +26,7 @@ class Batcher:
 
     Args:
         predictor: computes the batches, in a thread.
-        limits: bounds of the wait.
+        limits: bound the wait.
         metrics: counts batches and waiting samples.
     """
 
@@ -61,11 +61,13 @@ class Batcher:
         self._pool.shutdown(wait=False)
 
     async def predict(self, samples: Sequence[Arrays]) -> list[Arrays]:
-        """Return all outputs of the graph for each sample; whoever is cancelled here needs no answer.
+        """Return all outputs of the graph for each sample.
+
+        If it is cancelled, its samples are dropped. Those that are being computed cannot be stopped; the estimated
+        wait of later requests contains their time.
 
         Raises:
-            Problem: the net does not take a sample (422), or fails (500); the wait would be too long (503), or the
-                net takes too long (504).
+            Problem: the net does not take a sample (422), or fails (500), or the wait would be too long (503).
         """
         if not samples:
             return []
@@ -74,14 +76,11 @@ class Batcher:
         self._waiting.add(request)
         self._note_change()
         try:
-            async with asyncio.timeout(self.limits.answer_seconds):
-                return await request.answer
-        except TimeoutError:
-            raise Problem(504, f"the net did not answer within {self.limits.answer_seconds:g} s") from None
-        finally:
-            if request.answer.cancelled():
-                self._waiting.remove(request)
-                self._note_change()
+            return await request.answer
+        except asyncio.CancelledError:
+            self._waiting.remove(request)
+            self._note_change()
+            raise
 
     def check_wait(self, seconds: float = 0.0) -> None:
         """Raise a Problem (503) if a request would wait too long; without an argument, before its body is read.

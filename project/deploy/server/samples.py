@@ -66,19 +66,19 @@ def check_content_type(card: ModelCard, content_type: str, encoding: str) -> Non
         raise Problem(415, f"send JSON in UTF-8, not in '{options['charset'][:_MAX_NAME]}'")
     if kind == "multipart/form-data" and not options.get("boundary"):
         raise Problem(400, "the Content-Type multipart/form-data has no boundary")
-    if kind in ("application/json", "multipart/form-data") or (_is_raw(kind) and _is_one_picture(card)):
+    if kind in ("application/json", "multipart/form-data") or (_is_raw(kind) and has_one_picture(card)):
         return
     wrong = f"not '{kind[:_MAX_NAME]}'" if kind else "and say so in Content-Type"
     hint = ""
     if kind == "application/x-www-form-urlencoded":  # as curl sends all data
-        hint = f"; with curl, add -H 'Content-Type: {'image/png' if _is_one_picture(card) else 'application/json'}'"
+        hint = f"; with curl, add -H 'Content-Type: {'image/png' if has_one_picture(card) else 'application/json'}'"
     raise Problem(415, f"send {_describe_bodies(card)}, {wrong}{hint}")
 
 
 def _describe_bodies(card: ModelCard) -> str:
     """Return which bodies can be read, in words."""
     names = ", ".join(card.inputs)
-    raw = "a picture (Content-Type image/png, for example), " if _is_one_picture(card) else ""
+    raw = "a picture (Content-Type image/png, for example), " if has_one_picture(card) else ""
     return f"{raw}JSON (application/json, with {names}) or a form (multipart/form-data, with {names})"
 
 
@@ -190,7 +190,8 @@ def _is_raw(kind: str) -> bool:
     return kind.startswith("image/") or kind == "application/octet-stream"
 
 
-def _is_one_picture(card: ModelCard) -> bool:
+def has_one_picture(card: ModelCard) -> bool:
+    """Return whether a picture is the only input, so that a body may be its file."""
     return [type(raw) for raw in card.inputs.values()] == [Picture]
 
 

@@ -1,0 +1,131 @@
+"""Pictures on the demo page: dropped, pasted, chosen, photographed and drawn; and those that a net returns."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from project.deploy.predictor import Predictor
+from tests.deploy.demo.conftest import Visit
+from tests.deploy.demo.gestures import Stroke, draw, drop, expect_class, paste, picture
+
+pytestmark = pytest.mark.browser
+
+HOOK: list[Stroke] = [[(0.2, 0.0), (0.2, 0.5), (0.3, 1.0)], [(0.2, 0.5), (0.8, 0.5)]]
+PIXELS = """async image => {
+    await image.decode();
+    const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight), context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const data = context.getImageData(0, 0, canvas.width, canvas.height).data;
+    return {width: canvas.width, height: canvas.height, first: [...data.slice(0, 3)]};
+}"""
+
+
+def test_a_dropped_picture_is_answered(classifier: Path, visit: Visit) -> None:
+    """The bars have the names and the probabilities of all classes, and the time is shown."""
+    page = visit(classifier)
+    drop(page, picture(255))
+    expect_class(page, "bright")
+    bars = page.locator("#answer .bar")
+    shown = bars.evaluate_all("bars => bars.map(bar => [bar.dataset.class, Number(bar.dataset.probability)])")
+    assert sorted(name for name, _ in shown) == ["bright", "dark", "medium"]
+    assert sum(value for _, value in shown) == pytest.approx(1, abs=1e-3)
+    assert dict(shown)["bright"] == pytest.approx(0.99995, abs=1e-4)
+    expect(page.locator("#latency")).to_have_text(re.compile(r"\d ms"))
+
+
+def test_a_pasted_picture_is_answered(classifier: Path, visit: Visit) -> None:
+    page = visit(classifier, permissions=["clipboard-read", "clipboard-write"])
+    paste(page, picture(0))
+    expect_class(page, "dark")
+
+
+def test_a_chosen_picture_is_answered(classifier: Path, visit: Visit) -> None:
+    """The same file can be chosen again, for example after it was edited."""
+    page = visit(classifier)
+    for value in (128, 255, 255):
+        with page.expect_file_chooser() as opened:
+            page.locator("#drop").click()
+        with page.expect_response("**/predict"):
+            opened.value.set_files(picture(value))
+        expect_class(page, "medium" if value == 128 else "bright")
+
+
+def test_a_photograph_is_answered(inverter: Path, visit: Visit) -> None:
+    page = visit(inverter)
+    page.locator("#camera").click()
+    page.locator("#shutter").click()
+    before, after = look(page, "#before"), look(page, "#after")
+    assert before["width"] == after["width"] >= 320
+    assert not page.locator("#photograph").is_visible()
+
+
+def test_a_browser_without_camera_offers_none(classifier: Path, visit: Visit) -> None:
+    page = visit(classifier, script="navigator.mediaDevices.enumerateDevices = async () => []")
+    expect(page.locator("#camera")).to_be_hidden()
+
+
+def test_pictures_before_and_after(inverter: Path, visit: Visit) -> None:
+    """Both pictures are shown whole, and the slider between them is moved with the keyboard."""
+    page = visit(inverter)
+    drop(page, picture((200, 100, 0)))
+    assert look(page, "#before") == {"width": 40, "height": 32, "first": [200, 100, 0]}
+    assert look(page, "#after") == {"width": 40, "height": 32, "first": [55, 155, 255]}
+    slider = page.locator("#compare")
+    slider.focus()
+    page.keyboard.press("Home")
+    left = page.screenshot()
+    assert slider.input_value() == slider.get_attribute("min")
+    page.keyboard.press("End")
+    assert slider.input_value() == slider.get_attribute("max")
+    assert page.screenshot() != left
+    with page.expect_download() as downloaded:
+        page.get_by_role("link", name=re.compile("download|save", re.I)).click()
+    assert Image.open(downloaded.value.path()).getpixel((0, 0)) == (55, 155, 255)
+
+
+def test_a_drawing_is_cropped_and_centred(classifier: Path, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the net is given does not depend on where and how large it was drawn."""
+    given: list[np.ndarray] = []
+
+    def read(predictor: Predictor, sample: dict[str, Any]) -> dict[str, np.ndarray]:
+        arrays = original(predictor, sample)
+        given.append(arrays["image"][0])
+        return arrays
+
+    original = Predictor.read
+    monkeypatch.setattr(Predictor, "read", read)
+    page = visit(classifier)
+    assert (
+        page.locator("#pad").evaluate("pad => getComputedStyle(pad).touchAction") == "none"
+    )  # a finger does not scroll
+    pictures = []
+    for box in ((0.1, 0.1, 0.8, 0.8), (0.02, 0.02, 0.3, 0.3), (0.6, 0.3, 0.35, 0.35)):
+        draw(page, HOOK, box)
+        expect(page.locator("#answer .bar").first).to_be_visible()
+        pictures.append(given[-1])
+        page.locator("#clear").click()
+        expect(page.locator("#answer .bar")).to_have_count(0)
+    first = pictures[0]
+    assert first[0].max() > 0.3
+    assert first[-1].max() > 0.3
+    columns = np.flatnonzero(first.max(0) > 0.3)
+    assert columns[0] + columns[-1] == pytest.approx(7, abs=1)
+    for other in pictures[1:]:
+        assert np.abs(first - other).max() < 0.15
+
+
+def test_a_net_of_colour_has_no_pad(inverter: Path, visit: Visit) -> None:
+    page = visit(inverter)
+    expect(page.locator("#drop")).to_be_visible()
+    expect(page.locator("#pad")).to_be_hidden()
+
+
+def look(page: Page, selector: str) -> Any:
+    """Return width, height and first pixel of the file that an element shows."""
+    expect(page.locator(selector)).to_have_attribute("src", re.compile("blob:|data:"))
+    return page.locator(selector).evaluate(PIXELS)
