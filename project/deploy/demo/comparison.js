@@ -44,14 +44,14 @@ export function makeComparison(name, url, { model, values, isFirst }) {
     size.textContent = ` ${width} × ${height} pixels`;
   });
   showBefore(frame, before, model, values);
-  showAfter(after, result, caption);
+  showAfter(after, result, caption, /int|bool/.test(model.dtypes[name]));
   return make("figure", {}, frame, caption);
 }
 
-/** Show the picture that the net returned, in colours if its values are numbers of classes. */
-async function showAfter(after, result, caption) {
+/** Show the picture that the net returned, in colours if its values are numbers of classes: small whole numbers. */
+async function showAfter(after, result, caption, isWhole) {
   showPicture(after, result);
-  const map = await colourClasses(result);
+  const map = isWhole ? await colourClasses(result) : null;
   if (!map || !after.isConnected) return; // another answer is shown by now
   showPicture(after, map.blob);
   caption.append(map.legend);

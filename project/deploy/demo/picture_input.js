@@ -91,8 +91,7 @@ export class PictureInput {
     const unused = files.length > 1 ? `, the first of ${files.length}` : "";
     const name = (file.name || "pasted picture") + unused;
     this.showFile(file, `${name} · reading …`);
-    const pixels = this.input.size ? null : this.model.largest_picture;
-    const smaller = pixels && (await shrinkPicture(file, pixels ** 2));
+    const smaller = await shrinkPicture(file, this.model.max_pixels);
     if (this.shown !== file) return; // another picture was chosen, or a stroke drawn
     this.file = smaller ? smaller.blob : file;
     const size = smaller ? `scaled to ${smaller.width} × ${smaller.height} pixels, as much as the server takes`

@@ -1,4 +1,4 @@
-"""The server without the command line of the project: `python -m project.deploy.server --model model.onnx`."""
+"""The server without the rest of the project: `python -m project.deploy.server`."""
 
 import signal
 import sys

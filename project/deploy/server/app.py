@@ -181,7 +181,7 @@ def create_app(server: Server) -> FastAPI:
 
 def _add_routes(app: FastAPI, server: Server) -> None:
     """Add the routes of programs, as routes of Starlette: FastAPI's would look for parameters in each request."""
-    description = strict_json.dumps(describe_model(server.predictor, server.settings))
+    description = strict_json.dumps(describe_model(server.predictor, server.settings, server.max_pixels))
 
     async def livez(request: Request) -> Response:
         return PlainTextResponse("ok")

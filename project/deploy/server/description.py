@@ -9,12 +9,13 @@ from project.deploy.predictor import Predictor
 from project.deploy.server.settings import Settings
 
 
-def describe_model(predictor: Predictor, settings: Settings) -> dict[str, Any]:
+def describe_model(predictor: Predictor, settings: Settings, max_pixels: int) -> dict[str, Any]:
     """Return what `/model` answers; the configuration stays private, because it names paths.
 
     Args:
         predictor: the model.
         settings: settings of the server, whose limits are told.
+        max_pixels: largest width x height of a picture that the server takes.
     """
     card = predictor.card
     return {
@@ -23,11 +24,13 @@ def describe_model(predictor: Predictor, settings: Settings) -> dict[str, Any]:
         "inputs": {name: to_json(raw) for name, raw in card.inputs.items()},
         "shapes": {name: [asdict(length) for length in lengths] for name, lengths in card.shapes.items()},
         "answers": list(card.answers),
+        "dtypes": {name: str(predictor.empty_answer(name).dtype) for name in card.answers},
         "classes": dict(card.classes),
         "checkpoint": dict(card.checkpoint),
         "git_commit": card.git_commit,
         "versions": dict(card.versions),
         "largest_picture": card.largest_picture,
+        "max_pixels": max_pixels,
         "limits": asdict(settings.limits),
         "needs_token": settings.token is not None,
     }

@@ -17,7 +17,7 @@ from project.deploy.server.metrics import Metrics
 from project.deploy.server.options import OptionError
 from project.deploy.server.runner import Runner
 from project.deploy.server.settings import Settings
-from project.deploy.server.workers import Workers
+from project.deploy.server.workers import LONGEST_STOP, STOP_SIGNALS, Workers
 
 try:
     import resource
@@ -30,7 +30,7 @@ _MAX_FILES = 65536
 
 
 class Stop:
-    """Handler of the signals that ask the server to stop.
+    """Handler of the signals that ask the server to stop, and of the alarm if that takes too long.
 
     Args:
         exits_at_second: let a second signal end the process at once.
@@ -46,9 +46,10 @@ class Stop:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if self.time is None:
             self.time = time.monotonic()
-        elif self._exits_at_second:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+            if hasattr(signal, "alarm"):
+                signal.alarm(LONGEST_STOP)
+        elif self._exits_at_second or number not in STOP_SIGNALS:
+            os._exit(128 + number)  # not by the signal, which a first process of a container would ignore
 
 
 def serve(settings: Settings) -> int:
@@ -67,7 +68,7 @@ def serve(settings: Settings) -> int:
         logger.info(text)
 
     if settings.workers == 1:
-        with listener, _handling_signals(Stop(exits_at_second=True), signal.SIGTERM, signal.SIGINT) as stop:
+        with listener, _handling_signals(Stop(exits_at_second=True), *STOP_SIGNALS) as stop:
             return _serve_here(settings, metrics.for_worker(0), listener, stop, announce)
 
     def work(number: int, on_ready: Callable[[], None]) -> int:
@@ -91,7 +92,8 @@ def _serve_here(
 
 @contextmanager
 def _handling_signals(stop: Stop, *numbers: int) -> Iterator[Stop]:
-    before = {number: signal.signal(number, stop) for number in numbers}
+    alarm = [signal.SIGALRM] if hasattr(signal, "SIGALRM") else []
+    before = {number: signal.signal(number, stop) for number in (*numbers, *alarm)}
     try:
         yield stop
     finally:

@@ -198,6 +198,6 @@ def has_one_picture(card: ModelCard) -> bool:
 def _split(content_type: str) -> tuple[str, Mapping[str, str]]:
     """Return the type and the parameters of a Content-Type."""
     kind, options = parse_options_header(content_type)
-    return kind.decode("latin-1"), {
+    return kind.decode("latin-1").lower(), {
         name.decode("latin-1").lower(): value.decode("latin-1") for name, value in options.items()
     }

@@ -212,11 +212,13 @@ def _model_schema() -> Schema:
             "inputs": by_name,
             "shapes": by_name,
             "answers": {"type": "array", "items": _TEXT},
+            "dtypes": texts,
             "classes": {"type": "object", "additionalProperties": {"type": "array", "items": _TEXT}},
             "checkpoint": texts,
             "git_commit": {"type": ["string", "null"]},
             "versions": texts,
             "largest_picture": {"type": ["integer", "null"]},
+            "max_pixels": {"type": "integer"},
             "limits": by_name,
             "needs_token": {"type": "boolean"},
         }

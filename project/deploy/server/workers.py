@@ -13,10 +13,11 @@ from typing import NoReturn
 from project.deploy.server.options import OptionError
 
 logger = logging.getLogger(__name__)
-_LONGEST_STOP = 40  # seconds, after which the workers are killed
-# Signals that the parent waits for: a worker is ready, a worker ended, it must stop, a stop takes too long.
-_READY, _ENDED, _STOPS, _TOO_LONG = "SIGUSR1", "SIGCHLD", ("SIGTERM", "SIGINT"), "SIGALRM"
-_AWAITED = [getattr(signal, name) for name in (_READY, _ENDED, *_STOPS, _TOO_LONG) if hasattr(signal, name)]
+LONGEST_STOP = 40  # seconds, after which a process that does not stop is ended
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# What the parent waits for: a worker is ready, a worker ended, a stop takes too long. Windows has none of them.
+_EVENTS = [getattr(signal, name) for name in ("SIGUSR1", "SIGCHLD", "SIGALRM") if hasattr(signal, name)]
+_AWAITED = [*STOP_SIGNALS, *_EVENTS]
 
 
 class Workers:
@@ -59,14 +60,12 @@ class Workers:
             elif number == signal.SIGCHLD:
                 self._replace_ended()
             elif number == signal.SIGALRM:
-                logger.error(f"killing workers that did not stop within {_LONGEST_STOP} s")
+                logger.error(f"killing workers that did not stop within {LONGEST_STOP} s")
                 self._code = 1
                 self._signal_all(signal.SIGKILL)
             elif self._is_stopping:  # the second signal
                 self._signal_all(signal.SIGKILL)
-                signal.signal(number, signal.SIG_DFL)
-                signal.raise_signal(number)
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+                self._code = 128 + number
             else:
                 self._stop()
         signal.alarm(0)
@@ -140,7 +139,7 @@ class Workers:
         self._is_stopping = True
         self._on_stop()
         self._signal_all(signal.SIGTERM)
-        signal.alarm(_LONGEST_STOP)
+        signal.alarm(LONGEST_STOP)
 
     def _signal_all(self, number: int) -> None:
         for process in self._numbers:

@@ -45,12 +45,13 @@ def visit(browser: Browser, classifier: Path) -> Iterator[Visit]:
     def open_page(
         path: Path,
         token: str | None = None,
+        max_pixels: int | None = None,
         width: int = 1280,
         script: str = "",
         faults: Sequence[str] = (),
         **options: Any,
     ) -> Page:
-        origin = f"http://127.0.0.1:{start(model=path, token=token).port}"
+        origin = f"http://127.0.0.1:{start(model=path, token=token, max_pixels=max_pixels).port}"
         context = browser.new_context(base_url=origin, viewport={"width": width, "height": 800}, **options)
         contexts.append(context)
         expected.extend(faults)

@@ -54,6 +54,20 @@ def write_inverter(path: Path) -> Path:
     return _write(path, graph, _card({"image": Picture(channels=3)}, {"image": (Length(3, 3), *sides)}, "prediction"))
 
 
+def write_segmenter(path: Path) -> Path:
+    """Write a net that returns whether each pixel of a grey picture is bright, as 0 and 1."""
+    graph = """
+        (float[batch, 1, height, width] image) => (int64[batch, 1, height, width] mask)
+        <float half = {0.5}>
+        {
+            bright = Greater (image, half)
+            mask = Cast <to = 7> (bright)
+        }
+        """
+    sides = (Length(8, 64), Length(8, 64))
+    return _write(path, graph, _card({"image": Picture(channels=1)}, {"image": (Length(1, 1), *sides)}, "mask"))
+
+
 def write_sum(path: Path) -> Path:
     """Write a net that adds three numbers and a whole one."""
     graph = """

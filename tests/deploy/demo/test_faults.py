@@ -20,7 +20,7 @@ def test_a_file_that_is_no_picture(classifier: Path, visit: Visit) -> None:
     drop(page, picture(255))
     expect_class(page, "bright")
     drop(page, {"name": "notes.png", "mimeType": "image/png", "buffer": b"These are notes."})
-    expect_error(page, "no picture")
+    expect_error(page, "the picture is no BMP, GIF, JPEG, PNG or WebP file")
     expect(page.locator("#answer")).to_be_hidden()
     drop(page, picture(0))
     expect_class(page, "dark")

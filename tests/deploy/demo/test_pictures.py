@@ -1,5 +1,6 @@
 """Pictures on the demo page: dropped, pasted, chosen, photographed and drawn; and those that a net returns."""
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from playwright.sync_api import Page, expect
 from project.deploy.predictor import Predictor
 from tests.deploy.demo.conftest import Visit
 from tests.deploy.demo.gestures import Stroke, draw, drop, expect_class, paste, picture
+from tests.deploy.demo.nets import write_segmenter
 
 pytestmark = pytest.mark.browser
 
@@ -45,14 +47,15 @@ def test_a_pasted_picture_is_answered(classifier: Path, visit: Visit) -> None:
 
 
 def test_a_chosen_picture_is_answered(classifier: Path, visit: Visit) -> None:
-    """The same file can be chosen again, for example after it was edited."""
+    """The field forgets its file: else the same one, edited in the meantime, could not be chosen again."""
     page = visit(classifier)
-    for value in (128, 255, 255):
+    for value in (128, 255):
         with page.expect_file_chooser() as opened:
             page.locator("#drop").click()
         with page.expect_response("**/predict"):
             opened.value.set_files(picture(value))
         expect_class(page, "medium" if value == 128 else "bright")
+        expect(page.locator("#file")).to_have_value("")
 
 
 def test_a_photograph_is_answered(inverter: Path, visit: Visit) -> None:
@@ -75,17 +78,41 @@ def test_pictures_before_and_after(inverter: Path, visit: Visit) -> None:
     drop(page, picture((200, 100, 0)))
     assert look(page, "#before") == {"width": 40, "height": 32, "first": [200, 100, 0]}
     assert look(page, "#after") == {"width": 40, "height": 32, "first": [55, 155, 255]}
-    slider = page.locator("#compare")
-    slider.focus()
-    page.keyboard.press("Home")
-    left = page.screenshot()
-    assert slider.input_value() == slider.get_attribute("min")
-    page.keyboard.press("End")
-    assert slider.input_value() == slider.get_attribute("max")
-    assert page.screenshot() != left
-    with page.expect_download() as downloaded:
-        page.get_by_role("link", name=re.compile("download|save", re.I)).click()
-    assert Image.open(downloaded.value.path()).getpixel((0, 0)) == (55, 155, 255)
+    page.locator("#compare").focus()
+    for key, shown in (("Home", (55, 155, 255)), ("End", (200, 100, 0))):  # nothing of the one before, and all of it
+        page.keyboard.press(key)
+        frame = Image.open(io.BytesIO(page.locator("#before").screenshot())).convert("RGB")
+        assert [frame.getpixel((frame.width * part // 4, frame.height * 3 // 4)) for part in (1, 3)] == [shown, shown]
+    assert download(page).getpixel((0, 0)) == (55, 155, 255)
+
+
+def test_a_picture_of_too_many_pixels_is_scaled(classifier: Path, inverter: Path, visit: Visit) -> None:
+    """The page says so, and shows both pictures in the same size."""
+    page = visit(inverter, max_pixels=800)
+    drop(page, picture((200, 100, 0), (80, 40)))
+    expect(page.locator("#drop")).to_contain_text(re.compile("scaled to 40 . 20 pixels"))
+    assert look(page, "#after") == {"width": 40, "height": 20, "first": [55, 155, 255]}
+    page = visit(classifier, max_pixels=800)
+    drop(page, picture(255, (80, 40)))
+    expect_class(page, "bright")
+
+
+def test_a_dark_picture_is_shown_as_it_is(inverter: Path, visit: Visit) -> None:
+    """Only whole numbers are numbers of classes."""
+    page = visit(inverter)
+    drop(page, picture((250, 250, 250)))
+    assert look(page, "#after")["first"] == [5, 5, 5]
+    page.wait_for_timeout(200)
+    assert look(page, "#after")["first"] == [5, 5, 5]
+
+
+def test_the_classes_of_pixels_are_told_apart(nets: Path, visit: Visit) -> None:
+    """0 and 1 would both look black; what is downloaded has these values."""
+    page = visit(write_segmenter(nets / "segmenter.onnx"))
+    drop(page, picture(255))
+    expect(page.locator("#answer .legend")).to_contain_text("1")
+    assert sum(look(page, "#after")["first"]) > 100
+    assert download(page).getpixel((0, 0)) == (1, 1, 1)
 
 
 def test_a_drawing_is_cropped_and_centred(classifier: Path, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,6 +150,13 @@ def test_a_net_of_colour_has_no_pad(inverter: Path, visit: Visit) -> None:
     page = visit(inverter)
     expect(page.locator("#drop")).to_be_visible()
     expect(page.locator("#pad")).to_be_hidden()
+
+
+def download(page: Page) -> Image.Image:
+    """Return the picture that the page offers as a file."""
+    with page.expect_download() as downloaded:
+        page.get_by_role("link", name=re.compile("download", re.I)).click()
+    return Image.open(downloaded.value.path())
 
 
 def look(page: Page, selector: str) -> Any:
