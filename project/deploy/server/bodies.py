@@ -80,7 +80,8 @@ async def read_body(request: Request, limits: Limits, held: Held) -> bytes:
     too_large = f"the body is larger than {limits.body_bytes} bytes"
     if int(length or 0) > limits.body_bytes:
         raise Problem(413, too_large)
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     try:
         async with asyncio.timeout(limits.body_seconds):
             async for part in request.stream():
@@ -89,11 +90,13 @@ async def read_body(request: Request, limits: Limits, held: Held) -> bytes:
                     raise Problem(413, too_large)
                 held.add(len(part))
                 parts.append(part)
+        if not size:
+            raise Problem(400, "the body is empty")
+        return b"".join(parts)
     except TimeoutError:
         raise Problem(408, f"the body did not arrive within {limits.body_seconds:g} s") from None
-    if not size:
-        raise Problem(400, "the body is empty")
-    return b"".join(parts)
+    finally:
+        parts.clear()  # the traceback of a Problem would keep them in memory while its response is sent
 
 
 class UnreadBodyMiddleware:

@@ -33,6 +33,7 @@ class Runner(uvicorn.Server):
         config = uvicorn.Config(
             _Closing(server),
             interface="asgi3",
+            loop="asyncio",  # uvloop is hardly faster, and raises exceptions where a client has left
             lifespan="on",
             ws="none",
             workers=1,  # else the variable WEB_CONCURRENCY is read

@@ -122,12 +122,16 @@ def _listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens at an address."""
     is_ipv6 = ":" in host
     try:
-        return socket.create_server(
+        listener = socket.create_server(
             (host, port),
             family=socket.AF_INET6 if is_ipv6 else socket.AF_INET,
             backlog=_BACKLOG,
             dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
         )
+        # Connections inherit it, and asyncio sets it for sockets of its own only. Without it, each answer after the
+        # first of a connection would wait 40 ms for the client's acknowledgement of its head.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise OptionError(f"port {port} of {host} is in use; give another --port, or 0 for a free one") from error
