@@ -35,6 +35,7 @@ class Runner(uvicorn.Server):
             interface="asgi3",
             loop="asyncio",  # uvloop is hardly faster, and raises exceptions where a client has left
             lifespan="on",
+            http="h11",  # limits the size of heads, which httptools does not
             ws="none",
             workers=1,  # else the variable WEB_CONCURRENCY is read
             log_config=None,
