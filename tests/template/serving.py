@@ -7,12 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tests.deploy.server.server_process import wait_until_ready
 from tests.template.conftest import run
 
 PORT = "8000"  # the port of the pages, which other tests may use
@@ -34,27 +33,13 @@ def serving(folder: Path, line: str, variables: Mapping[str, str] | None = None)
     environment = os.environ | {"PYTHONPATH": str(folder)} | dict(variables or {})
     process = subprocess.Popen([sys.executable, *words, "--port", port], cwd=folder, env=environment)
     try:
-        wait_until_ready(process, port)
+        wait_until_ready(process, int(port))
         yield port
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     finally:
         process.kill()
         process.wait()
-
-
-def wait_until_ready(process: subprocess.Popen[bytes], port: str) -> None:
-    """Wait until /readyz answers 200."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        assert process.poll() is None, "the server has ended"
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
-                assert answer.status == 200
-                return
-        except OSError:  # nobody listens yet, or it is not ready
-            time.sleep(0.05)
-    raise AssertionError("the server is not ready after a minute")
 
 
 def follow(folder: Path, blocks: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -63,7 +63,7 @@ def _name_special(value: Any) -> Any:
 def _read_label(card: ModelCard, name: str, values: Mapping[str, np.ndarray]) -> int | None:
     """Return the class that an answer is; None if it is no class that has a name."""
     value = values.get(name)
-    if value is None or value.ndim or value.dtype.kind not in "biu":
+    if value is None or not is_label(value):
         return None
     return label if 0 <= (label := int(value)) < len(card.classes[name]) else None
 
@@ -76,7 +76,8 @@ def _find_probabilities(card: ModelCard, name: str, label: int, outputs: Mapping
     """
     used = dict.fromkeys([*card.outputs.values(), *card.answers.values()])
     vectors = [value for output in used if (value := outputs[output]).shape == (len(card.classes[name]),)]
-    answered = [float(value) for output in card.answers.values() if _is_float(value := outputs[output])]
+    values = [outputs[output] for output in card.answers.values()]
+    answered = [float(value) for value in values if value.dtype.kind == "f" and not value.ndim]
     for vector in vectors:
         if vector.dtype.kind != "f" or not np.isfinite(vector).all():
             continue
@@ -90,8 +91,9 @@ def _find_probabilities(card: ModelCard, name: str, label: int, outputs: Mapping
     return None
 
 
-def _is_float(value: np.ndarray) -> bool:
-    return value.dtype.kind == "f" and not value.ndim
+def is_label(value: np.ndarray) -> bool:
+    """Return whether an answer of a sample may be the number of a class."""
+    return not value.ndim and value.dtype.kind in "biu"
 
 
 def is_picture(value: np.ndarray) -> bool:

@@ -2,13 +2,12 @@
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import TypeVar
 
-import numpy as np
 from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -18,7 +17,7 @@ from project.deploy.predictor import Predictor
 from project.deploy.server import strict_json
 from project.deploy.server.answers import describe_prediction, is_picture, prefers_png, to_png
 from project.deploy.server.batching import Batcher
-from project.deploy.server.bodies import Held, Memory, UnreadBodyMiddleware, read_body
+from project.deploy.server.bodies import HeldMemory, Memory, UnreadBodyMiddleware, read_body
 from project.deploy.server.description import describe_model, find_name
 from project.deploy.server.docs_page import add_docs
 from project.deploy.server.headers import HeaderMiddleware
@@ -28,12 +27,12 @@ from project.deploy.server.problems import Problem, add_problems
 from project.deploy.server.samples import check_content_type, read_samples
 from project.deploy.server.settings import Settings
 from project.deploy.server.uploads import largest_pixels
+from project.deploy.server.waiting import Arrays
 
 _MEMORY = 256_000_000  # bytes of bodies and decoded samples of all requests
 _GONE = 499  # status in the counters if the client is gone, as nginx counts it
 _FEW_VALUES = 10_000  # are written as JSON faster than a thread begins
 
-Arrays = Mapping[str, np.ndarray]
 _Result = TypeVar("_Result")
 
 
@@ -82,13 +81,13 @@ class Server:
         kind, limits = request.headers.get("content-type", ""), self.settings.limits
         check_content_type(self.predictor.card, kind, request.headers.get("content-encoding", ""))
         self.batcher.check_wait()
-        with Held(self.memory) as held:
+        with HeldMemory(self.memory) as held:
             body = await read_body(request, limits, held)
             start = perf_counter()
             samples, outputs = await _unless_gone(request, self._compute(kind, body, held))
             return await self._answer(request, samples, outputs, start)
 
-    async def _compute(self, kind: str, body: bytes, held: Held) -> tuple[Sequence[Arrays], Sequence[Arrays]]:
+    async def _compute(self, kind: str, body: bytes, held: HeldMemory) -> tuple[Sequence[Arrays], Sequence[Arrays]]:
         """Return the samples in a body, and all outputs of the graph for each."""
         limits, loop = self.settings.limits, asyncio.get_running_loop()
         try:

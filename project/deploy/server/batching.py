@@ -15,7 +15,7 @@ from project.deploy.server.batch_times import BatchTimes
 from project.deploy.server.metrics import Metrics
 from project.deploy.server.problems import Problem
 from project.deploy.server.settings import Limits
-from project.deploy.server.waiting import Arrays, Entry, PendingRequest, WaitingSamples
+from project.deploy.server.waiting import Arrays, WaitingRequest, WaitingSample, WaitingSamples
 
 _LENGTHS = (8, 128)  # of the samples that are computed at the start, where the net takes them
 _log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Batcher:
         if not samples:
             return []
         self.check_wait(sum(self._times.estimate(self._waiting.count_pixels(sample)) for sample in samples))
-        request = PendingRequest(samples, asyncio.get_running_loop().create_future())
+        request = WaitingRequest(samples, asyncio.get_running_loop().create_future())
         self._waiting.add(request)
         self._note_change()
         try:
@@ -117,12 +117,12 @@ class Batcher:
             self.metrics.observe_batch(len(batch))
             self.metrics.set_waiting(len(self._waiting))
             try:
-                results = await self._run([entry.sample for entry in batch])
-                for entry, result in zip(batch, results, strict=True):
-                    self._answer(entry, result)
+                results = await self._run([each.arrays for each in batch])
+                for sample, result in zip(batch, results, strict=True):
+                    self._answer(sample, result)
             except Exception as error:  # this task has to go on, and no request may wait for ever
-                for entry in batch:
-                    self._answer(entry, error)
+                for sample in batch:
+                    self._answer(sample, error)
 
     async def _run(self, samples: Sequence[Arrays]) -> list[Arrays | Exception]:
         """Compute samples of the same shapes in the thread, and remember how long it took."""
@@ -144,18 +144,18 @@ class Batcher:
         except Exception as error:
             return [error] if len(samples) == 1 else [self._compute([sample])[0] for sample in samples]
 
-    def _answer(self, entry: Entry, result: Arrays | Exception) -> None:
+    def _answer(self, sample: WaitingSample, result: Arrays | Exception) -> None:
         if not isinstance(result, Exception):
-            entry.request.add(entry.number, result)
+            sample.request.add(sample.number, result)
             return
         if isinstance(result, InputError):
-            prefix = f"sample {entry.number}: " if len(entry.request.samples) > 1 else ""
+            prefix = f"sample {sample.number}: " if len(sample.request.samples) > 1 else ""
             problem = Problem(422, f"{prefix}{result}")
         else:
             _log.error("the net failed", exc_info=result)
             problem = Problem(500, "the net failed; the server's log says why")
-        entry.request.fail(problem)
-        self._waiting.remove(entry.request)
+        sample.request.fail(problem)
+        self._waiting.remove(sample.request)
 
     def _note_change(self) -> None:
         self.metrics.set_waiting(len(self._waiting))

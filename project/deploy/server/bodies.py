@@ -25,12 +25,12 @@ class Memory:
         self.lock = threading.Lock()  # samples are read in threads
 
 
-class Held:
+class HeldMemory:
     """Bytes that one request holds until the end of the `with` block.
 
     Example::
 
-        with Held(memory) as held:
+        with HeldMemory(memory) as held:
             held.add(len(body))
     """
 
@@ -55,7 +55,7 @@ class Held:
             memory.used += size
             self.size += size
 
-    def __enter__(self) -> "Held":
+    def __enter__(self) -> "HeldMemory":
         return self
 
     def __exit__(
@@ -66,7 +66,7 @@ class Held:
             self.size, self._has_ended = 0, True
 
 
-async def read_body(request: Request, limits: Limits, held: Held) -> bytes:
+async def read_body(request: Request, limits: Limits, held: HeldMemory) -> bytes:
     """Return the body of a request.
 
     Raises:

@@ -52,7 +52,7 @@ def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
         raise OptionError("serve needs --model, an exported model or a run directory such as experiments/NAME")
     values: dict[str, Any] = {name: _READERS[name](text) for name, text in given.items()}
     settings = Settings(**values, token=_read_token(environ))
-    if settings.token is None and not _is_loopback(settings.host):
+    if settings.token is None and not ipaddress.ip_address(settings.host).is_loopback:
         raise OptionError(
             f"--host {given['host'] or settings.host} lets other machines predict, which needs a token:\n{_NEW_TOKEN}"
         )
@@ -133,10 +133,6 @@ def _read_host(text: str) -> str:
     except (OSError, ValueError) as error:  # ValueError: a name that no host can have
         reason = getattr(error, "strerror", None) or "no host has such a name"
         raise OptionError(f"--host is '{text}', which has no address: {reason}") from error
-
-
-def _is_loopback(address: str) -> bool:
-    return ipaddress.ip_address(address).is_loopback
 
 
 def _number(name: str, minimum: int, maximum: int | None = None) -> Callable[[str], int]:

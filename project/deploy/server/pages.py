@@ -8,30 +8,18 @@ from starlette.responses import Response
 
 from project.deploy import demo
 
-_TYPES = {
-    ".css": "text/css",
-    ".html": "text/html",
-    ".ico": "image/vnd.microsoft.icon",
-    ".js": "text/javascript",
-    ".json": "application/json",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-    ".woff2": "font/woff2",
-}
+_TYPES = {"css": "text/css", "html": "text/html", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
 def add_pages(app: FastAPI) -> None:
     """Add the demo page as `/`, and its files."""
     for name, content in demo.read_files().items():
-        add_page(app, "/" if name == "index.html" else f"/{name}", content, _TYPES[name[name.rindex(".") :]])
+        route = _make_route(content, _TYPES[name.rpartition(".")[2]])
+        app.add_route("/" if name == "index.html" else f"/{name}", route, methods=["GET"])
 
 
-def add_page(app: FastAPI, path: str, content: bytes, media_type: str) -> None:
-    """Add a file that browsers ask for again each time, so that an updated server shows its own."""
-    app.add_route(path, _answer(content, media_type), methods=["GET"], include_in_schema=False)
-
-
-def _answer(content: bytes, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+def _make_route(content: bytes, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+    """Return a route for a file that browsers ask for again each time, so that an updated server shows its own."""
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
 

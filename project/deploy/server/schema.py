@@ -7,7 +7,7 @@ import numpy as np
 from project.deploy.inputs import Input, Picture
 from project.deploy.model_card import Length, ModelCard
 from project.deploy.predictor import Predictor
-from project.deploy.server.answers import is_picture
+from project.deploy.server.answers import is_label, is_picture
 from project.deploy.server.description import find_name
 from project.deploy.server.samples import has_one_picture
 from project.deploy.server.settings import Settings
@@ -42,11 +42,12 @@ def describe_api(predictor: Predictor, settings: Settings) -> Schema:
         predictor: the model.
         settings: settings of the server, whose limits are told.
     """
+    inputs, shapes = predictor.card.inputs, predictor.card.shapes
     schemas = {
-        "Sample": _sample_schema(predictor.card),
+        "Sample": _object({name: _input_schema(raw, shapes[name]) for name, raw in inputs.items()}),
         "Answer": _answer_schema(predictor),
         "Float": _FLOAT,
-        "Problem": _problem_schema(),
+        "Problem": _object({"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT}),
         "Model": _model_schema(),
     }
     ready = _get("Whether the server takes requests", _text())
@@ -116,10 +117,6 @@ def _bodies(card: ModelCard, samples: int) -> Schema:
     return {"image/*": file, "application/octet-stream": file, **bodies}
 
 
-def _sample_schema(card: ModelCard) -> Schema:
-    return _object({name: _input_schema(raw, card.shapes[name]) for name, raw in card.inputs.items()})
-
-
 def _input_schema(raw: Input, lengths: tuple[Length, ...]) -> Schema:
     """Return the schema of an input in JSON."""
     if not isinstance(raw, Picture):
@@ -160,7 +157,7 @@ def _answer_schema(predictor: Predictor) -> Schema:
     """Return the schema of what /predict answers with 200."""
     card, pixels = predictor.card, {"type": "integer", "minimum": 1}
     classes = {name: card.classes[name] for name in card.answers if name in card.classes}
-    classes = {name: names for name, names in classes.items() if _is_label(predictor.empty_answer(name))}
+    classes = {name: names for name, names in classes.items() if is_label(predictor.empty_answer(name))}
     numbers = {name: Length(len(names), len(names)) for name, names in classes.items()}
     probabilities = {name: _array_schema({"type": "number"}, (number,)) for name, number in numbers.items()}
     pictures = [name for name, raw in card.inputs.items() if isinstance(raw, Picture)]
@@ -187,18 +184,9 @@ def _value_schema(predictor: Predictor, name: str) -> Schema:
     return _array_schema(number, (Length(0),) * value.ndim)
 
 
-def _is_label(value: np.ndarray) -> bool:
-    return not value.ndim and value.dtype.kind in "biu"
-
-
 def has_one_picture_answer(predictor: Predictor) -> bool:
     """Return whether the answer for a sample has exactly one picture, which can be the whole response."""
     return sum(is_picture(predictor.empty_answer(name)) for name in predictor.card.answers) == 1
-
-
-def _problem_schema() -> Schema:
-    """Return the schema of problem details, RFC 9457."""
-    return _object({"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT})
 
 
 def _model_schema() -> Schema:

@@ -24,7 +24,7 @@ _PIXELS = 32 * 224 * 224  # of a batch, where the card does not say how many fit
 
 
 @dataclass(eq=False)
-class PendingRequest:
+class WaitingRequest:
     """Samples that are answered together.
 
     Args:
@@ -49,15 +49,15 @@ class PendingRequest:
             self.answer.set_exception(problem)
 
 
-class Entry(NamedTuple):
-    """A waiting sample: its place in the order of arrival, its request, and its number there."""
+class WaitingSample(NamedTuple):
+    """A sample that waits: its place in the order of arrival, its request, and its number there."""
 
     arrival: int
-    request: PendingRequest
+    request: WaitingRequest
     number: int
 
     @property
-    def sample(self) -> Arrays:
+    def arrays(self) -> Arrays:
         return self.request.samples[self.number]
 
 
@@ -72,28 +72,28 @@ class WaitingSamples:
     def __init__(self, card: ModelCard, times: BatchTimes) -> None:
         self._card, self._times = card, times
         self._most_pixels = _PIXELS if card.largest_picture is None else card.largest_picture**2
-        self._queues: dict[Shapes, deque[Entry]] = {}
+        self._queues: dict[Shapes, deque[WaitingSample]] = {}
         self._arrivals = count()
 
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
 
-    def add(self, request: PendingRequest) -> None:
+    def add(self, request: WaitingRequest) -> None:
         """Add the samples of a request."""
         for number, sample in enumerate(request.samples):
-            entry = Entry(next(self._arrivals), request, number)
-            self._queues.setdefault(self._shapes(sample), deque()).append(entry)
+            waiting = WaitingSample(next(self._arrivals), request, number)
+            self._queues.setdefault(self._shapes(sample), deque()).append(waiting)
 
-    def remove(self, request: PendingRequest) -> None:
+    def remove(self, request: WaitingRequest) -> None:
         """Remove the samples of a request that nobody waits for."""
         for shapes in {self._shapes(sample) for sample in request.samples} & self._queues.keys():
-            kept = deque(entry for entry in self._queues[shapes] if entry.request is not request)
+            kept = deque(each for each in self._queues[shapes] if each.request is not request)
             if kept:
                 self._queues[shapes] = kept
             else:
                 del self._queues[shapes]
 
-    def take_batch(self) -> list[Entry]:
+    def take_batch(self) -> list[WaitingSample]:
         """Remove and return the sample that has waited longest, and others of its shapes in their order.
 
         So a sample waits for those that came before it, and at most for others in their batches: neither large

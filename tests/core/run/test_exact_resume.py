@@ -78,7 +78,8 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted((run / "checkpoints").glob("epoch_*.ckpt"))
 
 
-@pytest.mark.parametrize("workers", slow_except(["0", "1"], "0"))
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["0", "1"])
 def test_resume_from_every_step_is_exact(workers: str, train: Train, resume: Resume) -> None:
     uninterrupted = train({"data": {"num_workers": int(workers)}})
     assert len(checkpoints(uninterrupted)) == 10
@@ -263,7 +264,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 SLOW = {
     *("validation within an epoch", "validation every other epoch", "no validation", "EMA", "bf16-true", "64-true"),
     *("ReduceLROnPlateau", "max_steps", "channels last", "mean teacher", "overfit_batches"),
-    *("part of a stateful stream", "stateful stream", "stateful stream that ends before its length"),
+    *("part of a stateful stream", "stateful stream", "stateful stream that ends before its length, in a worker"),
     *("stateful stream in a worker", "stateful stream that ends before the limit", "bf16-mixed", "__getitems__"),
     *("stateful stream with the right length", "stateful stream longer than its length"),
     *("part of a stateful stream in a worker", "stateful stream that ends at the limit", "part of an epoch"),
@@ -271,6 +272,8 @@ SLOW = {
     *("ReduceLROnPlateau with validations within an epoch", "early stopping"),
     *("model.ema in bf16, of accumulated batches", "accumulated batches"),
     *("batch augmentation", "batch augmentation of a stream", "ReduceLROnPlateau after a warm-up"),
+    *("accumulation by epoch", "values over the training epoch, of a dataset that gets it", "EMA in float64"),
+    *("stop within an epoch", "optimizer with float32 state in bf16", "random hooks", "fitted components"),
 }
 
 
@@ -282,7 +285,8 @@ def test_resume_within_an_epoch_and_at_its_end_is_exact(variant: str, train: Tra
         assert resume(uninterrupted, checkpoint) == [], checkpoint.name
 
 
-@pytest.mark.parametrize("use_buffers", slow_except([True, False], True))
+@pytest.mark.slow
+@pytest.mark.parametrize("use_buffers", [True, False])
 def test_resume_before_at_and_after_the_start_of_averaging_is_exact(
     use_buffers: bool, train: Train, resume: Resume
 ) -> None:

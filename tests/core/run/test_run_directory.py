@@ -418,25 +418,31 @@ def test_directory_of_a_failed_run_is_archived_by_the_next(cli: Cli, tiny: Calla
     assert (tmp_path / "experiments/.old/tiny.1/log.txt").exists()
 
 
-def test_job_script_repeats_the_run(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+def test_job_script_names_the_commit_and_its_changes(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run([*git, "init", "-q"], check=True)
-    config = tiny({"seed": 5})
-    (tmp_path / "cli.py").write_text((CONFIGS.parent / "cli.py").read_text())
+    (tmp_path / "cli.py").write_text("# not changed\n")
     subprocess.run([*git, "add", "."], check=True)
     subprocess.run([*git, "commit", "-qm", "x"], check=True)
     with (tmp_path / "cli.py").open("a") as file:
         file.write("# changed\n")
     (tmp_path / "new.py").write_text("# a new file\n")
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-    assert cli("fit", "--config", config).code == 0
-    job = tmp_path / "experiments/tiny/job.sh"
-    assert f"commit {commit} with the changes of git.diff" in job.read_text()
+    assert cli("fit", "--config", tiny()).code == 0
+    job = (tmp_path / "experiments/tiny/job.sh").read_text()
+    assert f"commit {commit} with the changes of git.diff" in job
     diff = (tmp_path / "experiments/tiny/git.diff").read_text()
     assert "+# changed" in diff
     assert "+# a new file" in diff
     status = subprocess.run([*git, "status", "--porcelain"], check=True, capture_output=True, text=True).stdout
     assert status.splitlines()[:1] == [" M cli.py"]  # the index has not changed
+
+
+@pytest.mark.slow
+def test_job_script_repeats_the_run(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "cli.py").write_text((CONFIGS.parent / "cli.py").read_text())
+    assert cli("fit", "--config", tiny({"seed": 5})).code == 0
+    job = tmp_path / "experiments/tiny/job.sh"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(CONFIGS.parent)}
     subprocess.run(["bash", str(job)], check=True, cwd="/", env=environment, capture_output=True)

@@ -68,7 +68,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("setting", slow_except(SETTINGS, "accumulated batches", "Lightning's step", "two workers"))
+@pytest.mark.parametrize("setting", slow_except(SETTINGS, "accumulated batches"))
 def test_wrong_length_changes_nothing(setting: str, fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     """Announced are 7 batches for 5, or 12 for the 10 of two workers, each of which reads the whole stream."""
     if "Lightning's step" in setting:

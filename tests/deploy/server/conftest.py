@@ -1,6 +1,7 @@
-"""A server in this process, on a free port, and a client of it."""
+"""Servers, in this process and in others, and clients of them."""
 
 import asyncio
+import base64
 import http.client
 import json
 import socket
@@ -11,12 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import uvicorn
 
 from project.deploy.server.app import Server, create_app
-from project.deploy.server.settings import Settings
+from project.deploy.server.settings import Limits, Settings
 from tests.deploy.onnx_files import write_model
+from tests.deploy.server.command import Running, run_commands
+from tests.deploy.server.picture_model import png, write_picture_model
 
 
 @dataclass
@@ -85,14 +89,30 @@ def start(model: Path) -> Iterator[Callable[..., Client]]:
         yield begin
 
 
-@pytest.fixture
-def client(start: Callable[..., Client]) -> Client:
-    """Return a client of a server with usual settings."""
-    return start()
-
-
 @pytest.fixture(scope="session")
 def shared_client(model: Path) -> Iterator[Client]:
     """Return a client of a server with usual settings, which tests do not change."""
     with run_servers(model) as begin:
         yield begin()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """Return a client of a server of a picture alone, which answers a class and a picture, and needs a token."""
+    with run_servers(write_picture_model(tmp_path_factory.mktemp("pictures") / "model.onnx")) as begin:
+        client = begin(token="sécret", limits=Limits(samples=3))
+        client.headers["Authorization"] = "Bearer sécret".encode().decode("latin-1")
+        yield client
+
+
+@pytest.fixture
+def run(model: Path) -> Iterator[Callable[..., Running]]:
+    """Return a function that starts a server in a process, given options, and the seconds of each batch and a stop."""
+    with run_commands(model) as begin:
+        yield begin
+
+
+@pytest.fixture(scope="session")
+def body() -> bytes:
+    """Return the body of a request to /predict."""
+    return json.dumps({"image": base64.b64encode(png(np.zeros((4, 4)))).decode(), "offset": [1, 2]}).encode()

@@ -1,6 +1,7 @@
 """A small ONNX file with a model card that takes one picture and answers a class and a picture."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ CARD = ModelCard(
 )
 
 
-def write_picture_model(path: Path) -> Path:
+def write_picture_model(path: Path, largest_picture: int | None = None) -> Path:
     """Write a file that returns the inverse of a picture, and whether that is white or black on the whole."""
     import onnx
     from onnx import TensorProto, helper
@@ -52,7 +53,7 @@ def write_picture_model(path: Path) -> Path:
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)
     graph = helper.make_graph(nodes, "test", [image], outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    helper.set_model_props(model, {METADATA_KEY: CARD.to_text()})
+    helper.set_model_props(model, {METADATA_KEY: replace(CARD, largest_picture=largest_picture).to_text()})
     onnx.save(model, str(path))
     return path
 

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,7 @@ def running(model: Path, errors: Path) -> Iterator[ServerProcess]:
     with errors.open("wb") as file:
         popen = subprocess.Popen([sys.executable, "-c", code], stdout=file, stderr=file)
     try:
-        _wait_until_ready(port)
+        wait_until_ready(popen, port)
         yield ServerProcess(popen, port)
         popen.send_signal(signal.SIGTERM)
         assert popen.wait(_PATIENCE) == 0
@@ -113,16 +114,16 @@ def running(model: Path, errors: Path) -> Iterator[ServerProcess]:
         popen.wait()
 
 
-def _wait_until_ready(port: int) -> None:
-    end = time.monotonic() + 30
+def wait_until_ready(popen: "subprocess.Popen[bytes]", port: int) -> None:
+    """Wait until /readyz answers 200, a minute at most."""
+    end = time.monotonic() + 60
     while time.monotonic() < end:
-        with contextlib.suppress(OSError):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
-            connection.request("GET", "/readyz")
-            if connection.getresponse().status == 200:
-                return
+        assert popen.poll() is None, "the server has ended"
+        url = f"http://127.0.0.1:{port}/readyz"
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=_PATIENCE):
+            return  # else nobody listens yet, or it is not ready
         time.sleep(0.02)
-    raise TimeoutError("the server did not start")
+    raise AssertionError("the server is not ready after a minute")
 
 
 async def _send_exchanges(port: int, numbers: range) -> list[str]:

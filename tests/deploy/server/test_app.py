@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from project.deploy.server import app
 from project.deploy.server.problems import Problem
 from project.deploy.server.settings import Limits
 from tests.deploy.server.conftest import Client, run_servers
-from tests.deploy.server.picture_model import png, write_picture_model
+from tests.deploy.server.picture_model import png
 
 PNG = png(np.full((4, 4), 102))
 TEXT = base64.b64encode(PNG).decode()
@@ -29,15 +30,6 @@ def client(model: Path) -> Iterator[Client]:
     """Return a client of a server of a picture and two numbers."""
     with run_servers(model) as begin:
         yield begin(limits=Limits(body_bytes=100_000, samples=3))
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """Return a client of a server of a picture alone, which answers a class and a picture, and needs a token."""
-    with run_servers(write_picture_model(tmp_path_factory.mktemp("pictures") / "model.onnx")) as begin:
-        client = begin(token="sécret", limits=Limits(samples=3))
-        client.headers["Authorization"] = "Bearer sécret".encode().decode("latin-1")
-        yield client
 
 
 def sample(**values: Any) -> bytes:
@@ -89,10 +81,6 @@ def test_answer_is_a_picture_if_the_client_prefers_it(pictures: Client) -> None:
     ("method", "path", "body", "headers", "status", "detail"),
     [
         ("POST", "/predict", b"{", JSON, 400, "the body cannot be read as JSON"),
-        ("POST", "/predict", b'{"image": NaN}', JSON, 400, "NaN is no number of JSON"),
-        ("POST", "/predict", b"", JSON, 400, "the body is empty"),
-        ("POST", "/predict", b"[" * 50_000, JSON, 400, "nested too deep"),
-        ("POST", "/predict", b"\xff" * 100, {"Content_Type": "multipart/form-data; boundary=x"}, 400, "no multipart"),
         ("GET", "/nothing", None, {}, 404, "there is no /nothing"),
         ("POST", "/predict/", sample(), JSON, 404, "there is no /predict/"),
         ("GET", "/../etc/passwd", None, {}, 404, "there is no"),
@@ -103,18 +91,15 @@ def test_answer_is_a_picture_if_the_client_prefers_it(pictures: Client) -> None:
         ("POST", "/predict", b"x" * 100_001, JSON, 413, "the body is larger than 100000 bytes"),
         ("POST", "/predict", b"[" + b",".join([sample()] * 4) + b"]", JSON, 413, "a request may have 3"),
         ("POST", "/predict", sample(), {}, 415, "send JSON (application/json, with image, offset)"),
-        ("POST", "/predict", sample(), {"Content_Type": "application/x-www-form-urlencoded"}, 415, "with curl"),
-        ("POST", "/predict", PNG, {"Content_Type": "image/png"}, 415, "not 'image/png'"),
         ("POST", "/predict", sample(), {**JSON, "Content_Encoding": "gzip"}, 415, "without Content-Encoding"),
-        ("POST", "/predict", sample(offset=[1]), JSON, 422, "offset: an array (1,) of int64 has another shape"),
         ("POST", "/predict", sample(**{"\ud800": 1}), JSON, 422, "no input is called '\ud800'"),
-        ("POST", "/predict", sample(image="/etc/passwd"), JSON, 422, "image: the text is no base64"),
         ("POST", "/predict", sample(image=TEXT[:60]), JSON, 422, "image: the picture cannot be read"),
     ],
 )
 def test_mistakes(
     client: Client, method: str, path: str, body: bytes | None, headers: Mapping[str, str], status: int, detail: str
 ) -> None:
+    """One for each status; test_samples.py has all that can be wrong with a body."""
     answer = client.request(method, path, body, **headers)
     assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json"), answer.body
     assert {"type", "title", "status", "detail"} == set(answer.json)
@@ -164,7 +149,7 @@ def test_an_exception_is_logged_and_not_told(
     assert client.request("POST", "/predict", sample(), **JSON).status == 200
 
 
-def test_slow_decoding_ends(start: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_decoding_ends(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that reads samples cannot be stopped, but the client is answered, and later samples are not read."""
     goes_on, read = threading.Event(), threading.Event()
     holds: list[Callable[[int], None]] = []
@@ -175,7 +160,8 @@ def test_slow_decoding_ends(start: Callable[..., Client], monkeypatch: pytest.Mo
         read.set()
 
     monkeypatch.setattr(app, "read_samples", wait)
-    client = start(limits=Limits(answer_seconds=0.05))
+    settings = client.server.settings
+    monkeypatch.setattr(client.server, "settings", replace(settings, limits=Limits(answer_seconds=0.05)))
     answer = client.request("POST", "/predict", sample(), **JSON)
     assert (answer.status, answer.json["detail"]) == (504, "there was no answer within 0.05 s")
     goes_on.set()

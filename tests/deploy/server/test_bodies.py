@@ -15,7 +15,7 @@ import pytest
 from fastapi import Request
 
 from project.deploy.server import bodies
-from project.deploy.server.bodies import Held, Memory, read_body
+from project.deploy.server.bodies import HeldMemory, Memory, read_body
 from project.deploy.server.problems import Problem
 from project.deploy.server.settings import Limits
 from tests.deploy.server.conftest import Client, run_servers
@@ -164,7 +164,7 @@ def test_samples_of_a_client_that_is_gone_are_not_computed(
 
 def test_memory_of_all_requests_is_bounded() -> None:
     memory = Memory(100)
-    with Held(memory) as first, Held(memory) as second:
+    with HeldMemory(memory) as first, HeldMemory(memory) as second:
         first.add(60)
         with pytest.raises(Problem, match="no memory left") as caught:
             second.add(50)
@@ -186,7 +186,7 @@ def test_body_counts_while_it_arrives() -> None:
     async def read() -> None:
         headers = [(b"transfer-encoding", b"chunked")]
         request = Request({"type": "http", "headers": headers}, receive)
-        with Held(Memory(100)) as held:
+        with HeldMemory(Memory(100)) as held:
             await read_body(request, Limits(), held)
 
     with pytest.raises(Problem, match="needs more than 100 bytes of memory") as caught:

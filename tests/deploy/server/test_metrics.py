@@ -93,9 +93,9 @@ def test_memory_and_cpu_time_are_those_of_the_processes_that_run() -> None:
     assert 'serve_cpu_seconds_total{worker="0"}' not in values
 
 
-def test_route_answers_the_metrics(client: Client) -> None:
-    answer = client.request("GET", "/metrics")
+def test_route_answers_the_metrics(shared_client: Client) -> None:
+    answer = shared_client.request("GET", "/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     values = read_metrics(answer.body.decode())
-    assert values[f'serve_model_info{{name="tiny",sha256="{client.server.predictor.sha256}"}}'] == 1
+    assert values[f'serve_model_info{{name="tiny",sha256="{shared_client.server.sha256}"}}'] == 1
     assert values["serve_waiting_samples"] == 0

@@ -1,138 +1,19 @@
-"""Start, stop and failure of the server's processes."""
+"""Start, stop and failure of the server, as `python cli.py serve` runs it."""
 
-import http.client
-import json
 import os
-import re
 import resource
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[3]
-# Serves as `python cli.py serve` does, but each batch of a request takes SECONDS longer, a stop may take LONGEST_STOP,
-# and heads of requests arrive at once. Prints which parts of the engine were imported.
-SCRIPT = """
-import os, runpy, sys, time
-import project.deploy.predictor as predictor
-run = predictor.Predictor.run
-def run_slowly(self, batch):
-    time.sleep(float(os.environ["SECONDS"]) if batch["offset"].any() else 0)  # those at the start are zeros
-    return run(self, batch)
-predictor.Predictor.run = run_slowly
-import project.deploy.server.runner as runner
-runner._HEAD = 0.5
-import project.deploy.server.workers as workers
-workers.LONGEST_STOP = int(os.environ["LONGEST_STOP"])
-try:
-    runpy.run_path("cli.py", run_name="__main__")
-finally:
-    print({"torch", "pytorch_lightning", "loguru"} & set(sys.modules))
-"""
-
-
-@dataclass
-class Running:
-    """A server in a session of its own."""
-
-    process: subprocess.Popen[str]
-    port: int
-
-    def send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, str | None]:
-        """Return the status of an answer, and its header Connection."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
-        response = connection.getresponse()
-        response.read()
-        connection.close()
-        return response.status, response.getheader("Connection")
-
-    def predict(self, body: bytes) -> Callable[[], int]:
-        """Send a request to /predict in a thread; return a function that waits for its status, 0 without an answer."""
-        statuses: list[int] = []
-
-        def send() -> None:
-            with suppress(http.client.RemoteDisconnected, ConnectionError):
-                statuses.append(self.send("POST", "/predict", body)[0])
-
-        def wait() -> int:
-            thread.join()
-            return statuses[0] if statuses else 0
-
-        thread = threading.Thread(target=send)
-        thread.start()
-        return wait
-
-    def processes(self) -> list[int]:
-        """Return the processes of the session, zombies left out."""
-        listed = subprocess.run(["ps", "-eo", "pid=,sid=,stat="], capture_output=True, text=True, check=True).stdout
-        rows = [line.split() for line in listed.splitlines()]
-        return [int(pid) for pid, session, state in rows if int(session) == self.process.pid and state[0] != "Z"]
-
-    def wait_until(self, is_true: Callable[[], bool], seconds: float = 10) -> None:
-        end = time.monotonic() + seconds
-        while not is_true():
-            assert time.monotonic() < end
-            time.sleep(0.02)
-
-
-@pytest.fixture
-def run(model: Path) -> Iterator[Callable[..., Running]]:
-    """Return a function that starts a server, given options, and the seconds of each batch and a stop."""
-    started: list[subprocess.Popen[str]] = []
-
-    def begin(*options: str, seconds: float = 0, longest_stop: int = 40) -> Running:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, "serve", "--model", str(model), "--port", "0", *options],
-            cwd=ROOT,
-            env=os.environ | {"SECONDS": str(seconds), "LONGEST_STOP": str(longest_stop), "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(process)
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        found = re.fullmatch(
-            r"[\d:]{8} INFO    serving \S+ at http://127\.0\.0\.1:(\d+), which needs no token;.*\n", line
-        )
-        assert found, line + process.stderr.read()
-        return Running(process, int(found[1]))
-
-    yield begin
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-@pytest.fixture(scope="module")
-def body() -> bytes:
-    """Return the body of a request to /predict."""
-    import base64
-
-    from project.deploy.server.answers import to_png
-
-    picture = base64.b64encode(to_png(np.zeros((1, 4, 4), np.float32))).decode()
-    return json.dumps({"image": picture, "offset": [1, 2]}).encode()
-
-
-def ended(running: Running) -> tuple[int, str, str]:
-    """Return the exit code of a server, and what it printed; no process of it is left."""
-    out, err = running.process.communicate(timeout=20)
-    running.wait_until(lambda: not running.processes())
-    return running.process.returncode, out, err
+from project.deploy.server.running import _listen
+from tests.deploy.server.command import ROOT, Running, ended
 
 
 def test_sigterm_answers_what_has_arrived(run: Callable[..., Running], body: bytes) -> None:
@@ -145,6 +26,14 @@ def test_sigterm_answers_what_has_arrived(run: Callable[..., Running], body: byt
     running.wait_until(lambda: running.send("GET", "/readyz") == (503, "close"))
     assert status() == 200
     assert ended(running) == (0, "set()\n", "")
+
+
+def test_answers_are_sent_at_once() -> None:
+    """Else each answer after the first of a connection would wait 40 ms for the client's acknowledgement."""
+    with _listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.slow
@@ -188,36 +77,6 @@ def test_stop_is_bounded(workers: str, run: Callable[..., Running], body: bytes)
     start = time.monotonic()
     assert ended(running)[0] in (1, 128 + signal.SIGALRM)
     assert 3 < time.monotonic() - start < 8
-
-
-@pytest.mark.slow
-def test_workers_end_with_a_killed_parent(run: Callable[..., Running], body: bytes) -> None:
-    """They answer first."""
-    running = run("--workers", "2", seconds=0.5)
-    status = running.predict(body)
-    time.sleep(0.2)
-    assert len(running.processes()) == 3
-    running.process.kill()
-    assert status() == 200
-    running.wait_until(lambda: not running.processes())
-
-
-@pytest.mark.slow
-def test_dead_workers_are_replaced(run: Callable[..., Running], body: bytes) -> None:
-    running = run("--workers", "2")
-    parent = running.process.pid
-    first, second = [pid for pid in running.processes() if pid != parent]
-    os.kill(first, signal.SIGKILL)
-    running.wait_until(lambda: len(running.processes()) == 3 and first not in running.processes())
-    time.sleep(1)  # a worker that is not ready yet may not die
-    os.kill(second, signal.SIGTERM)
-    running.wait_until(lambda: len(running.processes()) == 3 and second not in running.processes())
-    assert [running.send("POST", "/predict", body)[0] for _ in range(8)] == [200] * 8
-    running.process.terminate()
-    code, _, err = ended(running)
-    assert code == 0
-    ends = re.findall(r"WARNING worker \d \(process (\d+)\) ended with (.*); starting another\n", err)
-    assert ends == [(str(first), "SIGKILL"), (str(second), "exit code 0")]
 
 
 @pytest.mark.slow
@@ -280,21 +139,6 @@ def test_damaged_model_is_reported_once(workers: str, tmp_path: Path) -> None:
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
     assert ran.stderr.startswith(f"error: {tmp_path / 'model.onnx'} is damaged, or not an ONNX file: ")
-
-
-@pytest.mark.slow
-def test_workers_that_fail_at_their_start_end_the_server(model: Path) -> None:
-    script = """
-import os, sys
-from project.deploy.server import app
-from project.deploy.server.main import main
-app.Server.__init__ = lambda *_: os._exit(7)
-sys.exit(main(sys.argv[1:]))
-"""
-    command = [sys.executable, "-c", script, "--model", str(model), "--port", "0", "--workers", "2"]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ran.returncode == 1
-    assert ran.stderr.endswith("ERROR   worker 0 ended with exit code 7 before it was ready; stopping\n")
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from project.deploy.server.schema import PROBLEMS, describe_api
 from project.deploy.server.settings import Limits, Settings
 from tests.deploy.onnx_files import CARD, card_with, write_model
 from tests.deploy.server.conftest import Client
-from tests.deploy.server.picture_model import png, write_picture_model
+from tests.deploy.server.picture_model import png
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECAAAAACMmsGiAAAAEUlEQVR4nGP8z8DAwMSAQgAAE1EBB4BOjR4AAAAASUVORK5CYII="
 SAMPLE = {"image": PNG, "offset": [1, 2]}
@@ -112,13 +111,12 @@ def test_a_body_is_invalid_where_the_server_refuses_it(shared_client: Client) ->
         assert find_faults_of_answer(document, "post", "/predict", 422, kind, answer.json) == []
 
 
-def test_pictures_and_probabilities_are_as_described(start: Callable[..., Client], tmp_path: Path) -> None:
-    client = start(model=write_picture_model(tmp_path / "model.onnx"))
-    document = client.request("GET", "/openapi.json").json
+def test_pictures_and_probabilities_are_as_described(pictures: Client) -> None:
+    document = pictures.request("GET", "/openapi.json").json
     described = document["paths"]["/predict"]["post"]["responses"]["200"]["content"]
     for accept in ("application/json", "image/png"):
         sent = png(np.full((2, 3), 51))
-        answer = client.request("POST", "/predict", sent, Content_Type="image/png", Accept=accept)
+        answer = pictures.request("POST", "/predict", sent, Content_Type="image/png", Accept=accept)
         assert (answer.status, answer.headers["content-type"]) == (200, accept)
         assert accept in described
         if accept == "application/json":
@@ -128,13 +126,13 @@ def test_pictures_and_probabilities_are_as_described(start: Callable[..., Client
             assert find_faults(document, described[accept]["schema"], answer.json) == []
 
 
-def test_a_token_is_described_where_it_is_needed(start: Callable[..., Client], shared_client: Client) -> None:
-    document = start(token="secret").request("GET", "/openapi.json").json
+def test_a_token_is_described_where_it_is_needed(pictures: Client, shared_client: Client) -> None:
+    document = pictures.request("GET", "/openapi.json").json
     assert document["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
     operation = document["paths"]["/predict"]["post"]
     assert operation["security"] == [{"token": []}]
     assert sorted(operation["responses"]) == sorted(["200", *map(str, PROBLEMS)])
-    assert "secret" not in json.dumps(document)
+    assert "sécret" not in json.dumps(document, ensure_ascii=False)
     open_document = shared_client.request("GET", "/openapi.json").json
     assert "401" not in open_document["paths"]["/predict"]["post"]["responses"]
     assert "securitySchemes" not in open_document["components"]
