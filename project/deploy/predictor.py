@@ -87,11 +87,11 @@ class Predictor:
             raise InputError(f"{self.path} cannot be used: {error}") from error
 
     def empty_answer(self, name: str) -> np.ndarray:
-        """Return an array with the dtype and the dimensions of an answer of one sample; lengths that are free are 1."""
+        """Return an array with the dtype and the dimensions of an answer of one sample; lengths that are free are 0."""
         output = self.card.answers[name]
         item = next(each for each in self.session.get_outputs() if each.name == output)
         shape = item.shape[1:] if self._has_rows[output] else item.shape
-        return np.empty([length if isinstance(length, int) else 1 for length in shape], _to_dtype(item.type))
+        return np.empty([length if isinstance(length, int) else 0 for length in shape], _to_dtype(item.type))
 
     def predict(self, /, **inputs: Any) -> dict[str, np.ndarray]:
         """Return the answers of one sample, by name, without the dimension of the batch.
@@ -243,7 +243,7 @@ def _check_graph(card: ModelCard, session: Any) -> dict[str, np.dtype[Any]]:
     for name in {*card.outputs.values(), *card.answers.values()}:
         if name not in outputs:
             raise InputError(f"its graph has no output '{printable(name)}', which its model card describes")
-        if not outputs[name].startswith("tensor(") or outputs[name] == "tensor(string)":
+        if not _is_array_of_numbers(outputs[name]):
             raise InputError(f"its graph returns '{printable(name)}' as {outputs[name]}, which is no array of numbers")
     for item in inputs:
         if len(item.shape) != len(card.shapes[item.name]) + 1:
@@ -255,6 +255,14 @@ def _check_graph(card: ModelCard, session: Any) -> dict[str, np.dtype[Any]]:
         return {item.name: _to_dtype(item.type) for item in inputs}
     except TypeError as error:
         raise InputError(f"its graph takes an input of a type that NumPy does not know: {error}") from error
+
+
+def _is_array_of_numbers(kind: str) -> bool:
+    """Return whether NumPy has the type of an output; it has no bfloat16, for one."""
+    try:
+        return kind.startswith("tensor(") and _to_dtype(kind).kind in "biufc"
+    except TypeError:
+        return False
 
 
 def _to_dtype(kind: str) -> np.dtype[Any]:

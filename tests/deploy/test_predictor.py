@@ -198,23 +198,27 @@ def test_file_whose_card_does_not_fit_is_refused(
     assert "\n" not in str(raised.value)
 
 
-def write_with_text_output(path: Path) -> Path:
-    """Write a model whose output `is_bright` is a text."""
+def write_with_output(path: Path, kind: str) -> Path:
+    """Write a model whose output `is_bright` has a type of ONNX."""
     import onnx
     from onnx import TensorProto, helper
 
     content = onnx.load(str(write_model(path)))
     cast = next(node for node in content.graph.node if node.op_type == "Cast")
-    cast.attribute[0].i = TensorProto.STRING
+    cast.attribute[0].i = TensorProto.DataType.Value(kind)
     output = next(item for item in content.graph.output if item.name == "is_bright")
-    output.CopyFrom(helper.make_tensor_value_info("is_bright", TensorProto.STRING, ["batch"]))
+    output.CopyFrom(helper.make_tensor_value_info("is_bright", cast.attribute[0].i, ["batch"]))
     onnx.save(content, str(path))
     return path
 
 
-def test_output_that_is_no_array_of_numbers_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"its graph returns 'is_bright' as tensor\(string\), which is no array"):
-        Predictor(write_with_text_output(tmp_path / "model.onnx"))
+@pytest.mark.parametrize("kind", ["STRING", "BFLOAT16"])
+def test_output_that_is_no_array_of_numbers_is_refused(kind: str, tmp_path: Path) -> None:
+    """NumPy has no bfloat16."""
+    with pytest.raises(
+        InputError, match=rf"its graph returns 'is_bright' as tensor\({kind.lower()}\), which is no arr"
+    ):
+        Predictor(write_with_output(tmp_path / "model.onnx", kind))
 
 
 def test_output_with_another_number_of_rows_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 from io import StringIO
@@ -48,11 +48,17 @@ def write_onnx(program: ExportedProgram, graph: Graph, card: ModelCard, path: Pa
             f"the weights have {size / 1e9:.1f} GB, but an ONNX file takes at most 2 GB; use `--formats pt2`"
         )
     names = list(dict.fromkeys([*graph.outputs.values(), *graph.answers.values()]))
+    table: dict[Callable[..., Any], Callable[..., Any]] = {torch.ops.aten.embedding.default: _embed}
     try:
         # torch.onnx traces the program again.
         with plain_computation(weights), _quiet(), whole_recurrent_layers():
             exported = torch.onnx.export(
-                program, input_names=graph.inputs, output_names=names, dynamo=True, verbose=False
+                program,
+                input_names=graph.inputs,
+                output_names=names,
+                dynamo=True,
+                verbose=False,
+                custom_translation_table=table,
             )
     except torch.onnx.OnnxExporterError as error:
         raise ConfigError(_explain(error, graph, program)) from error
@@ -67,6 +73,19 @@ def write_onnx(program: ExportedProgram, graph: Graph, card: ModelCard, path: Pa
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ConfigError(_explain(error, graph, program)) from error
     path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _embed(weight: Any, indices: Any, *options: Any, **named: Any) -> Any:
+    """Return the rows of an embedding, as operations of ONNX; the options are those of gradients.
+
+    torch refuses an index below 0. ONNX counts it from the end: it becomes one that is too large.
+    """
+    from onnxscript import opset18
+
+    op: Any = opset18
+    too_large = op.CastLike(op.Constant(value_int=2**31 - 1), indices)
+    is_negative = op.Less(indices, op.CastLike(op.Constant(value_int=0), indices))
+    return op.Gather(weight, op.Where(is_negative, too_large, indices))
 
 
 def replace_card(path: Path, card: ModelCard) -> None:

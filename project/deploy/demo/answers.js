@@ -17,7 +17,7 @@ export function makeAnswers(prediction, model, values) {
     if (isPictureAnswer(value)) {
       parts.push(makeComparison(name, value, { model, values, isFirst: isFirstPicture }));
       isFirstPicture = false;
-    } else if (name in prediction.class_names) {
+    } else if (Object.hasOwn(prediction.class_names, name)) {
       parts.push(makeClass(name, prediction, model));
     } else if (Array.isArray(value)) {
       parts.push(makeArray(name, value, model.classes[name]));
@@ -35,7 +35,7 @@ export function describePrediction(prediction, model) {
     const value = prediction.answers[name], probabilities = prediction.probabilities[name];
     if (isPictureAnswer(value)) return `${name} is a picture`;
     if (Array.isArray(value)) return `${name} has ${value.length} values`;
-    if (!(name in prediction.class_names)) return `${name} is ${formatNumber(value)}`;
+    if (!Object.hasOwn(prediction.class_names, name)) return `${name} is ${formatNumber(value)}`;
     const share = probabilities ? ` with ${formatPercent(probabilities[value])}` : "";
     return `${name} is ${prediction.class_names[name]}${share}`;
   });

@@ -31,8 +31,9 @@ function describeNumbers({ shape, dtype }) {
 
 /** Return a description of an answer, such as "one of 10 classes"; empty if only its name is known. */
 export function describeAnswer(name, model) {
+  if (!Object.hasOwn(model.classes, name)) return "";
   const classes = model.classes[name];
-  return classes ? (classes.length <= 4 ? joinWords(classes, "or") : `one of ${classes.length} classes`) : "";
+  return classes.length <= 4 ? joinWords(classes, "or") : `one of ${classes.length} classes`;
 }
 
 /** Return "a", "a and b" or "a, b and c". */

@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,18 +11,31 @@ from PIL import Image
 
 from project.deploy.inputs import Picture
 from project.deploy.model_card import ModelCard
+from project.deploy.predictor import Predictor
 
 _TOLERANCE = 1e-5  # of a probability that the graph computed in another order
 _SPECIAL = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
+def find_pictures(predictor: Predictor) -> list[str]:
+    """Return the answers that are pictures `(1 or 3, H, W)`.
+
+    The graph fixes their number of channels: an answer `(T, H, W)` for a sequence is none, not even if T is 3.
+    """
+    empty = {name: predictor.empty_answer(name) for name in predictor.card.answers}
+    return [
+        name for name, value in empty.items() if value.ndim == 3 and len(value) in (1, 3) and value.dtype.kind in "biuf"
+    ]
+
+
 def describe_prediction(
-    card: ModelCard, sample: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
+    card: ModelCard, pictures: Collection[str], sample: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
     """Return what is predicted of a sample, as JSON can hold it.
 
     Args:
         card: description of the model.
+        pictures: answers that are pictures.
         sample: arrays of the inputs.
         outputs: all outputs of the graph for the sample.
 
@@ -35,7 +48,9 @@ def describe_prediction(
     labels = {name: label for name in card.classes if (label := _read_label(card, name, values)) is not None}
     found = {name: _find_probabilities(card, name, label, outputs) for name, label in labels.items()}
     return {
-        "answers": {name: as_url(value) if is_picture(value) else as_json(value) for name, value in values.items()},
+        "answers": {
+            name: as_url(value) if name in pictures and value.size else as_json(value) for name, value in values.items()
+        },
         "class_names": {name: card.classes[name][label] for name, label in labels.items()},
         "probabilities": {name: each.tolist() for name, each in found.items() if each is not None},
         "sizes": {name: list(sample[name].shape[1:]) for name, raw in card.inputs.items() if isinstance(raw, Picture)},
@@ -94,11 +109,6 @@ def _find_probabilities(card: ModelCard, name: str, label: int, outputs: Mapping
 def is_label(value: np.ndarray) -> bool:
     """Return whether an answer of a sample may be the number of a class."""
     return not value.ndim and value.dtype.kind in "biu"
-
-
-def is_picture(value: np.ndarray) -> bool:
-    """Return whether an answer of a sample is a picture, `(1 or 3, H, W)`."""
-    return value.ndim == 3 and len(value) in (1, 3) and value.size > 0 and value.dtype.kind in "biuf"
 
 
 def to_png(picture: np.ndarray) -> bytes:

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from project.deploy.predictor import Predictor
 from project.deploy.server import strict_json
-from project.deploy.server.answers import describe_prediction, is_picture, prefers_png, to_png
+from project.deploy.server.answers import describe_prediction, find_pictures, prefers_png, to_png
 from project.deploy.server.batching import Batcher
 from project.deploy.server.bodies import HeldMemory, Memory, UnreadBodyMiddleware, read_body
 from project.deploy.server.description import describe_model, find_name
@@ -32,6 +32,7 @@ from project.deploy.server.waiting import Arrays
 _MEMORY = 256_000_000  # bytes of bodies and decoded samples of all requests
 _GONE = 499  # status in the counters if the client is gone, as nginx counts it
 _FEW_VALUES = 10_000  # are written as JSON faster than a thread begins
+_MAX_VALUES = 2_000_000  # of an answer: as JSON, they need 200 MB while they are written
 
 _Result = TypeVar("_Result")
 
@@ -46,13 +47,14 @@ class Server:
     Attributes:
         is_ready: whether `/readyz` tells a load balancer to send requests.
         sha256: SHA-256 of the model, of the file that was there at the start.
+        pictures: answers that are pictures.
         memory: bytes that requests hold.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
         self.settings, self.is_ready = settings, False
         self.predictor = Predictor(settings.model)
-        self.sha256 = self.predictor.sha256
+        self.sha256, self.pictures = self.predictor.sha256, find_pictures(self.predictor)
         self.max_pixels = settings.max_pixels or largest_pixels(self.predictor.card)
         self.metrics = metrics or Metrics(1).for_worker(0)
         self.batcher = Batcher(self.predictor, settings.limits, self.metrics)
@@ -104,12 +106,20 @@ class Server:
     ) -> Response:
         """Return the response: a picture if the client prefers one, and there is exactly one; else JSON."""
         loop, card = asyncio.get_running_loop(), self.predictor.card
-        pictures = [value for each in outputs for name in card.answers.values() if is_picture(value := each[name])]
+        values = {name: [each[output] for each in outputs] for name, output in card.answers.items()}
+        pictures = [value for name in self.pictures for value in values[name] if value.size]
         if len(outputs) == len(pictures) == 1 and prefers_png(request.headers.get("accept", "")):
             return Response(await loop.run_in_executor(self.decoders, to_png, pictures[0]), media_type="image/png")
 
+        numbers = sum(value.size for name in values.keys() - self.pictures for value in values[name])
+        if numbers > _MAX_VALUES:
+            detail = f"the answer has {numbers} numbers, and may have {_MAX_VALUES}: send fewer or smaller samples"
+            raise Problem(413, detail)
+
         def to_json() -> bytes:
-            predictions = [describe_prediction(card, *pair) for pair in zip(samples, outputs, strict=True)]
+            predictions = [
+                describe_prediction(card, self.pictures, *pair) for pair in zip(samples, outputs, strict=True)
+            ]
             milliseconds = round(1000 * (perf_counter() - start), 3)
             return strict_json.dumps({"predictions": predictions, "milliseconds": milliseconds, "sha256": self.sha256})
 
@@ -125,7 +135,11 @@ class Server:
         # Compared as bytes: Starlette decodes headers as Latin-1, and UTF-8 is what a terminal sends.
         is_right = hmac.compare_digest(given.strip().encode("latin-1"), token.encode())
         if not (is_right and scheme.lower() == "bearer"):
-            raise Problem(401, "send the token as `Authorization: Bearer TOKEN`", {"WWW-Authenticate": "Bearer"})
+            raise Problem(
+                401,
+                "the token is missing or wrong; send it as `Authorization: Bearer TOKEN`",
+                {"WWW-Authenticate": "Bearer"},
+            )
 
 
 async def _unless_gone(request: Request, work: Awaitable[_Result]) -> _Result:

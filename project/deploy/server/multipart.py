@@ -50,7 +50,8 @@ class _Parts:
         if self._header.lower() == b"content-disposition":
             kind, options = parse_options_header(bytes(self._value))
             if kind == b"form-data" and b"name" in options:
-                self.parts[-1].name = options[b"name"].decode(errors="replace")
+                name = options[b"name"].replace(b"%22", b'"')  # as browsers and curl write a quotation mark
+                self.parts[-1].name = name.decode(errors="replace")
                 self._has_name = True
         self._header, self._value = bytearray(), bytearray()
 

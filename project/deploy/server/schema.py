@@ -7,7 +7,7 @@ import numpy as np
 from project.deploy.inputs import Input, Picture
 from project.deploy.model_card import Length, ModelCard
 from project.deploy.predictor import Predictor
-from project.deploy.server.answers import is_label, is_picture
+from project.deploy.server.answers import find_pictures, is_label
 from project.deploy.server.description import find_name
 from project.deploy.server.samples import has_one_picture
 from project.deploy.server.settings import Settings
@@ -20,7 +20,7 @@ PROBLEMS = {
     401: "the token is missing or wrong",
     408: "the body did not arrive in time",
     411: "the length of the body is missing",
-    413: "the body, the number of samples or a picture is too large",
+    413: "the body, the number of samples, a picture or the answer is too large",
     415: "the model takes no such Content-Type, or no such picture",
     422: "an input is missing, unknown or not valid",
     500: "the server has a fault; its log says more",
@@ -178,7 +178,7 @@ def _answer_schema(predictor: Predictor) -> Schema:
 def _value_schema(predictor: Predictor, name: str) -> Schema:
     """Return the schema of an answer."""
     value = predictor.empty_answer(name)
-    if is_picture(value):
+    if name in find_pictures(predictor):
         return {"type": "string", "description": "a PNG file as `data:image/png;base64,...`"}
     number = _reference("Float") if value.dtype.kind == "f" else _number_schema(value.dtype)
     return _array_schema(number, (Length(0),) * value.ndim)
@@ -186,7 +186,7 @@ def _value_schema(predictor: Predictor, name: str) -> Schema:
 
 def has_one_picture_answer(predictor: Predictor) -> bool:
     """Return whether the answer for a sample has exactly one picture, which can be the whole response."""
-    return sum(is_picture(predictor.empty_answer(name)) for name in predictor.card.answers) == 1
+    return len(find_pictures(predictor)) == 1
 
 
 def _model_schema() -> Schema:

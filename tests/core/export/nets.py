@@ -123,6 +123,17 @@ class NumpyNet(Model):
         return {"y": torch.from_numpy(x.numpy() * 2)}
 
 
+class Tokens(Model):
+    """Net that embeds tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(3, 2, padding_idx=0)
+
+    def forward(self, token: Tensor) -> dict[str, Tensor]:
+        return {"y": self.embed(token)}
+
+
 class WithoutCounterpart(Model):
     """Net with an operation that ONNX does not have."""
 

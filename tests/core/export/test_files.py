@@ -15,7 +15,7 @@ from project.core.export import files
 from project.core.export.files import check_packages, write_onnx, write_pt2
 from project.core.export.graph import Graph
 from project.core.export.tracing import trace
-from project.deploy.inputs import Input, Numbers, Picture
+from project.deploy.inputs import Input, InputError, Numbers, Picture
 from project.deploy.model_card import METADATA_KEY, ModelCard, read_card
 from project.deploy.predictor import Predictor
 from project.models.base import Model
@@ -150,6 +150,20 @@ def test_sequences_of_any_length(kind: str, run: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
+def test_tokens_that_torch_refuses(dtype: torch.dtype, tmp_path: Path) -> None:
+    """ONNX would count those below 0 from the end, and answer."""
+    batch = {"token": torch.tensor([0, 1, 2], dtype=dtype)}
+    exported = export(nets.Tokens(), batch, {"token": Numbers((), str(dtype).removeprefix("torch."))}, tmp_path)
+    predictor = Predictor(exported.onnx)
+    answers = predictor.predict_batch([{"token": token} for token in (0, 1, 2)])
+    assert [answer["y"].tolist() for answer in answers] == exported.graph(batch["token"])["y"].tolist()
+    for token in (-1, -3, 3):
+        with pytest.raises(InputError, match="out of data bounds"):
+            predictor.predict(token=token)
+
+
 def test_operation_without_counterpart_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         export(nets.WithoutCounterpart(), nets.vectors(), {}, tmp_path)

@@ -1,6 +1,7 @@
 """Small ONNX files for the demo page: a classifier of pictures, a net that returns pictures, and one of numbers."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from project.deploy.inputs import Input, Numbers, Picture
@@ -68,8 +69,13 @@ def write_segmenter(path: Path) -> Path:
     return _write(path, graph, _card({"image": Picture(channels=1)}, {"image": (Length(1, 1), *sides)}, "mask"))
 
 
-def write_sum(path: Path) -> Path:
-    """Write a net that adds three numbers and a whole one."""
+def write_sum(path: Path, answer: str = "total") -> Path:
+    """Write a net that adds three numbers and a whole one.
+
+    Args:
+        path: the file.
+        answer: name of the sum.
+    """
     graph = """
         (float[batch, 3] measures, int64[batch] years) => (float[batch] total)
         <int64[1] last = {1}>
@@ -80,7 +86,18 @@ def write_sum(path: Path) -> Path:
         }
         """
     inputs = {"measures": Numbers((3,)), "years": Numbers((), "int64")}
-    return _write(path, graph, _card(inputs, {"measures": (Length(3, 3),), "years": ()}, "total"))
+    card = _card(inputs, {"measures": (Length(3, 3),), "years": ()}, "total")
+    return _write(path, graph, replace(card, answers={answer: "total"}))
+
+
+def write_frames(path: Path) -> Path:
+    """Write a net that returns a sequence of any length as it is, an array (T, 2, 2)."""
+    graph = """
+        (float[batch, length, 2, 2] frames) => (float[batch, length, 2, 2] same)
+        { same = Identity (frames) }
+        """
+    shapes = {"frames": (Length(), Length(2, 2), Length(2, 2))}
+    return _write(path, graph, _card({"frames": Numbers((None, 2, 2))}, shapes, "same"))
 
 
 def _card(inputs: Mapping[str, Input], shapes: Mapping[str, tuple[Length, ...]], output: str) -> ModelCard:

@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from tests.deploy.demo.conftest import Visit
 from tests.deploy.demo.gestures import drop, picture
+from tests.deploy.demo.nets import write_sum
 from tests.deploy.onnx_files import write_model
 
 pytestmark = pytest.mark.browser
@@ -22,6 +23,14 @@ def test_numbers_are_added(adder: Path, visit: Visit) -> None:
     page.locator('[name="years.0"]').fill("8")
     page.keyboard.press("Enter")
     expect(page.locator("#answer")).to_contain_text("107.5")
+
+
+def test_an_answer_called_like_a_property_of_all_objects(nets: Path, visit: Visit) -> None:
+    page = visit(write_sum(nets / "constructor.onnx", "constructor"))
+    for name, value in {"measures.0": "1.5", "measures.1": "2", "measures.2": "3", "years.0": "7"}.items():
+        page.locator(f'[name="{name}"]').fill(value)
+    page.locator("#predict").click()
+    expect(page.locator("#answer")).to_contain_text("13.5")
 
 
 def test_a_picture_and_numbers(nets: Path, visit: Visit) -> None:

@@ -149,6 +149,15 @@ def test_an_exception_is_logged_and_not_told(
     assert client.request("POST", "/predict", sample(), **JSON).status == 200
 
 
+def test_the_numbers_of_an_answer_are_limited(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As lists, they need far more memory than in the net: a sample has three."""
+    monkeypatch.setattr(app, "_MAX_VALUES", 5)
+    sample = {"image": TEXT, "offset": [1, 2]}
+    answers = [client.request("POST", "/predict", json.dumps([sample] * count).encode(), **JSON) for count in (1, 2)]
+    assert [answer.status for answer in answers] == [200, 413]
+    assert answers[1].json["detail"] == "the answer has 6 numbers, and may have 5: send fewer or smaller samples"
+
+
 def test_slow_decoding_ends(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that reads samples cannot be stopped, but the client is answered, and later samples are not read."""
     goes_on, read = threading.Event(), threading.Event()

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from project.deploy.model_card import Length
 from project.deploy.predictor import Predictor
 from project.deploy.server.schema import PROBLEMS, describe_api
 from project.deploy.server.settings import Limits, Settings
+from tests.deploy.demo.nets import write_frames
 from tests.deploy.onnx_files import CARD, card_with, write_model
 from tests.deploy.server.conftest import Client
 from tests.deploy.server.picture_model import png
@@ -126,6 +128,18 @@ def test_pictures_and_probabilities_are_as_described(pictures: Client) -> None:
             assert find_faults(document, described[accept]["schema"], answer.json) == []
 
 
+def test_a_sequence_is_no_picture(start: Callable[..., Client], tmp_path: Path) -> None:
+    """Not even one of a length that pictures have as channels."""
+    client = start(model=write_frames(tmp_path / "model.onnx"))
+    document = client.request("GET", "/openapi.json").json
+    for length in (1, 2, 3):
+        frames = [[[0.25, 0.5], [0.75, 1]]] * length
+        body = json.dumps({"frames": frames}).encode()
+        answer = client.request("POST", "/predict", body, Content_Type="application/json", Accept="image/png")
+        assert [prediction["answers"] for prediction in answer.json["predictions"]] == [{"same": frames}]
+        assert find_faults_of_answer(document, "post", "/predict", 200, "application/json", answer.json) == []
+
+
 def test_a_token_is_described_where_it_is_needed(pictures: Client, shared_client: Client) -> None:
     document = pictures.request("GET", "/openapi.json").json
     assert document["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
@@ -204,7 +218,8 @@ def test_shapes_and_dtypes_of_numbers() -> None:
 
 
 def test_empty_answers_have_the_dimensions_of_real_ones(tmp_path: Path) -> None:
-    """The sum of all samples has no row for each."""
+    """The sum of all samples has no row for each, and a free length is 0."""
+    assert Predictor(write_frames(tmp_path / "frames.onnx")).empty_answer("same").shape == (0, 2, 2)
     answers = {"shifted": "net_shifted", "is_bright": "is_bright", "total": "total"}
     predictor = Predictor(write_model(tmp_path / "model.onnx", card_with(answers=answers)))
     for name, value in predictor.predict(image=np.zeros((4, 4), np.uint8), offset=[1, 2]).items():
