@@ -1,17 +1,20 @@
 """Command line: train, test, predict, export, serve. See `python cli.py --help`."""
 
 import gc
+import os
 import signal
 import sys
 
-from project.core.distributed.signals import TERMINATION_SIGNALS, Interruption
-
 if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:  # needs neither torch nor the engine
+        # Ctrl-C during the start prints no traceback, and the first process of a container ends at SIGTERM.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, frame: os._exit(128 + number))
         from project.deploy.server.main import main as serve
 
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the start prints no traceback
         sys.exit(serve(sys.argv[2:]))
+    from project.core.distributed.signals import TERMINATION_SIGNALS, Interruption
+
     interruption = Interruption()
     interruption.install(with_sigint=False)  # a job may be preempted while torch is imported, which takes seconds
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the import prints no traceback

@@ -4,7 +4,7 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import perf_counter
 from typing import TypeVar
 
@@ -58,7 +58,7 @@ class Server:
         self.max_pixels = settings.max_pixels or largest_pixels(self.predictor.card)
         self.metrics = metrics or Metrics(1).for_worker(0)
         self.batcher = Batcher(self.predictor, settings.limits, self.metrics)
-        self.decoders = ThreadPoolExecutor(2, "decode")
+        self.decoders, self.encoders = ThreadPoolExecutor(2, "decode"), ThreadPoolExecutor(2, "encode")
         self.memory = Memory(_MEMORY)
 
     async def predict(self, request: Request) -> Response:
@@ -92,14 +92,20 @@ class Server:
     async def _compute(self, kind: str, body: bytes, held: HeldMemory) -> tuple[Sequence[Arrays], Sequence[Arrays]]:
         """Return the samples in a body, and all outputs of the graph for each."""
         limits, loop = self.settings.limits, asyncio.get_running_loop()
+        reading = read_samples(self.predictor, kind, body, limits.samples, self.max_pixels)
+        samples, left = list[Arrays](), 1
         try:
             async with asyncio.timeout(limits.answer_seconds):
-                samples = await loop.run_in_executor(
-                    self.decoders, read_samples, self.predictor, kind, body, limits.samples, self.max_pixels, held.add
-                )
+                while left:  # one by one, so that requests take turns: 64 pictures may need 20 s
+                    sample, left = await loop.run_in_executor(self.decoders, next, reading)
+                    held.add(sum(array.nbytes for array in sample.values()))
+                    samples.append(sample)
                 return samples, await self.batcher.predict(samples)
         except TimeoutError:
             raise Problem(504, f"there was no answer within {limits.answer_seconds:g} s") from None
+        finally:  # the queue of the threads may still have it, and the body would stay in memory
+            with suppress(ValueError):  # a thread reads a sample, and drops it
+                reading.close()
 
     async def _answer(
         self, request: Request, samples: Sequence[Arrays], outputs: Sequence[Arrays], start: float
@@ -109,7 +115,7 @@ class Server:
         values = {name: [each[output] for each in outputs] for name, output in card.answers.items()}
         pictures = [value for name in self.pictures for value in values[name] if value.size]
         if len(outputs) == len(pictures) == 1 and prefers_png(request.headers.get("accept", "")):
-            return Response(await loop.run_in_executor(self.decoders, to_png, pictures[0]), media_type="image/png")
+            return Response(await loop.run_in_executor(self.encoders, to_png, pictures[0]), media_type="image/png")
 
         numbers = sum(value.size for name in values.keys() - self.pictures for value in values[name])
         if numbers > _MAX_VALUES:
@@ -124,7 +130,7 @@ class Server:
             return strict_json.dumps({"predictions": predictions, "milliseconds": milliseconds, "sha256": self.sha256})
 
         is_fast = not pictures and sum(value.size for each in outputs for value in each.values()) < _FEW_VALUES
-        content = to_json() if is_fast else await loop.run_in_executor(self.decoders, to_json)
+        content = to_json() if is_fast else await loop.run_in_executor(self.encoders, to_json)
         return Response(content, media_type="application/json")
 
     def _check_token(self, request: Request) -> None:
@@ -143,17 +149,17 @@ class Server:
 
 
 async def _unless_gone(request: Request, work: Awaitable[_Result]) -> _Result:
-    """Return the result of work, which is cancelled if the client is gone.
+    """Return the result of work, which is cancelled if the client is gone; the body must have been read.
 
     Raises:
         ClientDisconnect: it is.
     """
-    done, gone = asyncio.ensure_future(work), asyncio.ensure_future(request.receive())  # a body that was read: the end
+    done, gone = asyncio.ensure_future(work), asyncio.ensure_future(request.receive())
     try:
         await asyncio.wait((done, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not done.done():
+        if not done.done() and gone.result()["type"] == "http.disconnect":
             raise ClientDisconnect
-        return done.result()
+        return await done
     finally:
         done.cancel()
         gone.cancel()
@@ -172,7 +178,8 @@ def create_app(server: Server) -> FastAPI:
         server.is_ready = True
         yield
         await server.batcher.drain()
-        server.decoders.shutdown(wait=False, cancel_futures=True)
+        for pool in (server.decoders, server.encoders):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     add_problems(app)

@@ -1,7 +1,6 @@
 """Bodies of requests, read within the limits of size, time and memory."""
 
 import asyncio
-import threading
 from types import TracebackType
 
 from fastapi import Request
@@ -22,7 +21,6 @@ class Memory:
 
     def __init__(self, limit: int) -> None:
         self.limit, self.used = limit, 0
-        self.lock = threading.Lock()  # samples are read in threads
 
 
 class HeldMemory:
@@ -35,25 +33,21 @@ class HeldMemory:
     """
 
     def __init__(self, memory: Memory) -> None:
-        self._memory, self.size, self._has_ended = memory, 0, False
+        self._memory, self.size = memory, 0
 
     def add(self, size: int) -> None:
         """Hold more bytes.
 
         Raises:
-            Problem: the request alone needs too many (413), or with the others (503), or has ended: nobody waits for
-                samples that a thread is still reading.
+            Problem: the request alone needs too many (413), or with the others (503).
         """
         memory = self._memory
-        with memory.lock:
-            if self._has_ended:
-                raise Problem(503, "the request has ended")
-            if self.size + size > memory.limit:
-                raise Problem(413, f"the request needs more than {memory.limit} bytes of memory: send fewer samples")
-            if memory.used + size > memory.limit:
-                raise Problem(503, "the server has no memory left for more requests", {"Retry-After": "1"})
-            memory.used += size
-            self.size += size
+        if self.size + size > memory.limit:
+            raise Problem(413, f"the request needs more than {memory.limit} bytes of memory: send fewer samples")
+        if memory.used + size > memory.limit:
+            raise Problem(503, "the server has no memory left for more requests", {"Retry-After": "1"})
+        memory.used += size
+        self.size += size
 
     def __enter__(self) -> "HeldMemory":
         return self
@@ -61,9 +55,8 @@ class HeldMemory:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self._memory.lock:
-            self._memory.used -= self.size
-            self.size, self._has_ended = 0, True
+        self._memory.used -= self.size
+        self.size = 0
 
 
 async def read_body(request: Request, limits: Limits, held: HeldMemory) -> bytes:

@@ -47,7 +47,7 @@ class Runner(uvicorn.Server):
         )
         super().__init__(config)
         self._server, self._stop_time, self._on_ready = server, stop_time, on_ready
-        # By connection: its last request, and when it was first seen to be answered.
+        # By connection: its last request, and when it was first seen that only its client can go on.
         self._waiting: WeakKeyDictionary[Any, tuple[Any, float]] = WeakKeyDictionary()
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
@@ -78,19 +78,24 @@ class Runner(uvicorn.Server):
         await super().shutdown(sockets)
 
     def _close_waiting_connections(self) -> None:
-        """Close connections whose client sends no whole head of a request: uvicorn would wait for ever."""
+        """Close connections whose client sends no whole head of a request, or reads no answer.
+
+        uvicorn would wait for ever.
+        """
         now = time.monotonic()
         connections: list[Any] = [*self.server_state.connections]
         for connection in connections:
             request = connection.cycle
-            if request is not None and not request.response_complete:
-                continue
+            is_answered = request is None or request.response_complete
+            if not is_answered and not connection.transport.get_write_buffer_size():
+                self._waiting.pop(connection, None)
+                continue  # else its client does not read what it was sent
             last, start = self._waiting.get(connection, (None, now))
             if last is not request or connection not in self._waiting:
                 self._waiting[connection] = request, now
             elif now - start > _READING:
                 connection.transport.abort()  # its client does not read the answer
-            elif now - start > _HEAD:
+            elif now - start > _HEAD and is_answered:
                 connection.transport.close()
 
 

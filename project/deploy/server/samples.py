@@ -3,7 +3,7 @@
 import base64
 import binascii
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,8 @@ def read_samples(
     body: bytes,
     limit: int,
     max_pixels: int,
-    hold: Callable[[int], None],
-) -> list[dict[str, np.ndarray]]:
-    """Return the arrays of the samples in a body; decodes pictures, and so belongs in a thread.
+) -> Generator[tuple[dict[str, np.ndarray], int], None, None]:
+    """Yield the arrays of each sample in a body, and how many follow; decodes pictures, and so belongs in a thread.
 
     Args:
         predictor: the model.
@@ -39,7 +38,6 @@ def read_samples(
         body: the body.
         limit: the most samples.
         max_pixels: largest width x height of a picture.
-        hold: is called with the bytes of the arrays of each sample, and may raise a Problem.
 
     Raises:
         Problem: the body has another form (400, 415), too many samples or too large ones (413), or an input is not
@@ -50,11 +48,9 @@ def read_samples(
         raise Problem(400, "the body has no samples")
     if len(samples) > limit:
         raise Problem(413, f"the body has {len(samples)} samples; a request may have {limit}")
-    arrays = []
     for number, sample in enumerate(samples):
-        arrays.append(_read(predictor, sample, max_pixels, f"sample {number}: " if len(samples) > 1 else ""))
-        hold(sum(array.nbytes for array in arrays[-1].values()))
-    return arrays
+        prefix = f"sample {number}: " if len(samples) > 1 else ""
+        yield _read(predictor, sample, max_pixels, prefix), len(samples) - number - 1
 
 
 def check_content_type(card: ModelCard, content_type: str, encoding: str) -> None:

@@ -102,7 +102,7 @@ class WaitingSamples:
         shapes = min(self._queues, key=lambda each: self._queues[each][0].arrival)
         queue, pixels = self._queues[shapes], self._count_pixels(shapes)
         batch = [queue.popleft()]
-        while queue and self._may_have(pixels * (len(batch) + 1)):
+        while queue and self._may_have(len(batch) + 1, pixels):
             batch.append(queue.popleft())
         if not queue:
             del self._queues[shapes]
@@ -110,9 +110,7 @@ class WaitingSamples:
 
     def estimate_seconds(self) -> float:
         """Return how long the net needs for all of them."""
-        return sum(
-            self._times.estimate(len(queue) * self._count_pixels(shapes)) for shapes, queue in self._queues.items()
-        )
+        return sum(self._estimate(len(queue), self._count_pixels(shapes)) for shapes, queue in self._queues.items())
 
     def count_pixels(self, sample: Arrays) -> int:
         """Return the pixels of a sample: height x width of a picture, or the number of all numbers of another input.
@@ -121,8 +119,15 @@ class WaitingSamples:
         """
         return self._count_pixels(self._shapes(sample))
 
-    def _may_have(self, pixels: int) -> bool:
-        return pixels <= self._most_pixels and self._times.estimate(pixels) <= _LONGEST
+    def _may_have(self, count: int, pixels: int) -> bool:
+        return count * pixels <= self._most_pixels and self._estimate(count, pixels) <= _LONGEST
+
+    def _estimate(self, count: int, pixels: int) -> float:
+        """Return the seconds of samples of a size: at most those of one after the other.
+
+        Else a batch that once was slow, such as while the machine was busy, would never be tried again.
+        """
+        return min(self._times.estimate(count * pixels), count * self._times.estimate(pixels))
 
     def _shapes(self, sample: Arrays) -> Shapes:
         return tuple(sample[name].shape for name in self._card.inputs)

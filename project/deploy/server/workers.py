@@ -124,6 +124,8 @@ class Workers:
             del self._numbers[process]
             code = os.waitstatus_to_exitcode(status)
             if self._is_stopping:
+                if code not in (0, -signal.SIGTERM, 128 + signal.SIGTERM):  # requests may have got no answer
+                    self._code = self._code or 1
                 continue
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             if self._are_ready[number]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 # Serves as `python cli.py serve` does, but each batch of a request takes SECONDS longer, a stop may take LONGEST_STOP,
-# and heads of requests arrive at once. Prints which parts of the engine were imported.
+# and clients send heads and read answers at once. Prints which parts of the engine were imported.
 SCRIPT = """
 import os, runpy, sys, time
 import project.deploy.predictor as predictor
@@ -25,7 +25,7 @@ def run_slowly(self, batch):
     return run(self, batch)
 predictor.Predictor.run = run_slowly
 import project.deploy.server.runner as runner
-runner._HEAD = 0.5
+runner._HEAD, runner._READING = 0.5, 2.5
 import project.deploy.server.workers as workers
 workers.LONGEST_STOP = int(os.environ["LONGEST_STOP"])
 try:

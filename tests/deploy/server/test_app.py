@@ -1,12 +1,14 @@
 """Requests and their answers, over HTTP."""
 
 import base64
+import gc
 import io
 import json
 import logging
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from project.deploy.server import app
-from project.deploy.server.problems import Problem
+from project.deploy.server import app, bodies, samples
 from project.deploy.server.settings import Limits
 from tests.deploy.server.conftest import Client, run_servers
 from tests.deploy.server.picture_model import png
@@ -158,26 +159,87 @@ def test_the_numbers_of_an_answer_are_limited(client: Client, monkeypatch: pytes
     assert answers[1].json["detail"] == "the answer has 6 numbers, and may have 5: send fewer or smaller samples"
 
 
-def test_slow_decoding_ends(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread that reads samples cannot be stopped, but the client is answered, and later samples are not read."""
-    goes_on, read = threading.Event(), threading.Event()
-    holds: list[Callable[[int], None]] = []
+def test_slow_decoding_ends(start: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that reads a sample cannot be stopped, but the client is answered, and no other sample is read.
 
-    def wait(*arguments: Any) -> None:
-        holds.append(arguments[-1])
-        goes_on.wait(10)
-        read.set()
+    Bodies that wait for a thread are dropped with their requests: their memory counts no more.
+    """
 
-    monkeypatch.setattr(app, "read_samples", wait)
-    settings = client.server.settings
-    monkeypatch.setattr(client.server, "settings", replace(settings, limits=Limits(answer_seconds=0.05)))
-    answer = client.request("POST", "/predict", sample(), **JSON)
-    assert (answer.status, answer.json["detail"]) == (504, "there was no answer within 0.05 s")
+    class Body:
+        """What is read of a request; one can tell whether it still exists."""
+
+    goes_on, ended, read_bytes = threading.Event(), threading.Event(), bodies.read_body
+    found: list[weakref.ref[Body]] = []
+
+    def read(predictor: object, kind: object, body: Body, *limits: object) -> Iterator[tuple[dict[str, Any], int]]:
+        try:
+            assert goes_on.wait(10)
+            yield {}, 2
+            found.append(weakref.ref(body))  # not reached
+        finally:
+            ended.set()
+
+    async def read_body(*arguments: Any) -> Body:
+        await read_bytes(*arguments)
+        body = Body()
+        found.append(weakref.ref(body))
+        return body
+
+    monkeypatch.setattr(app, "read_samples", read)
+    monkeypatch.setattr(app, "read_body", read_body)
+    client = start(limits=Limits(answer_seconds=0.05))
+    for _ in range(4):
+        answer = client.request("POST", "/predict", sample(), **JSON)
+        assert (answer.status, answer.json["detail"]) == (504, "there was no answer within 0.05 s")
+    deadline = time.monotonic() + 10
+    while [each() is None for each in found] != [False, False, True, True]:  # of two threads
+        assert time.monotonic() < deadline
+        gc.collect()
     goes_on.set()
-    assert read.wait(10)
-    with pytest.raises(Problem, match="has ended"):
-        holds[0](1)
+    assert ended.wait(10)
     assert client.server.memory.used == 0
+    assert len(found) == 4
+
+
+def test_requests_take_turns_in_the_threads(start: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests of many samples that take long to read keep no other from its answer."""
+    answered, read = threading.Event(), samples.read_samples
+
+    def read_slowly(predictor: Any, kind: Any, body: bytes, *limits: Any) -> Iterator[tuple[dict[str, Any], int]]:
+        while body.startswith(b"[") and not answered.wait(0.002):
+            yield {}, 1
+        yield from read(predictor, kind, body, *limits)
+
+    monkeypatch.setattr(app, "read_samples", read_slowly)
+    client = start(limits=Limits(answer_seconds=5))
+    statuses: list[int] = []
+
+    def send() -> None:
+        statuses.append(client.request("POST", "/predict", b"[]", **JSON).status)
+
+    slow = [threading.Thread(target=send) for _ in range(3)]
+    for thread in slow:
+        thread.start()
+    while client.server.memory.used < 6:
+        time.sleep(0.001)
+    assert client.request("POST", "/predict", sample(), **JSON).status == 200
+    assert not statuses
+    answered.set()
+    for thread in slow:
+        thread.join()
+    assert statuses == [400] * 3
+
+
+def test_memory_of_decoded_samples_is_bounded(pictures: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small files may contain large pictures."""
+    file = base64.b64encode(png(np.zeros((200, 200)))).decode()
+    monkeypatch.setattr(pictures.server.memory, "limit", 350_000)
+    answers = [
+        pictures.request("POST", "/predict", json.dumps([{"image": file}] * count).encode(), **JSON) for count in (2, 3)
+    ]
+    assert [answer.status for answer in answers] == [200, 413]
+    assert "send fewer samples" in answers[1].json["detail"]
+    assert pictures.server.memory.used == 0
 
 
 def test_load_balancers_see_that_the_server_stops(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,6 +118,23 @@ def test_request_that_would_wait_too_long_is_refused(monkeypatch: pytest.MonkeyP
     run_test(check, wait_seconds=9)
 
 
+def test_batch_that_was_slow_is_tried_again() -> None:
+    """Else each fault of the machine would make the batches smaller for ever, and the estimated wait longer."""
+
+    async def check(running: RunningBatcher) -> None:
+        times = running.batcher._times
+        for side in (4, 8):  # of one picture, and of four together
+            times.add(side**2, 0.001 if side == 4 else 60.0)
+        first, others = await running.occupy(), [running.send(value) for value in range(4)]
+        await settle()
+        assert running.batcher.estimate_wait() < 1
+        running.net.gate.set()
+        await asyncio.gather(first, *others)
+        assert running.net.batches == [[0], [0, 1, 2, 3]]
+
+    run_test(check)
+
+
 def test_late_batch_counts_as_long_again_as_it_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     set_times(monkeypatch, 1)
 

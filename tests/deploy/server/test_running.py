@@ -92,8 +92,15 @@ def test_signals_of_terminals_and_pipes_are_harmless(run: Callable[..., Running]
 
 @pytest.mark.slow
 def test_connections_that_only_wait_are_closed(run: Callable[..., Running], body: bytes) -> None:
-    """A head that does not end, a connection that sends nothing, and a second request that does not end."""
+    """A head that does not end, a connection that sends nothing, and a second request that does not end.
+
+    So are those whose client reads no answers, which the next one waits for.
+    """
     running = run(seconds=2)
+    files = Path(f"/proc/{running.process.pid}/fd")
+    before = len([*files.iterdir()])
+    silent = socket.create_connection(("127.0.0.1", running.port), 10)
+    silent.sendall(b"GET /demo.js HTTP/1.1\r\nHost: a\r\n\r\n" * 2000)
     heads = [b"GET / HTTP/1.1\r\nA: b", b"", b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\nGET /"]
     connections = [socket.create_connection(("127.0.0.1", running.port), 10) for _ in heads]
     for connection, head in zip(connections, heads, strict=True):
@@ -104,8 +111,26 @@ def test_connections_that_only_wait_are_closed(run: Callable[..., Running], body
             pass
         connection.close()
     assert status() == 200
+    running.wait_until(lambda: len([*files.iterdir()]) == before)
+    silent.close()
     running.process.terminate()
     assert ended(running)[0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("command", [["cli.py", "serve"], ["-m", "project.deploy.server"]])
+def test_signal_during_the_start_ends_without_a_traceback(
+    command: list[str], number: signal.Signals, tmp_path: Path
+) -> None:
+    """By a handler: the first process of a container ignores signals that have none."""
+    model = tmp_path / "model.onnx"
+    os.mkfifo(model)
+    process = subprocess.Popen([sys.executable, *command, "--model", str(model)], cwd=ROOT, stderr=subprocess.PIPE)
+    with model.open("wb"):  # waits until it is opened for reading
+        process.send_signal(number)
+        assert process.communicate(timeout=20)[1] == b""
+    assert process.returncode == 128 + number
 
 
 @pytest.mark.slow

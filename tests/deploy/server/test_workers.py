@@ -57,3 +57,17 @@ sys.exit(main(sys.argv[1:]))
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert ran.stderr.endswith("ERROR   worker 0 ended with exit code 7 before it was ready; stopping\n")
+
+
+@pytest.mark.slow
+def test_worker_that_dies_during_a_stop_is_no_success(run: Callable[..., Running], body: bytes) -> None:
+    """Its requests have no answer."""
+    running = run("--workers", "2", seconds=5)
+    running.predict(body)
+    time.sleep(0.3)
+    running.process.terminate()
+    time.sleep(0.3)
+    for process in [*running.processes()]:
+        if process != running.process.pid:
+            os.kill(process, signal.SIGKILL)
+    assert ended(running)[0] == 1
