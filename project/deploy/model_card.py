@@ -1,6 +1,7 @@
 """Model card: what an exported model takes and returns, and where it comes from. It is stored in model.onnx."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from types import UnionType
@@ -12,6 +13,7 @@ from project.deploy.inputs import Input, InputError, Picture, from_json, to_json
 
 METADATA_KEY = "model_card"  # stored: the key in `metadata_props` of model.onnx
 _FORMAT = 1
+_MAX_VALUES = 2**31  # of the smallest sample, which servers compute at their start
 _MAX_TEXT = 300  # characters of a text from the file in a message
 _DIMENSIONS = ("channels", "height", "width")  # of a picture
 
@@ -135,6 +137,9 @@ def _check(card: ModelCard) -> None:
         for length, allowed in zip(raw.shape, card.shapes.get(name, ()), strict=False):
             if length is not None and not allowed.allows(length):
                 raise ValueError(f"`inputs` and `shapes` of '{name}' differ")
+    for name, lengths in card.shapes.items():
+        if math.prod(length.minimum for length in lengths) > _MAX_VALUES:
+            raise ValueError(f"`shapes` of '{name}' is too large")
 
 
 def _has_type(value: object, annotation: Any) -> bool:

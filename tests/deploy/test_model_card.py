@@ -55,6 +55,10 @@ def test_card_without_optional_values_is_read() -> None:
             {"inputs": {"image": {"kind": "picture", "channels": 1, "size": 10**9}}},
             "its model card is damaged: `inputs` and `shapes` of 'image' differ",
         ),
+        (
+            {"inputs": {}, "shapes": {"x": [{"minimum": 10**12, "maximum": None, "step": 1}]}},
+            "its model card is damaged: `shapes` of 'x' is too large",
+        ),
         ({"classes": {"is_bright": 5}}, "its model card is damaged: `classes` is {'is_bright': 5}"),
         ({"classes": ["dark"]}, "its model card is damaged: `classes` is ['dark']"),
         ({"versions": [1]}, "its model card is damaged: `versions` is [1]"),

@@ -20,7 +20,7 @@ from project.deploy.server.batching import Batcher
 from project.deploy.server.bodies import HeldMemory, Memory, UnreadBodyMiddleware, read_body
 from project.deploy.server.description import describe_model, find_name
 from project.deploy.server.docs_page import add_docs
-from project.deploy.server.headers import HeaderMiddleware
+from project.deploy.server.headers import HeaderMiddleware, HostMiddleware
 from project.deploy.server.metrics import Metrics
 from project.deploy.server.pages import add_pages
 from project.deploy.server.problems import Problem, add_problems
@@ -183,6 +183,8 @@ def create_app(server: Server) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     add_problems(app)
+    if server.settings.token is None:
+        app.add_middleware(HostMiddleware)
     app.add_middleware(UnreadBodyMiddleware)
     if server.settings.cors:
         app.add_middleware(

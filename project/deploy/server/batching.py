@@ -18,6 +18,7 @@ from project.deploy.server.settings import Limits
 from project.deploy.server.waiting import Arrays, WaitingRequest, WaitingSample, WaitingSamples
 
 _LENGTHS = (8, 128)  # of the samples that are computed at the start, where the net takes them
+_MOST_VALUES = 128**2  # of them, in the dimensions that are free: five of 128 would need 128 GB
 _log = logging.getLogger(__name__)
 
 
@@ -163,12 +164,14 @@ class Batcher:
 
 
 def make_zeros(predictor: Predictor, length: int) -> dict[str, np.ndarray]:
-    """Return a sample of zeros, whose dimensions have a length if they may, or else one near it."""
+    """Return a sample of zeros, whose free dimensions have a length, or less if they are many, or else one near it."""
     card: ModelCard = predictor.card
-    return {
-        name: np.zeros([_nearest(allowed, length) for allowed in card.shapes[name]], predictor.dtypes[name])
-        for name in card.inputs
-    }
+    zeros = {}
+    for name, lengths in card.shapes.items():
+        free = sum(allowed.minimum != allowed.maximum for allowed in lengths)
+        wanted = min(length, int(_MOST_VALUES ** (1 / max(1, free))))
+        zeros[name] = np.zeros([_nearest(allowed, wanted) for allowed in lengths], predictor.dtypes[name])
+    return zeros
 
 
 def _nearest(allowed: Length, length: int) -> int:

@@ -96,7 +96,8 @@ class UnreadBodyMiddleware:
     """Middleware that closes the connection after a response before the end of the body, such as 413.
 
     Otherwise, the client could send the rest for ever. Before, what arrives within two seconds is discarded: a client
-    that sends its whole body first would see no response, but a broken connection.
+    that sends its whole body first would see no response, but a broken connection. A connection is also closed after a
+    request with Content-Length and Transfer-Encoding: a proxy may take its body for the next request (RFC 9112, 6.1).
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -116,7 +117,7 @@ class UnreadBodyMiddleware:
 
         async def watch_send(message: Message) -> None:
             nonlocal is_late
-            if is_unread and message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and (is_unread or _has_two_lengths(scope)):
                 message["headers"] = [*message["headers"], (b"connection", b"close")]
                 is_late = message["status"] == 408
             elif is_unread and not message.get("more_body", False) and not is_late:
@@ -141,3 +142,7 @@ def _has_body(scope: Scope) -> bool:
         name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
         for name, value in scope["headers"]
     )
+
+
+def _has_two_lengths(scope: Scope) -> bool:
+    return {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}

@@ -1,7 +1,13 @@
-"""Headers of all responses."""
+"""Headers of all responses, and the header Host of requests."""
+
+import re
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from project.deploy.server.problems import Problem
+
+# Localhost, other names that nobody can register, since they have no dot, and addresses.
+_OWN_HOST = r"([\w-]*|[\w.-]+\.localhost|[\d.]+|\[[\da-f:.]+\])(:\d*)?"
 _POLICY = {
     "default-src": "'none'",
     "script-src": "'self'",
@@ -39,3 +45,22 @@ class HeaderMiddleware:
             await send(message)
 
         await self.app(scope, receive, add_headers)
+
+
+class HostMiddleware:
+    """Middleware that refuses requests to a name of the Internet; for servers without a token.
+
+    Whoever owns evil.example may let it mean 127.0.0.1 when its page is loaded (DNS rebinding): to a browser, the page
+    and this server have the same origin then, and the page could read all answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host = dict(scope.get("headers", ())).get(b"host", b"").decode("latin-1")
+        if re.fullmatch(_OWN_HOST, host, re.ASCII | re.IGNORECASE):
+            await self.app(scope, receive, send)
+            return
+        detail = f"without SERVE_TOKEN, requests to localhost and addresses are answered, not to '{host[:100]}'"
+        await Problem(403, detail).response()(scope, receive, send)

@@ -60,7 +60,7 @@ class ProblemMiddleware:
         except Exception:
             if is_started or scope["type"] != "http":
                 raise
-            _log.exception("error while answering %s %s", scope["method"], scope["path"])
+            _log.exception("error while answering %s %r", scope["method"], scope["path"])
             problem = Problem(500, "the server has a fault, which its log describes; the request may be right")
             await problem.response()(scope, receive, send)
 

@@ -1,5 +1,6 @@
 """Running the server: its socket, its processes, and the signals that stop it."""
 
+import ctypes
 import errno
 import logging
 import os
@@ -8,7 +9,7 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from project.deploy.inputs import InputError
@@ -27,6 +28,9 @@ except ModuleNotFoundError:  # Windows
 logger = logging.getLogger(__name__)
 _BACKLOG = 2048  # connections that wait to be accepted
 _MAX_FILES = 65536
+# Numbers of glibc's mallopt(3): M_ARENA_MAX, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD. Lower thresholds cost time: with
+# 128 kB, denoising 512 x 512 pixels takes 15 % longer.
+_MALLOC = {-8: 1, -3: 4 * 2**20, -1: 8 * 2**20}
 
 
 class Stop:
@@ -102,6 +106,7 @@ def _handling_signals(stop: Stop, *numbers: int) -> Iterator[Stop]:
 
 
 def _prepare_process() -> None:
+    _bound_freed_memory()
     for number in (0, 1, 2):  # else a connection could become the standard error, and a client receive messages
         try:
             os.fstat(number)
@@ -116,6 +121,14 @@ def _prepare_process() -> None:
         allowed = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
         if soft != resource.RLIM_INFINITY and soft < allowed:
             resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
+def _bound_freed_memory() -> None:
+    """Let glibc return the memory of large pictures and bodies; of all that was freed, it would keep 400 MB."""
+    with suppress(AttributeError, TypeError):  # another C library; Windows has no CDLL(None)
+        mallopt = ctypes.CDLL(None).mallopt
+        for option, value in _MALLOC.items():
+            mallopt(option, value)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -18,6 +18,7 @@ Schema = dict[str, Any]
 PROBLEMS = {
     400: "the body cannot be read as what Content-Type says",
     401: "the token is missing or wrong",
+    403: "the server has no token, and Host is a name of the Internet",
     408: "the body did not arrive in time",
     411: "the length of the body is missing",
     413: "the body, the number of samples, a picture or the answer is too large",
@@ -84,7 +85,7 @@ def _predict_operation(predictor: Predictor, settings: Settings) -> Schema:
         "responses": {"200": {"description": "the predictions, in the order of the samples", **answers}},
     }
     for status, description in PROBLEMS.items():
-        if status != 401 or settings.token:
+        if status != (403 if settings.token else 401):
             operation["responses"][str(status)] = _problem(description, _HEADERS.get(status))
     if settings.token:
         operation["security"] = [{"token": []}]

@@ -4,7 +4,6 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from project.deploy.inputs import FormatError, InputError, Picture, TooLargeError, describe_errors
@@ -74,5 +73,5 @@ def _check_picture(data: Any, max_pixels: int) -> None:
                     f"the picture has {image.width} x {image.height} pixels; at most {max_pixels} are accepted"
                 )
             # Their colours, which nobody sees, would be read, as they are of the files for training.
-            if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+            if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
                 raise FormatError("the picture has transparent pixels; put it on a background")

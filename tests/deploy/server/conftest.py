@@ -69,7 +69,7 @@ def run_servers(model: Path) -> Iterator[Callable[..., Client]]:
     def begin(**settings: Any) -> Client:
         server = Server(Settings(**({"model": model} | settings)))
         listener = socket.create_server(("127.0.0.1", 0))
-        runner = uvicorn.Server(uvicorn.Config(create_app(server), log_level="critical"))
+        runner = uvicorn.Server(uvicorn.Config(create_app(server), http="h11", log_level="critical"))
         thread = threading.Thread(target=lambda: asyncio.run(runner.serve([listener])))
         thread.start()
         running.append((runner, thread))

@@ -224,6 +224,15 @@ def test_net_that_takes_no_zeros_starts(caplog: pytest.LogCaptureFixture, monkey
     assert "the net takes no sample of zeros: division by zero" in caplog.text
 
 
+@pytest.mark.parametrize("dimensions", [3, 5, 30])
+def test_zeros_of_many_free_dimensions_are_small(dimensions: int) -> None:
+    """Five of 128 would need 128 GB."""
+    net = Net()
+    shapes = {"image": (Length(),) * dimensions}
+    net.card = card_with(inputs={"image": Numbers((None,) * dimensions)}, shapes=shapes)
+    assert 1 <= make_zeros(net, 128)["image"].size <= 128**2  # type: ignore[arg-type]
+
+
 def test_zeros_have_lengths_that_are_allowed() -> None:
     card: ModelCard = card_with(
         inputs={"image": Picture(channels=1), "tokens": Numbers((None,), "int64"), "offset": Numbers((2,))},

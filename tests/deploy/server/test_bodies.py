@@ -127,6 +127,16 @@ def test_rest_of_a_refused_body_does_not_keep_the_connection(client: Client, mon
     assert "connection: close" in answer
 
 
+def test_two_lengths_end_the_connection(client: Client) -> None:
+    """A proxy that believes the other length would take the rest for the next request, maybe of another client."""
+    with connect(client, f"{START}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n") as connection:
+        connection.sendall(b"2\r\n{}\r\n0\r\n\r\nGET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = read_all(connection)
+    assert answer.startswith("HTTP/1.1 422 ")
+    assert "connection: close" in answer
+    assert answer.count("HTTP/1.1 ") == 1
+
+
 def test_client_that_is_gone_while_it_sends_is_no_error(
     client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

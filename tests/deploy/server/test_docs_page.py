@@ -57,7 +57,7 @@ def test_the_page_names_every_path_status_and_type(shared_client: Client) -> Non
 def test_text_of_others_is_escaped(start: Callable[..., Client], tmp_path: Path) -> None:
     """The address comes from the client, and names of classes from the file, also half of a surrogate pair."""
     names = {"is_bright": ["</pre><script>", "\ud800"]}
-    client = start(model=write_model(tmp_path / "model.onnx", card_with(classes=names)))
+    client = start(model=write_model(tmp_path / "model.onnx", card_with(classes=names)), token="open-sesame")
     page = client.request("GET", "/docs", Host="example.org:1").body.decode()
     assert "http://example.org:1/predict" in page
     assert "&lt;/pre&gt;&lt;script&gt;" in page

@@ -1,4 +1,4 @@
-"""Headers that let pages load nothing from elsewhere, and pages of one other origin send requests."""
+"""Headers that let pages load nothing from elsewhere, and pages of one other origin send requests; the header Host."""
 
 from collections.abc import Callable
 
@@ -42,3 +42,33 @@ def test_pages_of_one_origin_may_send_requests(start: Callable[..., Client]) -> 
         other = client.request("GET", "/model", Origin=origin)
         assert "access-control-allow-origin" not in refused.headers
         assert "access-control-allow-origin" not in other.headers
+
+
+@pytest.mark.parametrize(
+    ("host", "is_own"),
+    [
+        ("localhost", True),
+        ("LOCALHOST:80", True),
+        ("demo.localhost", True),
+        ("machine:8000", True),
+        ("127.0.0.1:8000", True),
+        ("[::1]:8000", True),
+        ("192.168.0.7", True),
+        ("evil.example:8000", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("evil.example\x85localhost", False),
+        ("localhost@evil.example", False),
+    ],
+)
+def test_names_of_the_internet_need_a_token(shared_client: Client, host: str, is_own: bool) -> None:
+    """A page of evil.example, whose name means 127.0.0.1 by now, has the same origin, and may not read answers."""
+    for method, path in (("GET", "/model"), ("POST", "/predict")):
+        answer = shared_client.request(method, path, b"{}", Host=host, Content_Type="application/json")
+        assert answer.status == ((200 if path == "/model" else 422) if is_own else 403)
+        assert "content-security-policy" in answer.headers
+
+
+def test_servers_with_a_token_have_any_name(start: Callable[..., Client]) -> None:
+    client = start(token="open-sesame")
+    assert client.request("GET", "/model", Host="models.example.org").status == 200

@@ -175,3 +175,28 @@ def test_start_is_quick(run: Callable[..., Running]) -> None:
     assert ended(running)[0] == 0
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "confstr") or "CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="of glibc")
+def test_freed_memory_is_returned() -> None:
+    """What is kept after large arrays would keep their memory: glibc takes it from one heap after the first."""
+    script = """
+import re
+import numpy as np
+from project.deploy.server.running import _bound_freed_memory
+
+def memory():
+    return int(re.findall("VmRSS:\\\\s+([0-9]+)", open("/proc/self/status").read())[0])
+
+_bound_freed_memory()
+before, kept = memory(), []
+for _ in range(5):
+    np.ones(2_500_000)
+    array = np.ones(2_500_000)
+    kept += [np.ones(10_000), array]
+del kept[1::2], array
+print(memory() - before)
+"""
+    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(ran.stdout) < 10_000  # kB
