@@ -1,6 +1,7 @@
 """Prediction with an exported model, without torch."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
@@ -15,6 +16,9 @@ from project.deploy.model_card import METADATA_KEY, ModelCard, printable, read_c
 _MAX_BATCH = 32  # samples that go through the net together: larger batches need more memory, and are hardly faster
 # Names of onnxruntime for types of tensors, and those of NumPy where they differ.
 _DTYPES = {"float": "float32", "double": "float64"}
+# Parts of onnxruntime's messages: the head of each, and an index that a table, such as an embedding, has no row for.
+_ERROR_HEAD = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_INDEX_ERROR = re.compile(r"idx=(-?\d+) must be within the inclusive range \[-?\d+,(\d+)\]")
 
 
 class Predictor:
@@ -201,6 +205,10 @@ class Predictor:
         try:
             values = self.session.run(names, dict(batch))
         except Exception as error:  # onnxruntime has no common base class of its errors
+            if index := _INDEX_ERROR.search(str(error)):  # a category or token that the net has no row for
+                names = [name for name, array in batch.items() if array.dtype.kind in "iu" and int(index[1]) in array]
+                where = " or ".join(names) or "an index"
+                raise InputError(f"{where}: {index[1]} is not valid; it must be from 0 to {index[2]}") from error
             given = ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in batch.items())
             raise InputError(f"{self.path.name} does not take {given}: {_first_line(error)}") from error
         return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
@@ -272,4 +280,4 @@ def _to_dtype(kind: str) -> np.dtype[Any]:
 
 
 def _first_line(error: Exception) -> str:
-    return printable(str(error).strip().partition("\n")[0])
+    return printable(_ERROR_HEAD.sub("", str(error).strip()).partition("\n")[0])

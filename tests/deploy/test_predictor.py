@@ -16,6 +16,7 @@ from project.deploy.inputs import InputError, Numbers
 from project.deploy.model_card import METADATA_KEY, Length
 from project.deploy.predictor import Predictor
 from tests.conftest import slow_except
+from tests.deploy.demo.nets import write_lookup
 from tests.deploy.onnx_files import CARD, card_with, write_model
 
 OFFSET = [1.0, 2.0]
@@ -167,6 +168,13 @@ def test_length_of_numbers_is_checked(length: Length, message: str, tmp_path: Pa
 def test_shapes_that_the_graph_refuses_have_a_message(predictor: Predictor) -> None:
     with pytest.raises(InputError, match=r"model.onnx does not take image \(1, 4\) float32, offset \(1, 2\) float32: "):
         predictor.run({"image": np.zeros((1, 4), np.float32), "offset": np.zeros((1, 2), np.float32)})
+
+
+def test_category_that_the_net_does_not_know_is_named(tmp_path: Path) -> None:
+    predictor = Predictor(write_lookup(tmp_path / "model.onnx"))
+    assert predictor.predict(region=3)["price"] == 4
+    with pytest.raises(InputError, match=r"^region: 4 is not valid; it must be from 0 to 3$"):
+        predictor.predict(region=4)
 
 
 DAMAGED = "cannot be used: its model card is damaged: "

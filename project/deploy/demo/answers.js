@@ -5,6 +5,7 @@ import { make } from "./dom.js";
 import { describeAnswer, formatNumber, formatPercent, joinWords } from "./words.js";
 
 const MOST_ROWS = 10; // of bars and numbers; the others are shown on demand
+const LONG_NAME = 16; // characters; longer names leave too little of the line to the bars
 const MOST_CHARACTERS = 20000; // of an array that is shown as text
 
 /** Return the elements that show a prediction; `values` are the inputs that it belongs to, by name. */
@@ -67,7 +68,9 @@ function makeBars(probabilities, classes) {
       make("span", { className: "track", "aria-hidden": "true" }, fill),
       make("span", { className: "percent", textContent: formatPercent(probability) }));
   });
-  return withMore(make("ol", { className: "bars", role: "list" }, ...rows), rows, "classes");
+  const isLong = sorted.slice(0, MOST_ROWS).some(({ name }) => name.length > LONG_NAME);
+  const list = make("ol", { className: isLong ? "bars long" : "bars", role: "list" }, ...rows);
+  return withMore(list, rows, "classes");
 }
 
 function makeArray(name, value, classes) {

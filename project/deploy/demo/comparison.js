@@ -44,14 +44,15 @@ export function makeComparison(name, url, { model, values, isFirst }) {
     size.textContent = ` ${width} × ${height} pixels`;
   });
   showBefore(frame, before, model, values);
-  showAfter(after, result, caption, /int|bool/.test(model.dtypes[name]));
+  const isWhole = /int|bool/.test(model.dtypes[name]);
+  showAfter(after, result, caption, isWhole ? model.classes[name] ?? [] : null);
   return make("figure", {}, frame, caption);
 }
 
-/** Show the picture that the net returned, in colours if its values are numbers of classes: small whole numbers. */
-async function showAfter(after, result, caption, isWhole) {
+/** Show the picture that the net returned; whole numbers, of which `classes` are the names, are shown in colours. */
+async function showAfter(after, result, caption, classes) {
   showPicture(after, result);
-  const map = isWhole ? await colourClasses(result) : null;
+  const map = classes && await colourClasses(result, classes);
   if (!map || !after.isConnected) return; // another answer is shown by now
   showPicture(after, map.blob);
   caption.append(map.legend);

@@ -1,15 +1,17 @@
 // The demo page, made from what the server tells of its model. Read this file first.
 
 import { describePrediction, makeAnswers } from "./answers.js";
+import { drawMaps } from "./class_map.js";
 import { at, make, removeChildren, showText } from "./dom.js";
 import { describeOrigin, describeTask } from "./header.js";
 import { NumberInput } from "./number_input.js";
 import { PictureInput } from "./picture_input.js";
 import { InputError, RequestError, fetchModel, predict } from "./server.js";
+import { readToken, writeToken } from "./token.js";
 import { formatTime, isPicture } from "./words.js";
 
 const DELAY = 120; // milliseconds after a stroke, in which the next one may begin
-const TOKEN = "token"; // key in sessionStorage: a tab keeps the token while it is open, and other tabs never see it
+const SECOND = 1000; // milliseconds
 
 /** The form, the request that is under way, and the answer that is shown. */
 class Demo {
@@ -17,7 +19,8 @@ class Demo {
     this.model = model;
     this.token = readToken();
     this.request = null; // AbortController of the newest request: its answer is the only one that is shown
-    this.timer = 0;
+    this.timer = 0; // until a drawing is sent
+    this.clock = 0; // of the seconds that an answer takes
     const names = Object.keys(model.inputs);
     const pictures = names.filter(name => isPicture(model.inputs[name]));
     this.isImmediate = names.length === 1 && pictures.length === 1; // a picture alone is sent without a button
@@ -65,7 +68,7 @@ class Demo {
     else at("status").textContent = "The token will be sent with the next request.";
   }
 
-  /** Give files that were dropped or pasted to the input at that place, or to the first one without a picture. */
+  /** Give what was dropped or pasted to the input at that place, or else to the first one without a picture. */
   takeFiles(event, transfer) {
     const files = [...transfer.files];
     if (!this.pictures.length) return;
@@ -75,7 +78,12 @@ class Demo {
     }
     event.preventDefault();
     const target = this.pictures.find(input => input.element.contains(event.target));
-    (target ?? this.pictures.find(input => !input.file) ?? this.pictures[0]).take(files);
+    const isEmpty = input => !input.file && !input.isReading;
+    if (files.length > 1 && this.pictures.length > 1) {
+      this.pictures.forEach((input, index) => input.take(files.slice(index, index + 1))); // a file for each input
+    } else {
+      (target ?? this.pictures.find(isEmpty) ?? this.pictures[0]).take(files);
+    }
   }
 
   /** Remove the answer, because the input has changed; one that is under way will not be shown either. */
@@ -87,22 +95,30 @@ class Demo {
     at("result").style.setProperty("--held", `${at("result").offsetHeight}px`);
     removeChildren(at("answer"));
     at("answer").hidden = true;
-    at("status").textContent = "";
     at("latency").hidden = true;
     showError("");
     this.setBusy(false);
   }
 
   setBusy(isBusy) {
+    clearInterval(this.clock);
     at("result").setAttribute("aria-busy", isBusy);
     showText(at("empty"), isBusy ? "Predicting …" : this.invite());
-    if (isBusy) at("status").textContent = "Predicting …";
+    at("status").textContent = isBusy ? "Predicting …" : "";
+    showText(at("brief"), at("status").textContent);
+    if (!isBusy) return;
+    const start = performance.now();
+    this.clock = setInterval(() => {
+      showText(at("empty"), `Predicting … ${Math.round((performance.now() - start) / SECOND)} s`);
+    }, SECOND);
   }
 
   invite() {
     if (!this.isImmediate) return "Fill in the form, and press Predict.";
-    if (this.pictures[0].isDrawn) return "The answer follows each stroke.";
-    return this.pictures[0].pad ? "Draw or choose a picture." : "Choose a picture.";
+    const [picture] = this.pictures;
+    if (picture.isReading) return "Reading the picture …";
+    if (picture.isDrawn) return "The answer follows each stroke.";
+    return `${picture.pad ? "Draw or choose" : "Choose"} a picture: the answer appears here.`;
   }
 
   submitSoon() {
@@ -128,12 +144,14 @@ class Demo {
     this.setBusy(false);
     at("result").style.removeProperty("--held");
     showText(at("empty"), "");
+    drawMaps(prediction, this.model);
     at("answer").replaceChildren(...makeAnswers(prediction, this.model, values));
     at("answer").hidden = false;
     at("status").textContent = describePrediction(prediction, this.model);
     showTimes(prediction);
-    const isDrawn = this.pictures.some(input => input.isDrawn); // who draws goes on drawing
-    if (!isDrawn) at("result").scrollIntoView({ block: "nearest" });
+    // The input fills a small screen: scroll to the answer, or tell it below the drawing, which may go on.
+    if (this.pictures.some(input => input.isDrawn)) showText(at("brief"), at("status").textContent);
+    else at("result").scrollIntoView({ block: "nearest" });
   }
 
   explain(error) {
@@ -148,6 +166,7 @@ class Demo {
     const field = isDenied ? at("token") : error.field;
     showError(error.message, error.mayRetry, field);
     field?.focus();
+    at("error").scrollIntoView({ block: "nearest" });
   }
 }
 
@@ -167,22 +186,6 @@ function showError(message, mayRetry = false, field = null) {
   error.hidden = !message;
   at("retry").hidden = !mayRetry;
   if (message) showText(at("empty"), field ? "No answer yet." : "");
-}
-
-function readToken() {
-  try {
-    return sessionStorage.getItem(TOKEN) ?? "";
-  } catch {
-    return ""; // a browser that stores nothing
-  }
-}
-
-function writeToken(token) {
-  try {
-    sessionStorage.setItem(TOKEN, token);
-  } catch {
-    // The page keeps it until it is closed or reloaded.
-  }
 }
 
 try {

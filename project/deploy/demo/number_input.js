@@ -20,8 +20,11 @@ export class NumberInput {
     this.isText = shape.length > 1 || shape.includes(null) || shape[0] > MOST_FIELDS;
     const lengths = model.shapes[name].map(length => length.minimum);
     this.fields = this.isText ? [this.makeText(lengths)] : Array.from({ length: shape[0] ?? 1 }, this.makeField, this);
-    const hint = make("p", { className: "hint", textContent: `${describeInput(this.input)} (${dtype})` });
-    const labels = this.fields.map((field, index) => this.label(field, index));
+    const description = `${describeInput(this.input, model.shapes[name])} (${dtype})`;
+    // A single number has the description as its label.
+    const hint = make("p", { className: "hint", hidden: !shape.length, textContent: description });
+    const labels = this.fields.map((field, index) =>
+      this.label(field, shape.length ? `${name} ${index}` : description));
     this.element = make("fieldset", { className: "numbers" }, make("legend", { textContent: name }), hint,
       make("div", { className: this.isText ? "" : "fields" }, ...labels));
     this.element.addEventListener("input", event => {
@@ -48,9 +51,9 @@ export class NumberInput {
       value: isVector ? value : `[${value}]` });
   }
 
-  label(field, index) {
+  label(field, description) {
     const isVector = this.input.shape.length === 1;
-    const text = !this.isText ? `${this.name}${this.input.shape.length ? ` ${index}` : ""}`
+    const text = !this.isText ? description
       : isVector ? "Values, separated by commas" : "Values as JSON, such as [[1, 2], [3, 4]]";
     const caption = make("span", { textContent: text });
     const isBox = field.type === "checkbox";

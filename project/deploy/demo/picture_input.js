@@ -2,9 +2,9 @@
 
 import { hasCamera, takePhotograph } from "./camera.js";
 import { at, showPicture, showText } from "./dom.js";
+import { fitPicture } from "./fitting.js";
 import { Pad } from "./pad.js";
 import { InputError } from "./server.js";
-import { shrinkPicture } from "./shrinking.js";
 import { formatBytes } from "./words.js";
 
 const DRAWN_SIDE = 128; // pixels of a drawing for a net that takes any size
@@ -44,6 +44,11 @@ export class PictureInput {
   read() {
     if (this.file) return this.file;
     throw new InputError(`${this.name}: ${this.pad ? "draw or " : ""}choose a picture first.`, this.find(".drop"));
+  }
+
+  /** Whether a file was chosen that cannot be sent yet. */
+  get isReading() {
+    return Boolean(this.shown && !this.file);
   }
 
   get isDrawn() {
@@ -86,15 +91,17 @@ export class PictureInput {
   async take(files) {
     if (!files.length) return; // the chooser was closed
     this.clear();
-    this.onEdit();
     const [file] = files;
     const unused = files.length > 1 ? `, the first of ${files.length}` : "";
     const name = (file.name || "pasted picture") + unused;
     this.showFile(file, `${name} · reading …`);
-    const smaller = await shrinkPicture(file, this.model.max_pixels);
+    this.onEdit();
+    const { max_pixels: pixels, limits: { body_bytes: bytes } } = this.model;
+    const sides = this.input.size ? null : this.model.shapes[this.name].slice(1);
+    const fitted = await fitPicture(file, sides, { pixels, bytes });
     if (this.shown !== file) return; // another picture was chosen, or a stroke drawn
-    this.file = smaller ? smaller.blob : file;
-    const size = smaller ? `scaled to ${smaller.width} × ${smaller.height} pixels, as much as the server takes`
+    this.file = fitted ? fitted.blob : file;
+    const size = fitted ? `${fitted.isScaled ? "scaled" : "cropped"} to ${fitted.width} × ${fitted.height} pixels`
       : formatBytes(file.size);
     showText(this.find(".chosen"), `${name} · ${size}`);
     this.onReady();

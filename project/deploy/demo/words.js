@@ -1,30 +1,32 @@
 // Descriptions for people: what a model takes and returns, and numbers.
 
+const MOST_NAMES = 40; // characters of the names of all classes, where they are listed
+
 /** Return whether an input is a picture. */
 export const isPicture = input => input.kind === "picture";
 
 /** Return a description of an input, such as "a grey picture, scaled to 8 × 8 pixels". */
 export function describeInput(input, lengths) {
-  if (!isPicture(input)) return describeNumbers(input);
+  if (!isPicture(input)) return describeNumbers(input, lengths);
   const kind = input.channels === 1 ? "a grey picture" : "a colour picture";
   if (input.size) return `${kind}, its central square scaled to ${input.size} × ${input.size} pixels`;
-  const [height, width] = lengths.slice(1).map(describeLength);
+  const [height, width] = lengths.slice(1).map(length => describeLength(length));
   if (height === width) return height ? `${kind}, each side ${height}` : `${kind} of any size`;
   return `${kind}, height ${height || "any"}, width ${width || "any"}`;
 }
 
-/** Return the lengths that a side may have, or an empty text if it may have any. */
-function describeLength({ minimum, maximum, step }) {
-  if (minimum === maximum) return `${minimum} pixels`;
+/** Return the lengths that a dimension may have, such as "at least 5 pixels"; empty if it may have any. */
+function describeLength({ minimum, maximum, step }, unit = " pixels") {
+  if (minimum === maximum) return `${minimum}${unit}`;
   if (maximum === null && minimum <= 1 && step === 1) return "";
   const span = maximum === null ? `at least ${minimum}` : `${minimum} to ${maximum}`;
-  return `${span} pixels${step === 1 ? "" : ` in steps of ${step}`}`;
+  return `${span}${unit}${step === 1 ? "" : ` in steps of ${step}`}`;
 }
 
-function describeNumbers({ shape, dtype }) {
+function describeNumbers({ shape, dtype }, [length]) {
   const noun = dtype === "bool" ? "yes-or-no value" : /int/.test(dtype) ? "whole number" : "number";
   if (!shape.length) return `a ${noun}`;
-  if (shape.length === 1 && shape[0] === null) return `any number of ${noun}s`;
+  if (shape.length === 1 && shape[0] === null) return `${describeLength(length, "") || "any number of"} ${noun}s`;
   const isOne = shape.every(length => length === 1);
   return `${shape.map(length => length ?? "any").join(" × ")} ${noun}${isOne ? "" : "s"}`;
 }
@@ -33,7 +35,8 @@ function describeNumbers({ shape, dtype }) {
 export function describeAnswer(name, model) {
   if (!Object.hasOwn(model.classes, name)) return "";
   const classes = model.classes[name];
-  return classes.length <= 4 ? joinWords(classes, "or") : `one of ${classes.length} classes`;
+  const names = joinWords(classes, "or");
+  return names.length <= MOST_NAMES ? names : `one of ${classes.length} classes`;
 }
 
 /** Return "a", "a and b" or "a, b and c". */

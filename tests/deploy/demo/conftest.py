@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.deploy.demo.nets import write_classifier, write_inverter, write_sum
-from tests.deploy.server.conftest import run_servers
+from tests.deploy.server.conftest import Client, run_servers
 
 CHROMIUM = ("chromium", "google-chrome")
 # A camera that shows a test picture, and may be used without asking anybody.
@@ -31,8 +32,15 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def serve(classifier: Path) -> Iterator[Callable[..., Client]]:
+    """Return a function that serves a model; tests with the same settings share a server."""
+    with run_servers(classifier) as start:
+        yield cache(start)
+
+
 @pytest.fixture
-def visit(browser: Browser, classifier: Path) -> Iterator[Visit]:
+def visit(browser: Browser, serve: Callable[..., Client]) -> Iterator[Visit]:
     """Return a function that serves a model and opens its page, such as `visit(path, token="secret", width=360)`.
 
     At its end, the test fails if the page logged an error, such as a violation of its Content-Security-Policy, or asked
@@ -51,7 +59,7 @@ def visit(browser: Browser, classifier: Path) -> Iterator[Visit]:
         faults: Sequence[str] = (),
         **options: Any,
     ) -> Page:
-        origin = f"http://127.0.0.1:{start(model=path, token=token, max_pixels=max_pixels).port}"
+        origin = f"http://127.0.0.1:{serve(model=path, token=token, max_pixels=max_pixels).port}"
         context = browser.new_context(base_url=origin, viewport={"width": width, "height": 800}, **options)
         contexts.append(context)
         expected.extend(faults)
@@ -74,10 +82,9 @@ def visit(browser: Browser, classifier: Path) -> Iterator[Visit]:
         expect(page.locator("#inputs")).to_be_visible()
         return page
 
-    with run_servers(classifier) as start:
-        yield open_page
-        for context in contexts:
-            context.close()
+    yield open_page
+    for context in contexts:
+        context.close()
     assert [text for text in found if not any(part in text for part in expected)] == []
 
 

@@ -17,8 +17,8 @@ def picture(value: int | tuple[int, int, int], size: tuple[int, int] = (40, 32))
     return {"name": "picture.png", "mimeType": "image/png", "buffer": file.getvalue()}
 
 
-def drop(page: Page, *chosen: FilePayload) -> None:
-    """Drag files over the drop zone, and drop them."""
+def drop(page: Page, *chosen: FilePayload, onto: str = "#drop") -> None:
+    """Drag files over the drop zone, or another element, and drop them."""
     transfer = page.evaluate_handle(
         """files => {
             const transfer = new DataTransfer();
@@ -31,7 +31,7 @@ def drop(page: Page, *chosen: FilePayload) -> None:
         [[file["name"], file["mimeType"], base64.b64encode(file["buffer"]).decode()] for file in chosen],
     )
     for event in ("dragenter", "dragover", "drop"):
-        page.dispatch_event("#drop", event, {"dataTransfer": transfer})
+        page.dispatch_event(onto, event, {"dataTransfer": transfer})
 
 
 def paste(page: Page, file: FilePayload) -> None:

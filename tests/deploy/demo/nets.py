@@ -55,18 +55,26 @@ def write_inverter(path: Path) -> Path:
     return _write(path, graph, _card({"image": Picture(channels=3)}, {"image": (Length(3, 3), *sides)}, "prediction"))
 
 
-def write_segmenter(path: Path) -> Path:
-    """Write a net that returns whether each pixel of a grey picture is bright, as 0 and 1."""
-    graph = """
-        (float[batch, 1, height, width] image) => (int64[batch, 1, height, width] mask)
-        <float half = {0.5}>
-        {
+def write_segmenter(path: Path, has_channel: bool = True) -> Path:
+    """Write a net that returns whether each pixel of a grey picture is bright, as 0 and 1.
+
+    Args:
+        path: the file.
+        has_channel: whether it returns `(1, H, W)` rather than `(H, W)`.
+    """
+    shape = "[batch, 1, height, width]" if has_channel else "[batch, height, width]"
+    graph = f"""
+        (float[batch, 1, height, width] image) => (int64{shape} mask)
+        <float half = {{0.5}}, int64[1] axes = {{1}}>
+        {{
             bright = Greater (image, half)
-            mask = Cast <to = 7> (bright)
-        }
+            numbers = Cast <to = 7> (bright)
+            mask = ReduceMax <keepdims = {int(has_channel)}> (numbers, axes)
+        }}
         """
     sides = (Length(8, 64), Length(8, 64))
-    return _write(path, graph, _card({"image": Picture(channels=1)}, {"image": (Length(1, 1), *sides)}, "mask"))
+    card = _card({"image": Picture(channels=1)}, {"image": (Length(1, 1), *sides)}, "mask")
+    return _write(path, graph, replace(card, classes={"mask": ["background", "object"]}))
 
 
 def write_sum(path: Path, answer: str = "total") -> Path:
@@ -98,6 +106,31 @@ def write_frames(path: Path) -> Path:
         """
     shapes = {"frames": (Length(), Length(2, 2), Length(2, 2))}
     return _write(path, graph, _card({"frames": Numbers((None, 2, 2))}, shapes, "same"))
+
+
+def write_difference(path: Path) -> Path:
+    """Write a net that subtracts the mean of a grey picture from that of another one."""
+    graph = """
+        (float[batch, 1, 8, 8] one, float[batch, 1, 8, 8] other) => (float[batch] difference)
+        <int64[3] axes = {1, 2, 3}>
+        {
+            differences = Sub (one, other)
+            difference = ReduceMean <keepdims = 0> (differences, axes)
+        }
+        """
+    names = ("one", "other")
+    shapes = {name: (Length(1, 1), Length(8, 8), Length(8, 8)) for name in names}
+    return _write(path, graph, _card({name: Picture(1, 8) for name in names}, shapes, "difference"))
+
+
+def write_lookup(path: Path) -> Path:
+    """Write a net that returns the row of a table of 4, as an embedding of a category does."""
+    graph = """
+        (int64[batch] region) => (float[batch] price)
+        <float[4] table = {1, 2, 3, 4}>
+        { price = Gather <axis = 0> (table, region) }
+        """
+    return _write(path, graph, _card({"region": Numbers((), "int64")}, {"region": ()}, "price"))
 
 
 def _card(inputs: Mapping[str, Input], shapes: Mapping[str, tuple[Length, ...]], output: str) -> ModelCard:

@@ -27,10 +27,10 @@ def test_a_file_that_is_no_picture(classifier: Path, visit: Visit) -> None:
     expect(page.locator("#error")).to_be_hidden()
 
 
-def test_a_picture_of_a_wrong_size(inverter: Path, visit: Visit) -> None:
+def test_a_picture_that_is_too_small(inverter: Path, visit: Visit) -> None:
     page = visit(inverter)
-    drop(page, picture((1, 2, 3), (41, 32)))
-    expect_error(page, "its width is 41; it must be from 8 to 2048 in steps of 4")
+    drop(page, picture((1, 2, 3), (4, 32)))
+    expect_error(page, "its width is 4; it must be from 8 to 2048 in steps of 4")
 
 
 def test_only_the_first_of_several_files_is_used(classifier: Path, visit: Visit) -> None:
@@ -96,6 +96,17 @@ def test_a_busy_server(classifier: Path, visit: Visit) -> None:
     drop(page, picture(255))
     expect_error(page, "too many requests are waiting")
     expect_error(page, "3 seconds")
+
+
+def test_a_slow_answer(classifier: Path, visit: Visit) -> None:
+    """The page shows that it waits, and how long."""
+    page = visit(classifier)
+    page.clock.install()
+    page.route("**/predict", lambda route: None)  # never answers
+    drop(page, picture(255))
+    expect(page.locator("#status")).to_have_text("Predicting …")
+    page.clock.run_for(7000)
+    expect(page.locator("#empty")).to_have_text(re.compile("Predicting … [67] s"))
 
 
 def test_a_late_answer_does_not_replace_a_newer_one(classifier: Path, visit: Visit) -> None:

@@ -8,10 +8,13 @@ from playwright.sync_api import expect
 
 from tests.deploy.demo.conftest import Visit
 from tests.deploy.demo.gestures import drop, picture
-from tests.deploy.demo.nets import write_sum
+from tests.deploy.demo.nets import write_difference, write_sum
 from tests.deploy.onnx_files import write_model
 
 pytestmark = pytest.mark.browser
+
+SLOW_READING = """const read = window.createImageBitmap.bind(window);
+window.createImageBitmap = async file => { await new Promise(end => setTimeout(end, 300)); return read(file); };"""
 
 
 def test_numbers_are_added(adder: Path, visit: Visit) -> None:
@@ -45,6 +48,21 @@ def test_a_picture_and_numbers(nets: Path, visit: Visit) -> None:
     page.locator("#predict").click()
     expect(page.locator("#answer")).to_contain_text("bright")
     expect(page.locator("#answer")).to_contain_text("3.5")
+
+
+@pytest.mark.parametrize("is_together", [True, False])
+def test_two_pictures(nets: Path, visit: Visit, is_together: bool) -> None:
+    """The first goes to the first input, also if the page is still reading it when the second one is dropped."""
+    page = visit(write_difference(nets / "difference.onnx"), script=SLOW_READING)
+    if is_together:
+        drop(page, picture(255), picture(51))
+    else:
+        drop(page, picture(255), onto="body")
+        drop(page, picture(51), onto="body")
+    for selector in ("#drop", "#drop-2"):
+        expect(page.locator(selector)).to_contain_text("bytes")  # its size: it was read
+    page.locator("#predict").click()
+    expect(page.locator("#answer")).to_contain_text("0.8")
 
 
 @pytest.mark.parametrize(("name", "value"), [("measures.1", ""), ("years.0", "1.5")])

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
-from playwright.sync_api import Page, expect
+from PIL import ExifTags, Image
+from playwright.sync_api import FilePayload, Page, expect
 
 from project.deploy.predictor import Predictor
 from tests.deploy.demo.conftest import Visit
@@ -97,6 +97,19 @@ def test_a_picture_of_too_many_pixels_is_scaled(classifier: Path, inverter: Path
     expect_class(page, "bright")
 
 
+def test_a_photograph_is_fitted_to_the_net(inverter: Path, visit: Visit) -> None:
+    """Sides become multiples of 4: pixels are copied, or scaled if there are too many, as EXIF turns them."""
+    page = visit(inverter, max_pixels=40_000)
+    drop(page, stripes((43, 33)))
+    expect(page.locator("#drop")).to_contain_text(re.compile("cropped to 40 . 32 pixels"))
+    assert look(page, "#before") == {"width": 40, "height": 32, "first": [1, 0, 0]}
+    drop(page, stripes((403, 301), orientation=6))
+    expect(page.locator("#drop")).to_contain_text(re.compile("scaled to 172 . 228 pixels"))
+    before = look(page, "#before")
+    assert (before["width"], before["height"]) == (172, 228)
+    assert before["first"][0] < 5  # the column 0 of the file is the first row
+
+
 def test_a_dark_picture_is_shown_as_it_is(inverter: Path, visit: Visit) -> None:
     """Only whole numbers are numbers of classes."""
     page = visit(inverter)
@@ -106,11 +119,12 @@ def test_a_dark_picture_is_shown_as_it_is(inverter: Path, visit: Visit) -> None:
     assert look(page, "#after")["first"] == [5, 5, 5]
 
 
-def test_the_classes_of_pixels_are_told_apart(nets: Path, visit: Visit) -> None:
-    """0 and 1 would both look black; what is downloaded has these values."""
-    page = visit(write_segmenter(nets / "segmenter.onnx"))
+@pytest.mark.parametrize("has_channel", [True, False])
+def test_the_classes_of_pixels_are_told_apart(nets: Path, visit: Visit, has_channel: bool) -> None:
+    """0 and 1 would both look black; what is downloaded has these values. Without channels, they come as lists."""
+    page = visit(write_segmenter(nets / f"segmenter_{has_channel}.onnx", has_channel))
     drop(page, picture(255))
-    expect(page.locator("#answer .legend")).to_contain_text("1")
+    expect(page.locator("#answer .legend")).to_contain_text("object")
     assert sum(look(page, "#after")["first"]) > 100
     assert download(page).getpixel((0, 0)) == (1, 1, 1)
 
@@ -152,11 +166,22 @@ def test_a_net_of_colour_has_no_pad(inverter: Path, visit: Visit) -> None:
     expect(page.locator("#pad")).to_be_hidden()
 
 
+def stripes(size: tuple[int, int], orientation: int = 1) -> FilePayload:
+    """Return a PNG file whose red is the column of a pixel."""
+    width, height = size
+    columns = np.tile(np.arange(width) % 256, (height, 1)).astype(np.uint8)
+    image = Image.fromarray(np.stack([columns, 0 * columns, 0 * columns], axis=2))
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[ExifTags.Base.Orientation] = orientation
+    image.save(file, "png", exif=exif)
+    return {"name": "stripes.png", "mimeType": "image/png", "buffer": file.getvalue()}
+
+
 def download(page: Page) -> Image.Image:
     """Return the picture that the page offers as a file."""
     with page.expect_download() as downloaded:
         page.get_by_role("link", name=re.compile("download", re.I)).click()
-    return Image.open(downloaded.value.path())
+    return Image.open(downloaded.value.path()).convert("RGB")
 
 
 def look(page: Page, selector: str) -> Any:

@@ -76,8 +76,9 @@ def run_servers(model: Path) -> Iterator[Callable[..., Client]]:
         return Client(server, listener.getsockname()[1])
 
     yield begin
-    for runner, thread in running:
+    for runner, _ in running:
         runner.should_exit = True
+    for _, thread in running:
         thread.join(10)
         assert not thread.is_alive()
 
