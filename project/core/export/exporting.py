@@ -168,7 +168,7 @@ def _choose_split(
         )
     if not (has_eval or has_predict):
         raise ConfigError(
-            "neither data.eval nor data.predict is set; export compares the files with the checkpoint on it"
+            "export compares the files with the checkpoint on a dataset; set data.eval, such as --data.eval NAME"
         )
     if has_eval:
         return lambda comparison, data: trainer.test(comparison, data, verbose=False)

@@ -91,7 +91,9 @@ def _find_certain(data: DataModule, split: str, module: Any) -> dict[str, Input]
 
 
 def _load_sample(data: DataModule, dataset: Any, path: str) -> Tensors:
-    """Return a batch of the first sample; the state of the generators does not change.
+    """Return a batch of the first sample, or the first batch of a dataset with `collate`, which may drop samples.
+
+    The state of the generators does not change.
 
     It is loaded in a worker if the others are: a dataset that opens its file on the first access would otherwise open
     it here, and the workers that are forked from this process would share its position in the file.
@@ -99,8 +101,9 @@ def _load_sample(data: DataModule, dataset: Any, path: str) -> Tensors:
     workers: dict[str, Any] = {}
     if data.num_workers:
         workers = {"num_workers": 1, "prefetch_factor": 1, "worker_init_fn": prepare_worker}
+    size = data.batch_size if hasattr(dataset, "collate") else 1
     with isolate_rng(include_cuda=False):
-        loader = build_loader(dataset, path, batch_size=1, seed=data.seed, is_training=False, **workers)
+        loader = build_loader(dataset, path, batch_size=size, seed=data.seed, is_training=False, **workers)
         return next(iter(loader), {})
 
 

@@ -38,6 +38,9 @@ export async function predict(model, values, token, signal) {
   const start = performance.now();
   const response = await send("predict", { method: "POST", body: body.content, headers, signal }, token);
   const answer = await readJson(response);
+  if (answer.sha256 !== model.sha256) {
+    throw new RequestError("The server has another model since this page was opened. Reload the page.", response.status);
+  }
   return { ...answer.predictions[0], milliseconds: answer.milliseconds, roundTrip: performance.now() - start };
 }
 

@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         settings = read_settings(argv, os.environ)
         if missing := [package for module, package in _PACKAGES.items() if find_spec(module) is None]:
-            raise OptionError(f"serve needs {', '.join(missing)}: pip install -c constraints.txt -e '.[serve]'")
+            raise OptionError(f"serve needs {', '.join(missing)}: pip install -c constraints.txt {' '.join(missing)}")
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy computes nothing large: more threads only wait
         from project.deploy.server.running import serve  # imports the packages
 

@@ -78,6 +78,8 @@ def _split(argv: Sequence[str]) -> dict[str, str]:
 
 
 def _explain_unknown(name: str) -> str:
+    if name == "token":
+        return "serve has no option --token, which other users of the machine would see: set SERVE_TOKEN"
     if name == "ckpt_path":
         return "serve has no option --ckpt_path: it takes an exported model, as --model"
     if name == "config" or "." in name:
@@ -89,7 +91,7 @@ def _explain_unknown(name: str) -> str:
 def _read_model(text: str) -> Path:
     """Return the file of an exported model that a file or run directory means."""
     try:
-        path = _find_model(Path(text).expanduser())
+        path = _find_model(Path(os.path.expandvars(text)).expanduser())
         with path.open("rb"):
             return path
     except FileNotFoundError as error:

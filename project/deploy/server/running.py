@@ -150,7 +150,7 @@ def _listen(host: str, port: int) -> socket.socket:
             raise OptionError(f"port {port} of {host} is in use; give another --port, or 0 for a free one") from error
         if error.errno == errno.EACCES:
             raise OptionError(f"port {port} needs more rights; give a --port of 1024 or more") from error
-        raise OptionError(f"--host {host} cannot be listened on: {error.strerror}") from error
+        raise OptionError(f"--host {host} cannot be listened on: {os.strerror(error.errno or 0)}") from error
 
 
 def _url(listener: socket.socket) -> str:

@@ -445,7 +445,7 @@ def test_mistakes_leave_nothing(run: Path, cli: Cli, tmp_path: Path, monkeypatch
     [
         (
             ["--data.eval", "null", "--data.predict", "null"],
-            "neither data.eval nor data.predict is set; export compares the files with the checkpoint on it",
+            "export compares the files with the checkpoint on a dataset; set data.eval, such as --data.eval NAME",
         ),
         (["--data.eval", "{type: tests.core.components.Resampled, rows: [0]}"], "data.eval has no samples; export"),
         (["--trainer.limit_test_batches", "0"], "trainer.limit_test_batches or limit_predict_batches is 0; export"),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from project.core.data.datamodule import DataModule
 from project.core.run.recorded_inputs import InputRecorder, NetInputs, find_inputs
@@ -91,3 +92,21 @@ def test_dataset_is_read_where_its_batches_are(workers: int) -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
     dataset: Any = data.datasets["data.val"]
     assert dataset.is_open == (workers == 0)
+
+
+class Dropping(Opened):
+    """Points of which `collate` drops the first."""
+
+    def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        batch: dict[str, Tensor] = default_collate([sample for sample in samples if sample["index"] > 0])
+        return batch
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"point": torch.rand(2), "index": torch.tensor(index)}
+
+
+def test_first_sample_may_be_dropped() -> None:
+    """A training whose batches have other samples would end before its first step."""
+    data = DataModule(val={"": Dropping}, batch_size=3)
+    module: Any = SimpleNamespace(call_net=SimpleNamespace(sources=[("x", "point", True)]))
+    assert find_inputs(data, "val", module) == {"point": Numbers((2,))}

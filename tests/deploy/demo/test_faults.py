@@ -89,6 +89,21 @@ def test_an_answer_of_something_else(classifier: Path, visit: Visit) -> None:
     expect_error(page, "502")
 
 
+def test_the_server_has_another_model(classifier: Path, visit: Visit) -> None:
+    """The page has the classes of the model with which it was opened."""
+    page = visit(classifier)
+
+    def answer_with_another_model(route: Route) -> None:
+        answer = route.fetch().json()
+        route.fulfill(json={**answer, "sha256": "0" * 64})
+
+    page.route("**/predict", answer_with_another_model)
+    drop(page, picture(255))
+    expect_error(page, "Reload the page")
+    expect(page.locator("#answer")).to_be_hidden()
+    expect(page.locator("#retry")).to_be_hidden()
+
+
 def test_a_busy_server(classifier: Path, visit: Visit) -> None:
     page = visit(classifier)
     problem = {"title": "Service Unavailable", "status": 503, "detail": "too many requests are waiting"}

@@ -1,5 +1,7 @@
 """A mistake in the options, or a file that cannot be served, gets one to three lines and exit code 2."""
 
+import errno
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -31,6 +33,10 @@ MISTAKES = [
         f"{KNOWN}",
     ),
     ("--ckpt_path TMP", f"serve has no option --ckpt_path: it takes an exported model, as --model{KNOWN}"),
+    (
+        "--token secret99",
+        f"serve has no option --token, which other users of the machine would see: set SERVE_TOKEN{KNOWN}",
+    ),
     ("MODEL --port 65536", "--port is '65536'; it must be a whole number from 0 to 65535"),
     ("MODEL --port -1", "--port is '-1'; it must be a whole number from 0 to 65535"),
     ("MODEL --port http", "--port is 'http'; it must be a whole number from 0 to 65535"),
@@ -119,6 +125,15 @@ def test_useless_token_is_refused(
     assert capsys.readouterr().err == f"error: {message}\n"
 
 
+def test_variables_of_a_path_are_expanded(
+    served: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in the paths of the other stages."""
+    monkeypatch.setenv("SERVED", str(served))
+    assert main(["--model", "$SERVED/new"]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {served}/new has no export/model.onnx")
+
+
 def test_name_of_another_machine_needs_a_token(
     served: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,7 +150,8 @@ def test_address_of_another_machine_cannot_be_used(
 ) -> None:
     monkeypatch.setenv("SERVE_TOKEN", "correct-horse")
     assert main(["--model", str(served / "model.onnx"), "--host", "192.0.2.1", "--port", "0"]) == 2
-    assert capsys.readouterr().err.startswith("error: --host 192.0.2.1 cannot be listened on: ")
+    reason = os.strerror(errno.EADDRNOTAVAIL)
+    assert capsys.readouterr().err == f"error: --host 192.0.2.1 cannot be listened on: {reason}\n"
 
 
 def test_missing_packages_are_named(
@@ -144,7 +160,7 @@ def test_missing_packages_are_named(
     missing = ("fastapi", "python_multipart")
     monkeypatch.setattr(main_module, "find_spec", lambda name: None if name in missing else name)
     assert main(["--model", str(served / "model.onnx")]) == 2
-    expected = "error: serve needs fastapi, python-multipart: pip install -c constraints.txt -e '.[serve]'\n"
+    expected = "error: serve needs fastapi, python-multipart: pip install -c constraints.txt fastapi python-multipart\n"
     assert capsys.readouterr().err == expected
 
 
