@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,13 @@ def outside(versions: dict[str, str]) -> list[str]:
 def test_constraints_pin_every_direct_dependency_in_its_range() -> None:
     assert {"torch", "jsonargparse", "pytest", "mypy"} <= DECLARED.keys()
     assert outside(pins((ROOT / "constraints.txt").read_text(encoding="utf-8"))) == []
+
+
+def test_dev_has_what_the_extras_need_that_tests_use() -> None:
+    """`dev` repeats their requirements: one that is changed in one place only would be tested in another version."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    dev = set(extras.pop("dev"))
+    assert [name for name, requirements in extras.items() if not dev.issuperset(requirements)] == ["plots"]
 
 
 def test_lowest_versions_are_the_declared_ones(capsys: pytest.CaptureFixture[str]) -> None:

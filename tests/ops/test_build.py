@@ -36,7 +36,7 @@ def start(cache: Path, *argv: str, **variables: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
-    shown = process.communicate(timeout=100)
+    shown = process.communicate(timeout=300)
     assert process.returncode == code, shown
     return shown
 

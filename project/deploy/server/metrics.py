@@ -47,29 +47,29 @@ class Metrics:
         values = np.frombuffer(memory, np.float64).reshape(workers, -1)
         ends = np.cumsum(list(_FIELDS.values()))[:-1]
         self._all = dict(zip(_FIELDS, np.split(values, ends, axis=1), strict=True))
-        self._own: dict[str, np.ndarray] = {}
+        self.counters: dict[str, np.ndarray] = {}
 
     def for_worker(self, number: int) -> "Metrics":
         """Return the counters for this process; they continue those of an earlier worker of the same number."""
         own = copy(self)
-        own._own = {name: values[number] for name, values in self._all.items()}
-        own._own["waiting"][0], own._own["pid"][0] = 0, os.getpid()
+        own.counters = {name: values[number] for name, values in self._all.items()}
+        own.counters["waiting"][0], own.counters["pid"][0] = 0, os.getpid()
         return own
 
     def count_answer(self, status: int, seconds: float) -> None:
         """Count a request to /predict, answered with a status after some time."""
-        self._own["statuses"][_STATUSES.index(status) if status in _STATUSES else -1] += 1
-        self._own["seconds"][bisect_left(_SECONDS, seconds)] += 1
-        self._own["seconds_sum"][0] += seconds
+        self.counters["statuses"][_STATUSES.index(status) if status in _STATUSES else -1] += 1
+        self.counters["seconds"][bisect_left(_SECONDS, seconds)] += 1
+        self.counters["seconds_sum"][0] += seconds
 
     def observe_batch(self, samples: int) -> None:
         """Count a batch by its number of samples."""
-        self._own["samples"][bisect_left(_SAMPLES, samples)] += 1
-        self._own["samples_sum"][0] += samples
+        self.counters["samples"][bisect_left(_SAMPLES, samples)] += 1
+        self.counters["samples_sum"][0] += samples
 
     def set_waiting(self, samples: int) -> None:
         """Set the number of samples that wait."""
-        self._own["waiting"][0] = samples
+        self.counters["waiting"][0] = samples
 
     def to_text(self, name: str, sha256: str) -> str:
         """Return all metrics in Prometheus' text format, version 0.0.4.

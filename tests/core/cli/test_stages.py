@@ -129,5 +129,5 @@ def test_two_processes_write_one_run(tiny: Callable[..., str], tmp_path: Path) -
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr.count("epoch 1/1") == 1
     assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["tiny"]
-    assert (tmp_path / "experiments/tiny/log.txt").read_text().count("epoch 1/1") == 1
+    assert (tmp_path / "experiments/tiny/log.txt").read_text().count(" INFO    epoch 1/1") == 1
     assert len(list((tmp_path / "experiments/tiny/event").glob("events*"))) == 1

@@ -147,6 +147,7 @@ def test_worker_ignores_signals() -> None:
 def test_uninstall_restores_default_handlers_and_raises_a_received_signal() -> None:
     received: list[int] = []
     with restoring_signals():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs without it
         interruption = Interruption()
         interruption.install(with_sigint=False)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

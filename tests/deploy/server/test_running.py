@@ -44,11 +44,11 @@ def test_stop_of_a_queue(
     workers: str, number: signal.Signals, to_group: bool, run: Callable[..., Running], body: bytes
 ) -> None:
     """Ctrl-C and service managers send the signal to all processes, `kill` to the first."""
-    running = run("--workers", workers, seconds=1)
-    waiting = [running.predict(body) for _ in range(12)]
+    running = run("--workers", workers, seconds=0.6)
+    waiting = [running.predict(body) for _ in range(6)]
     time.sleep(0.4)
     (os.killpg if to_group else os.kill)(running.process.pid, number)
-    assert [wait() for wait in waiting] == [200] * 12
+    assert [wait() for wait in waiting] == [200] * 6
     code, _, err = ended(running)
     assert (code, err) == (0, "")
 
