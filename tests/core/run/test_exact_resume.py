@@ -151,7 +151,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "scheduler": {
                 "type": "Warmup",
                 "length": 1,
-                "after": {"type": "ReduceLROnPlateau", "monitor": "val/sum", "patience": 0, "mode": "max"},
+                # No value is better by 1000: each epoch has a lower rate.
+                "after": {
+                    "type": "ReduceLROnPlateau",
+                    **{"monitor": "val/sum", "patience": 0, "threshold": 1000.0, "threshold_mode": "abs"},
+                },
             },
             "interval": "epoch",
         },
