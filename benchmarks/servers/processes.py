@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,11 +70,9 @@ class ServerProcess:
     def end(self) -> int:
         """Send SIGTERM to the server, kill what remains a second after its end, and return how many that were."""
         self._process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):  # one that does not end is killed, and counted
             self._process.wait(_PATIENCE)
             time.sleep(1)
-        except subprocess.TimeoutExpired:
-            pass
         left = self.find_processes()
         for number in left:
             os.kill(number, signal.SIGKILL)

@@ -46,7 +46,6 @@ class Server:
 
     Attributes:
         is_ready: whether `/readyz` tells a load balancer to send requests.
-        sha256: SHA-256 of the model, of the file that was there at the start.
         pictures: answers that are pictures.
         memory: bytes that requests hold.
     """
@@ -54,7 +53,7 @@ class Server:
     def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
         self.settings, self.is_ready = settings, False
         self.predictor = Predictor(settings.model)
-        self.sha256, self.pictures = self.predictor.sha256, find_pictures(self.predictor)
+        self.pictures = find_pictures(self.predictor)
         self.max_pixels = settings.max_pixels or largest_pixels(self.predictor.card)
         self.metrics = metrics or Metrics(1).for_worker(0)
         self.batcher = Batcher(self.predictor, settings.limits, self.metrics)
@@ -127,7 +126,9 @@ class Server:
                 describe_prediction(card, self.pictures, *pair) for pair in zip(samples, outputs, strict=True)
             ]
             milliseconds = round(1000 * (perf_counter() - start), 3)
-            return strict_json.dumps({"predictions": predictions, "milliseconds": milliseconds, "sha256": self.sha256})
+            return strict_json.dumps(
+                {"predictions": predictions, "milliseconds": milliseconds, "sha256": self.predictor.sha256}
+            )
 
         is_fast = not pictures and sum(value.size for each in outputs for value in each.values()) < _FEW_VALUES
         content = to_json() if is_fast else await loop.run_in_executor(self.encoders, to_json)
@@ -203,6 +204,7 @@ def create_app(server: Server) -> FastAPI:
 
 def _add_routes(app: FastAPI, server: Server) -> None:
     """Add the routes of programs, as routes of Starlette: FastAPI's would look for parameters in each request."""
+    # Also reads the checksum, which is that of the file at the start from then on.
     description = strict_json.dumps(describe_model(server.predictor, server.settings, server.max_pixels))
 
     async def livez(request: Request) -> Response:
@@ -214,7 +216,7 @@ def _add_routes(app: FastAPI, server: Server) -> None:
         return PlainTextResponse("ok")
 
     async def metrics(request: Request) -> Response:
-        text = server.metrics.to_text(find_name(server.predictor), server.sha256)
+        text = server.metrics.to_text(find_name(server.predictor), server.predictor.sha256)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     async def model(request: Request) -> Response:

@@ -56,7 +56,7 @@ class ProblemMiddleware:
         try:
             await self.app(scope, receive, watch)
         except ClientDisconnect:
-            pass
+            return  # nobody reads an answer
         except Exception:
             if is_started or scope["type"] != "http":
                 raise

@@ -97,5 +97,5 @@ def test_route_answers_the_metrics(shared_client: Client) -> None:
     answer = shared_client.request("GET", "/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     values = read_metrics(answer.body.decode())
-    assert values[f'serve_model_info{{name="tiny",sha256="{shared_client.server.sha256}"}}'] == 1
+    assert values[f'serve_model_info{{name="tiny",sha256="{shared_client.server.predictor.sha256}"}}'] == 1
     assert values["serve_waiting_samples"] == 0
