@@ -1,4 +1,4 @@
-"""Command line: train, test, predict, export, serve. See `python cli.py --help`."""
+"""Command line: train, test, predict, export, serve, study. See `python cli.py --help`."""
 
 import gc
 import os
@@ -6,20 +6,19 @@ import signal
 import sys
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["serve"]:  # needs neither torch nor the engine
+    from project.commands import WITHOUT_TORCH, main
+
+    if sys.argv[1:2] and sys.argv[1] in WITHOUT_TORCH:
         # Ctrl-C during the start prints no traceback, and the first process of a container ends at SIGTERM.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, frame: os._exit(128 + number))
-        from project.deploy.server.main import main as serve
-
-        sys.exit(serve(sys.argv[2:]))
+        sys.exit(main())
     from project.core.distributed.signals import TERMINATION_SIGNALS, Interruption
 
     interruption = Interruption()
     interruption.install(with_sigint=False)  # a job may be preempted while torch is imported, which takes seconds
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the import prints no traceback
     gc.disable()  # `main` enables it when everything is built
-    from project.core.cli.main import main
 
     gc.freeze()  # collections skip what was imported, also the one at the end of Python
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
 
     from project.deploy.predictor import Predictor as Predictor
+    from project.study.events import Curves
+    from project.study.runs import Runs
 else:
 
     def __getattr__(name: str) -> type:
@@ -16,6 +18,41 @@ else:
         from project.deploy.predictor import Predictor
 
         return Predictor
+
+
+def runs(root: str | Path) -> "Runs":
+    """Return the runs in a directory as rows, without torch.
+
+    Args:
+        root: directory of runs, such as experiments, or a run directory.
+
+    Raises:
+        ConfigError: it does not exist.
+
+    Example::
+
+        for run in project.runs("experiments"):
+            print(run.name, run.state, run.results.get("test/accuracy"))
+        frame = project.runs("experiments").to_pandas()
+    """
+    from project.study.runs import read_runs
+
+    return read_runs(Path(root))
+
+
+def curves(run: str | Path) -> "Curves":
+    """Return the curves of a run, without torch: by name, the steps, values and times of its points, arrays `(N,)`.
+
+    Args:
+        run: a run directory.
+
+    Example::
+
+        steps, values, seconds = project.curves("experiments/digits")["val/accuracy"]
+    """
+    from project.study.events import read_curves
+
+    return read_curves(Path(run))
 
 
 def load(run: str | Path, trust: bool = False) -> "LightningModule":

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -11,8 +12,6 @@ from pathlib import Path
 from sysconfig import get_paths
 from traceback import FrameSummary, extract_tb, format_exception_only
 from typing import TypeVar
-
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 _CORE = Path(__file__).parent
 _LIBRARIES = [Path(get_paths()[name]) for name in ("stdlib", "purelib", "platlib")]
@@ -56,8 +55,14 @@ def is_user_error(error: BaseException) -> bool:
     """
     if find_cause(error, ConfigError) is not None:
         return True
-    is_refusal = isinstance(error, MisconfigurationException) or message_of(error).strip().startswith(_REFUSALS)
+    is_refusal = isinstance(error, _misconfiguration()) or message_of(error).strip().startswith(_REFUSALS)
     return is_refusal and _find_location(error) is None
+
+
+def _misconfiguration() -> tuple[type[Exception], ...]:
+    """Return the error of Lightning, which is not imported for it: some commands run without torch."""
+    module = sys.modules.get("lightning_fabric.utilities.exceptions")
+    return () if module is None else (module.MisconfigurationException,)
 
 
 def find_cause(error: BaseException, error_type: type[ErrorType]) -> ErrorType | None:
@@ -215,7 +220,7 @@ def constructor_error(error: Exception, where: str) -> Exception:
     if passed_user_code(error):
         add_location(error, f"{where}, while it was built")
         return error
-    is_plain = isinstance(error, ValueError | TypeError | RuntimeError | MisconfigurationException) and str(error)
+    is_plain = isinstance(error, (ValueError, TypeError, RuntimeError, *_misconfiguration())) and str(error)
     return ConfigError(f"{where}: {error if is_plain else ''.join(format_exception_only(error)).strip()}")
 
 

@@ -1,42 +1,16 @@
-"""Atomic writing of files."""
+"""Atomic writing of files, without torch."""
 
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
-from pytorch_lightning.utilities import rank_zero_only
-from torch import Tensor
 
-from project.core.errors import ConfigError
-
-
-@rank_zero_only
-def check_writable(directory: Path, option: str = "--results_dir") -> None:
-    """Check, before anything is computed, that files can be written to a directory of results, which may not exist.
-
-    Args:
-        directory: the directory.
-        option: the option that sets it, for messages.
-
-    Raises:
-        ConfigError: it is no directory, cannot be created, or is read-only.
-    """
-    created: list[Path] = []
-    try:
-        created = [path for path in (directory, *directory.parents) if not path.exists()]
-        directory.mkdir(parents=True, exist_ok=True)
-        is_writable = os.access(directory, os.W_OK | os.X_OK)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"results cannot be written to {directory}: {error}; set {option}") from error
-    finally:
-        for path in created:
-            with suppress(OSError, ValueError):  # it was not created
-                path.rmdir()
-    if not is_writable:
-        raise ConfigError(f"results cannot be written to {directory}: it is read-only; set {option}")
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @contextmanager
@@ -74,7 +48,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
-def write_picture(path: Path, picture: Tensor) -> None:
+def write_picture(path: Path, picture: "Tensor") -> None:
     """Write a picture `(3, H, W)` in [0, 1] as a PNG file."""
     pixels = (picture.detach().cpu().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     with atomic_write(path) as temporary:

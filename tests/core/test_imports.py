@@ -22,11 +22,13 @@ ORDER = (
         "core.files",
         "core.garbage",
         "core.log",
+        "core.writable",
     ),
     *("core.tensorboard", "core.csv_logger"),
     *("core.importing", "core.training.lightning_internals", "core.functions", "registry"),
     *("core.config", "core.distributed", "core.data", "core.model", "core.training", "core.evaluation"),
-    *("core.run", "core.export", "core.cli"),
+    *("core.run", "core.export", "study", "study.table", "study.report", "core.cli", "study.sweep", "study.find"),
+    "commands",
 )
 COMPONENTS = ("models", "losses", "metrics", "datasets", "transforms", "visuals", "callbacks", "modules")
 TESTS = Path(__file__).parent.parent

@@ -39,9 +39,16 @@ STAGES: dict[str, dict[str, str]] = {
         "export_dir": "directory of the exported files (default: RUN/export)",
         "trust": _TRUST,
     },
+    "sweep": {
+        "sweep": "yaml file of the sweep (default: the key `sweep` of the yaml)",
+        "jobs": "number of runs at a time, each with its share of the processors or a GPU (default: 1)",
+        "dry_run": "print the runs, and start none",
+        "retry_failed": "start failed runs again",
+    },
 }
-SERVE = "serve"  # no stage: it takes options of its own, and runs without torch
-_FLAGS = ("help", "print_config", "replace", "trust")
+# Commands that take options of their own: see commands.py.
+COMMANDS = ("find", "table", "report", "serve")
+_FLAGS = ("help", "print_config", "replace", "trust", "dry_run", "retry_failed")
 
 
 @dataclass
@@ -49,7 +56,7 @@ class Arguments:
     """Parsed command-line arguments.
 
     Args:
-        stage: fit, validate, test, predict or export; empty for help about all stages, or the version.
+        stage: fit, validate, test, predict, export or sweep; empty for help about all stages, or the version.
         configs: values of --config.
         settings: values of the yaml, each as a tree.
         options: options of the stage with a value.
@@ -59,6 +66,8 @@ class Arguments:
         print_config: whether --print_config was given.
         replace: whether --replace was given.
         trust: whether --trust was given.
+        dry_run: whether --dry_run was given.
+        retry_failed: whether --retry_failed was given.
         component_help: config path and name of --PATH.help NAME.
     """
 
@@ -72,6 +81,8 @@ class Arguments:
     print_config: bool = False
     replace: bool = False
     trust: bool = False
+    dry_run: bool = False
+    retry_failed: bool = False
     component_help: tuple[str, str] | None = None
 
 
@@ -87,7 +98,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     if stage == "--version":
         return Arguments("", version=True)
     if stage not in STAGES:
-        known = [*STAGES, SERVE]
+        known = [*STAGES, *COMMANDS]
         raise ConfigError(f"no stage is called '{stage}'{did_you_mean(stage, known)}\nknown: {join_names(known)}")
     arguments, values, words = Arguments(stage), [], list(argv[1:])
     while words:

@@ -34,6 +34,10 @@ stages:
   predict    write the predictions of a checkpoint on data.predict, or on --files
   export     write a checkpoint as model.onnx, and compare both on data.eval
   serve      answer requests over HTTP with model.onnx, and show a demo page
+  sweep      train a run for each combination of settings, seeds and folds
+  table      show runs as a table
+  report     write a run, or the runs of a directory, as a page
+  find       find lr or batch_size
 
 help:
   STAGE --help              options of a stage, and settings of a yaml

@@ -13,7 +13,7 @@ from lightning_fabric.utilities.spike import TrainingSpikeException
 from loguru import logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from project.core.cli.arguments import SERVE, Arguments, parse_arguments
+from project.core.cli.arguments import Arguments, parse_arguments
 from project.core.cli.building import build_training_set
 from project.core.cli.file_stage import RESULTS as FILE_RESULTS
 from project.core.cli.file_stage import FileStageCLI
@@ -54,7 +54,6 @@ from project.core.export.exported_model import (
 from project.core.export.options import parse_formats
 from project.core.export.report import sha256
 from project.core.file_names import check_file_name
-from project.core.files import check_writable
 from project.core.garbage import delaying_collection
 from project.core.log import is_rank_zero, logging_to_console, print_text, rank
 from project.core.run.bare_weights import BareWeights, bare_weights
@@ -66,6 +65,7 @@ from project.core.run.checkpoint_files import (
     run_dir_of,
     safe_load,
 )
+from project.core.run.pruning import Pruning
 from project.core.run.resume import (
     AUTO,
     build_over_saved,
@@ -75,17 +75,22 @@ from project.core.run.resume import (
     saved_tree,
     warn_of_ignored_changes,
 )
-from project.deploy.server.main import main as serve
+from project.core.writable import check_writable
 
 _REPORT_DELAY = 3.0  # seconds that a rank waits for rank 0 to report a mistake that all ranks find
 
 
-def main(argv: Sequence[str] | None = None, interruption: Interruption | None = None) -> int:
-    """Run a stage, or serve an exported model.
+def main(
+    argv: Sequence[str] | None = None,
+    interruption: Interruption | None = None,
+    pruning: Pruning | None = None,
+) -> int:
+    """Run a stage.
 
     Args:
         argv: command-line arguments after `cli.py`; None takes `sys.argv`.
         interruption: receives the signals that ask the run to stop; None creates one.
+        pruning: decides after each validation whether a training ends; None lets it end by itself.
 
     Returns:
         0 if done, 2 for a mistake in yaml or options, 1 for an exception in the user's code (SystemExit as well), a
@@ -97,8 +102,6 @@ def main(argv: Sequence[str] | None = None, interruption: Interruption | None = 
         main(["fit", "--config", "configs/digits.yaml"])
     """
     words = sys.argv[1:] if argv is None else argv
-    if words[:1] == [SERVE]:
-        return serve(words[1:])
     code, interrupted = 0, None
     with ExitStack() as stack:
         begin_collection = stack.enter_context(delaying_collection())

@@ -68,7 +68,11 @@ def test_help_options() -> None:
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["train"], "no stage is called 'train'\nknown: fit, validate, test, predict, export, serve"),
+        (
+            ["train"],
+            "no stage is called 'train'\nknown: fit, validate, test, predict, export, "
+            "sweep, find, table, report, serve",
+        ),
         (["fit", "--"], "'--' is not an option; options begin with -- and take one value each"),
         (["fit", "--name", "--seed", "1"], "--name needs a value"),
         (["fit", "--resum", "auto"], f"fit has no option --resum; did you mean 'resume'?\n{KNOWN}"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from project.core.errors import ConfigError
-from project.core.files import check_writable
+from project.core.writable import check_writable
 
 
 @pytest.mark.parametrize("name", ["", "new", "new/deep"])

@@ -1,0 +1,38 @@
+"""The commands of cli.py, each imported when it is called: those that do not need torch start at once."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from project.core.distributed.signals import Interruption
+
+# Modules with a function `main(argv)`, which returns an exit code; other words are stages of the engine.
+WITHOUT_TORCH = {"serve": "deploy.server.main", "table": "study.table.command", "report": "study.report.command"}
+_WITH_TORCH = {"sweep": "study.sweep.command", "find": "study.find.command"}
+
+
+def main(argv: Sequence[str] | None = None, interruption: "Interruption | None" = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: command-line arguments after `cli.py`; None takes `sys.argv`.
+        interruption: receives the signals that ask the command to stop; None creates one.
+
+    Returns:
+        The exit code: 0 if done, 2 for a mistake in yaml or options, 1 for an exception in the user's code; others are
+        described at `project.core.cli.main.main`.
+
+    Example::
+
+        main(["table", "experiments"])
+    """
+    words = sys.argv[1:] if argv is None else [*argv]
+    command, package = words[0] if words else "", __name__.rpartition(".")[0]
+    if command in WITHOUT_TORCH:
+        code: int = import_module(f"{package}.{WITHOUT_TORCH[command]}").main(words[1:])
+        return code
+    module = _WITH_TORCH.get(command, "core.cli.main")
+    code = import_module(f"{package}.{module}").main(words, interruption)
+    return code

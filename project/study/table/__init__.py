@@ -1,0 +1,1 @@
+"""The command `table`: runs as a table. Read `command.py` first."""
