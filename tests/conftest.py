@@ -6,6 +6,7 @@ import sysconfig
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,22 @@ import yaml
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 MAX_WORKERS = 8  # each takes about 700 MB
+
+# Tests that import packages of extras. Without these, as on a GPU machine, the other tests run.
+_SERVER = ("fastapi", "uvicorn", "python_multipart", "onnx", "onnxruntime")
+_NEEDED = {
+    "deploy/server": _SERVER,
+    "deploy/demo": (*_SERVER, "playwright"),
+    "template/test_serve_page.py": _SERVER,
+}
+_MISSING = {path: [name for name in names if find_spec(name) is None] for path, names in _NEEDED.items()}
+collect_ignore = [path for path, names in _MISSING.items() if names]
+
+
+def pytest_report_header() -> list[str]:
+    """Say which tests are not collected."""
+    return [f"not collected: tests/{path}, which needs {', '.join(_MISSING[path])}" for path in collect_ignore]
+
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
