@@ -25,7 +25,7 @@ COMMANDS = [line for kind, text in BLOCKS if kind == "bash" for line in text.spl
 # Runs several commands in one process, since the import of torch takes seconds.
 DRIVER = """
 import runpy, shlex, sys
-from project.core.cli.main import main
+from project.commands import main
 for line in sys.argv[1:]:
     print("$", line, flush=True)
     _, script, *argv = shlex.split(line)
@@ -46,7 +46,7 @@ def test_every_command_is_run_here_or_by_ci() -> None:
 @pytest.mark.slow
 def test_the_tour(copy: Path) -> None:
     first = COMMANDS[0].partition(" && ")[2]
-    later = ("denoise", "--print_config", "cli.py serve ")
+    later = ("denoise", "--print_config", "cli.py serve ", "lr.yaml", "experiments/lr")
     lines = [line for line in COMMANDS if line.startswith("python ") and not any(word in line for word in later)]
     shown = run(copy, sys.executable, "-c", DRIVER, first, *lines)
     accuracies = [float(value) for value in re.findall(r"│ (?:val|eval)/accuracy\D+(\d(?:\.\d+)?)", shown)]
@@ -56,6 +56,7 @@ def test_the_tour(copy: Path) -> None:
     assert run(copy, sys.executable, "-c", snippet + "print(logits.shape)") == "torch.Size([1, 10])\n"
     check_tensorboard(copy)
     check_demo(copy)
+    check_study(copy)
     (script,) = (line for line in COMMANDS if line.startswith("bash "))
     run(copy, *shlex.split(script))
     assert (copy / "experiments/on_cpu/checkpoints/last.ckpt").exists()
@@ -117,6 +118,17 @@ def check_demo(copy: Path) -> None:
         request = urllib.request.Request(f"{url}/predict", digit.getvalue(), {"Content-Type": "image/png"})
         (prediction,) = json.load(urllib.request.urlopen(request, timeout=30))["predictions"]
     assert prediction["class_names"]["label"] == str(sample["label"].item())
+
+
+def check_study(copy: Path) -> None:
+    """Run the commands of the study in processes of their own: the others have used torch's threads."""
+    sweep, table, report = (shlex.split(line)[1:] for line in COMMANDS if "lr.yaml" in line or "experiments/lr" in line)
+    run(copy, sys.executable, *sweep)
+    assert len([*(copy / "experiments/lr").glob("*/eval/test/metrics.json")]) == 9
+    lines = run(copy, sys.executable, *table).splitlines()
+    assert [line.split()[0] for line in lines if "±" in line] == ["0.001", "0.003", "0.01"]
+    run(copy, sys.executable, *report)
+    assert "0002_seed2" in (copy / "experiments/lr/report.html").read_text(encoding="utf-8")
 
 
 def test_error_message_of_the_readme(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
