@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +34,17 @@ def main(argv: Sequence[str] | None = None, interruption: "Interruption | None" 
     if command in WITHOUT_TORCH:
         code: int = import_module(f"{package}.{WITHOUT_TORCH[command]}").main(words[1:])
         return code
-    module = _WITH_TORCH.get(command, "core.cli.main")
-    code = import_module(f"{package}.{module}").main(words, interruption)
+    code = import_command(words).main(words, interruption)
     return code
+
+
+def import_command(words: Sequence[str]) -> ModuleType:
+    """Import the module of a command that needs torch, which takes seconds.
+
+    Args:
+        words: command-line arguments after `cli.py`.
+    """
+    command, package = words[0] if words else "", __name__.rpartition(".")[0]
+    if command == "sweep":
+        import_module(f"{package}.study.sweep.processors").limit_threads(words)
+    return import_module(f"{package}.{_WITH_TORCH.get(command, 'core.cli.main')}")

@@ -134,6 +134,11 @@ def logging_to_file(path: Path) -> Iterator[None]:
             logger.remove(sink)
 
 
+def forget_messages() -> None:
+    """Forget the messages logged so far: a forked process does not write those of its parent to log.txt."""
+    _earlier.discard()
+
+
 def print_text(text: str) -> None:
     """Write a text to the standard output; its reader may close it early, as `| head -1` does."""
     try:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 from jsonargparse import Namespace
@@ -18,6 +18,8 @@ from project.core.data.seeding import seed_run
 from project.core.run.checkpoint_files import find_checkpoint, load_checkpoint
 from project.core.run.resume import saved_tree
 from project.registry import Dataset
+
+_parsers: dict[tuple[type, ...], LightningArgumentParser] = {}  # by classes of the command, model and data
 
 
 class BuildCLI(LightningCLI):
@@ -47,6 +49,16 @@ class BuildCLI(LightningCLI):
         """The values to parse, by argument of the parser."""
         return self.checked_config.values
 
+    def setup_parser(
+        self, add_subcommands: bool, main_kwargs: dict[str, Any], subparser_kwargs: dict[str, Any]
+    ) -> None:
+        """Build the parser of these classes, or take the one that this process or its parent has built."""
+        key = (type(self), self._model_class, self._datamodule_class)
+        if key not in _parsers:
+            super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
+            _parsers[key] = self.parser
+        self.parser = _parsers[key]
+
     def instantiate_classes(self) -> None:
         """Build the module, and in a stage the data module and the trainer."""
         with raising_constructor_errors(self.checked_config.components):
@@ -71,6 +83,9 @@ class PartCLI(BuildCLI):
     @property
     def values(self) -> Tree:
         return {self.part: self.checked_config.values[self.part]}
+
+    def setup_parser(self, *arguments: Any) -> None:
+        LightningCLI.setup_parser(self, *arguments)  # depends on the part
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         config = self.checked_config

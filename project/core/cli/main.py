@@ -101,15 +101,14 @@ def main(
 
         main(["fit", "--config", "configs/digits.yaml"])
     """
-    words = sys.argv[1:] if argv is None else argv
     code, interrupted = 0, None
     with ExitStack() as stack:
         begin_collection = stack.enter_context(delaying_collection())
         stack.enter_context(logging_to_console("INFO"))
         stack.enter_context(restoring_signals())
         try:
-            arguments = parse_arguments(words)
-            _run(arguments, interruption or Interruption(), stack, begin_collection)
+            arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
+            _run(arguments, interruption or Interruption(), pruning, stack, begin_collection)
         except BaseException as error:
             code, interrupted = report_error(error), find_cause(error, Interrupted)
     if interrupted is not None and not isinstance(interrupted, InterruptedWait):
@@ -142,7 +141,11 @@ def report_error(error: BaseException) -> int:
 
 
 def _run(
-    arguments: Arguments, interruption: Interruption, stack: ExitStack, begin_collection: Callable[[], None]
+    arguments: Arguments,
+    interruption: Interruption,
+    pruning: Pruning | None,
+    stack: ExitStack,
+    begin_collection: Callable[[], None],
 ) -> None:
     if arguments.stage != "fit":
         interruption.uninstall()
@@ -158,8 +161,9 @@ def _run(
         tree = ReferenceResolver(tree).resolve_known(tree)
         print_text(f"{component_help(*arguments.component_help, tree)}\n")
         return
-    builders = {"fit": _build_fit, "export": _build_export}
-    stage = builders.get(arguments.stage, _build_evaluation)(arguments, files, interruption, stack)
+    shared = (arguments, files, interruption, stack)
+    build = _build_export if arguments.stage == "export" else _build_evaluation
+    stage = _build_fit(*shared, pruning) if arguments.stage == "fit" else build(*shared)
     if arguments.print_config:
         print_text(show_references(stage.config_yaml, stage.checked_config.references))
     else:
@@ -167,7 +171,9 @@ def _run(
         stage.run()
 
 
-def _build_fit(arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack) -> StageCLI:
+def _build_fit(
+    arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack, pruning: Pruning | None
+) -> StageCLI:
     given = merge_all([*files, *arguments.settings])
     resume = arguments.options.get("resume")
     if resume is not None and (arguments.finetune or arguments.replace):
@@ -194,7 +200,7 @@ def _build_fit(arguments: Arguments, files: list[Tree], interruption: Interrupti
         config = resume_config(checkpoint, saved, arguments.settings, build_training_set)
         if any("name" in file for file in files):  # the yaml of an experiment, not only presets
             warn_of_ignored_changes(config, given, build_training_set)
-    return StageCLI(arguments, config, checkpoint, interruption, stack)
+    return StageCLI(arguments, config, checkpoint, interruption, stack, pruning=pruning)
 
 
 def _build_evaluation(
@@ -247,13 +253,13 @@ def _load_with_config(path: Path, arguments: Arguments, files: list[Tree]) -> tu
 def _build_exported(
     path: Path, arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack
 ) -> StageCLI:
-    stage, build, label = arguments.stage, *_evaluation_class(arguments)
+    build, label = _evaluation_class(arguments)
     results = Path(arguments.options.get("results_dir", results_directory(path, label)))
     check_writable(results)
     exported, given = load_exported(path), [*files, *arguments.settings]
     saved = locate(saved_tree(exported, given, arguments.trust), origin_directory(path))
     given += in_full_precision(merge_all([saved, *given]))
-    config = build_over_saved(saved, given, stage, build_training_set)
+    config = build_over_saved(saved, given, arguments.stage, build_training_set)
     check_unchanged(saved, config, path)
     return build(arguments, config, exported, interruption, stack, results)
 

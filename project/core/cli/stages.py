@@ -37,6 +37,7 @@ from project.core.run.checkpoint_files import LoadedCheckpoint
 from project.core.run.loggers import set_run_ids
 from project.core.run.monitor import MonitorCheck, resolve_monitor
 from project.core.run.pretrained import with_checksum
+from project.core.run.pruning import Pruning
 from project.core.run.run import Run
 from project.core.run.run_directory import LOG, RunDirectory
 from project.core.run.start import RunStart
@@ -57,6 +58,7 @@ class StageCLI(BuildCLI):
         interruption: receives the signals that ask the run to stop.
         stack: closes the logs and unlocks the directory, after the caller has logged the last message.
         results: directory of the results of the other stages.
+        pruning: decides after each validation whether a training ends; None lets it end by itself.
 
     Example::
 
@@ -72,9 +74,10 @@ class StageCLI(BuildCLI):
         interruption: Interruption,
         stack: ExitStack,
         results: Path | None = None,
+        pruning: Pruning | None = None,
     ) -> None:
         self.arguments, self.checkpoint, self.results = arguments, checkpoint, results
-        self.interruption, self.stack = interruption, stack
+        self.interruption, self.stack, self.pruning = interruption, stack, pruning
         check_arguments(config.values.get("trainer", {}), self.is_fit)
         super().__init__(config)
 
@@ -174,7 +177,7 @@ class StageCLI(BuildCLI):
             arguments["use_distributed_sampler"] = False  # DataModule divides the samples itself
         if self.is_fit:
             values = hyper_parameters(self.checked_config)
-            self.training_run = Run(self.start, settings, self.config_yaml, values, self.interruption)
+            self.training_run = Run(self.start, settings, self.config_yaml, values, self.interruption, self.pruning)
             last = self._fit_callbacks(self.training_run, settings, arguments)
             policy = self.training_run.policy
             monitor = policy.monitor if policy else None

@@ -140,14 +140,14 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or self.monitor is None:
             return
-        if not self._is_monitored_at_epoch_end(trainer):
+        if not self.is_monitored_at_epoch_end(trainer):
             if self.monitor in trainer.callback_metrics or self.monitor.startswith("val/"):
                 self._update_best(trainer)
             else:
                 self._is_logged_after_validation = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._is_monitored_at_epoch_end(trainer):
+        if self.is_monitored_at_epoch_end(trainer):
             self._update_best(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -185,7 +185,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
             return True
         if 0 <= trainer.max_steps <= self._step or (steps and self._step // steps > previous // steps):
             return True
-        is_last = done == trainer.max_epochs or self._is_monitored_at_epoch_end(trainer)
+        is_last = done == trainer.max_epochs or self.is_monitored_at_epoch_end(trainer)
         return trainer.is_last_batch and (is_last or (epochs > 0 and done % epochs == 0))
 
     def _is_overdue(self) -> bool:
@@ -228,7 +228,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         if self.writer is not None:
             self.writer.wait()
 
-    def _is_monitored_at_epoch_end(self, trainer: pl.Trainer) -> bool:
+    def is_monitored_at_epoch_end(self, trainer: pl.Trainer) -> bool:
         """Return whether the monitored value is logged at the end of this epoch, not in a validation."""
         if self.monitor is None:
             return False

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from project.core.config.pretrained import Pretrained
 from project.core.config.settings import Settings
 from project.core.distributed.signals import Interruption
-from project.core.errors import is_user_error
+from project.core.errors import ConfigError, is_user_error
 from project.core.log import logging_to_file
 from project.core.model.fitting import FitToTrainingSet, adopt_shapes
 from project.core.run.callback_settings import CallbackSettings
@@ -23,6 +23,7 @@ from project.core.run.checkpoint_writer import CheckpointWriter
 from project.core.run.loggers import check_loggers
 from project.core.run.optimizer_state import OptimizerState
 from project.core.run.pretrained import load_pretrained
+from project.core.run.pruning import Pruning, PruningCheck
 from project.core.run.recorded_inputs import InputRecorder, NetInputs
 from project.core.run.recorder import ConfigRecorder
 from project.core.run.run_directory import LOG
@@ -44,6 +45,7 @@ class Run:
         config: the whole configuration as yaml.
         hyper_parameters: the settings that TensorBoard shows as hyper-parameters.
         interruption: receives the signals that ask the run to stop.
+        pruning: decides after each validation whether the training ends; None lets it end by itself.
 
     Example::
 
@@ -61,9 +63,10 @@ class Run:
         config: str,
         hyper_parameters: Mapping[str, Any],
         interruption: Interruption,
+        pruning: Pruning | None = None,
     ) -> None:
         self.start, self.settings, self.config, self.interruption = start, settings, config, interruption
-        self.hyper_parameters = hyper_parameters
+        self.hyper_parameters, self.pruning = hyper_parameters, pruning
         self.directory = start.directory
         self.writer = CheckpointWriter(start.checkpoint)
         self.fitting = FitToTrainingSet(settings.seed, interruption, start.checkpoint is not None)
@@ -75,7 +78,15 @@ class Run:
         Args:
             saves: whether checkpoints are saved.
             monitor: logged value that selects the best checkpoint.
+
+        Raises:
+            ConfigError: the training may be pruned, but no value is monitored.
         """
+        if self.pruning is not None and not self.start.is_trial and not (saves and monitor):
+            raise ConfigError(
+                "a pruner needs a monitored value and checkpoints: set checkpoint.monitor to a logged value, such as "
+                "val/sum, and remove trainer.enable_checkpointing: false"
+            )
         checkpoint = self.start.checkpoint
         inputs = InputRecorder(NetInputs(checkpoint.inputs, checkpoint.classes) if checkpoint else NetInputs({}, {}))
         recorder = ConfigRecorder(
@@ -83,15 +94,19 @@ class Run:
         )
         prepare = LambdaCallback(on_train_start=lambda trainer, _: self.start.prepare_directory(self.config, trainer))
         optimizers = OptimizerState(self.start.changed_settings(self.config))
+        check: PruningCheck | None = None
         callbacks = [prepare, recorder, optimizers, CallbackSettings()]
         if saves:
             callbacks.append(inputs)
             checkpoints = self.directory.path / "checkpoints"
             self.policy = CheckpointPolicy(checkpoints, self.settings, monitor, self.interruption)
             callbacks.append(self.policy)
+            if self.pruning is not None:
+                check = PruningCheck(self.pruning, self.policy)
+                callbacks.append(check)
         else:
             self.interruption.uninstall()
-        self.summary = RunSummary(self.directory.path, self.policy)
+        self.summary = RunSummary(self.directory.path, self.policy, check)
         return callbacks if self.start.is_trial else [*callbacks, self.summary]
 
     def attach(self, trainer: pl.Trainer) -> None:

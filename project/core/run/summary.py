@@ -23,26 +23,28 @@ from project.core.errors import find_cause, user_message
 from project.core.files import write_text
 from project.core.run.checkpoint_files import BEST, LAST
 from project.core.run.checkpoint_policy import CheckpointPolicy
+from project.core.run.pruning import PruningCheck
 from project.core.tensorboard import list_event_files
 from project.core.training.stopping import end_reason
 
 SUMMARY = "summary.json"
-# Stored: the values of `state`. `stopped` and `failed` runs can be resumed, `running` may also mean killed.
-RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
+# Stored: the values of `state`. `stopped`, `failed` and `pruned` runs can be resumed, `running` may also mean killed.
+RUNNING, FINISHED, STOPPED, FAILED, PRUNED = "running", "finished", "stopped", "failed", "pruned"
 _EPOCH_AND_STEP = re.compile(r"epoch_(\d+)_(?:between_)?step_(\d+)")
 
 
 class RunSummary(Callback):
     """Callback that keeps RUN/summary.json, written at the start, after each epoch and at the end.
 
-    Its keys are `state` (running, finished, stopped or failed; a run that was killed remains running), `reason` (why
-    it ended, or null), `best` (`monitor`, `value`, `epoch`, `step` and `file` of the best checkpoint, or null), `last`
-    (file of the last checkpoint, or null), `seconds` (of training, all starts together), `steps` and `epochs` (those
-    that are complete). Epochs count from 1; files are relative to the run directory.
+    Its keys are `state` (running, finished, pruned, stopped or failed; a run that was killed remains running), `reason`
+    (why it ended, or null), `best` (`monitor`, `value`, `epoch`, `step` and `file` of the best checkpoint, or null),
+    `last` (file of the last checkpoint, or null), `seconds` (of training, all starts together), `steps` and `epochs`
+    (those that are complete). Epochs count from 1; files are relative to the run directory.
 
     Args:
         directory: the run directory.
         policy: says which checkpoint is best; None if none are saved.
+        pruning: says whether the run was pruned; None if it cannot be.
 
     Example::
 
@@ -50,8 +52,8 @@ class RunSummary(Callback):
             trainer.fit(model)
     """
 
-    def __init__(self, directory: Path, policy: CheckpointPolicy | None) -> None:
-        self.directory, self.policy = directory, policy
+    def __init__(self, directory: Path, policy: CheckpointPolicy | None, pruning: PruningCheck | None = None) -> None:
+        self.directory, self.policy, self.pruning = directory, policy, pruning
         self._started: float | None = None
         self._first_step = self._first_epoch = 0
         self._seconds_before = 0.0
@@ -76,7 +78,10 @@ class RunSummary(Callback):
             if self._started is not None or find_cause(error, Interrupted):
                 self._end(trainer, *_describe(error))
             raise
-        self._end(trainer, FINISHED, end_reason(trainer))
+        if self.pruning is not None and self.pruning.reason is not None:
+            self._end(trainer, PRUNED, self.pruning.reason)
+        else:
+            self._end(trainer, FINISHED, end_reason(trainer))
 
     @rank_zero_only
     def _end(self, trainer: pl.Trainer, state: str, reason: str) -> None:
@@ -89,6 +94,8 @@ class RunSummary(Callback):
             is_done = trainer.global_step > 0 and not is_trained
             level = "INFO" if is_trained or is_done else "WARNING"
             logger.log(level, f"finished: {'nothing was left to train: ' if is_done else ''}{reason}")
+        if state == PRUNED:
+            logger.info(f"pruned: {reason}")
         for line in self._lines(trainer, state):
             logger.info(line)
 

@@ -15,9 +15,10 @@ from project.core.errors import ConfigError
 from project.core.log import logging_to_console, print_text
 from project.study.sweep.definition import Definition, read_definition
 from project.study.sweep.directory import SweepDirectory
+from project.study.sweep.jobs import parse_jobs, run_workers
 from project.study.sweep.plan import runs_of
-from project.study.sweep.trials import GridTrials
-from project.study.sweep.worker import Sweep, Worker
+from project.study.sweep.trials import choose_trials
+from project.study.sweep.worker import Sweep
 
 
 def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
@@ -39,22 +40,24 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
             if arguments.help:
                 print_text(f"{stage_help(arguments.stage)}\n")
                 return 0
-            return _run(arguments, [*argv[1:]])
+            return _run(arguments, [*argv[1:]], interruption)
         except BaseException as error:
             return report_error(error)
 
 
-def _run(arguments: Arguments, words: list[str]) -> int:
+def _run(arguments: Arguments, words: list[str], interruption: Interruption | None) -> int:
     experiment, definition, name = _read(arguments)
     directory = SweepDirectory(Path(str(experiment.get("root", DEFAULT_ROOT))) / name)
-    sweep = Sweep(definition, directory, experiment, _options_of_fit(words), GridTrials(definition))
+    trials = choose_trials(definition, directory.path / ".sweep", experiment)
+    sweep = Sweep(definition, directory, experiment, _options_of_fit(words), trials)
     if arguments.dry_run:
         for trial in sweep.trials.known():
             for run in runs_of(trial, definition):
                 print_text(f"{run.name}  {dict(trial.settings)}\n")
         return 0
     directory.create()
-    return Worker(sweep, arguments.retry_failed).work()
+    jobs = parse_jobs(arguments.options.get("jobs", "1"))
+    return run_workers(sweep, jobs, arguments.retry_failed, interruption)
 
 
 def _read(arguments: Arguments) -> tuple[Tree, Definition, str]:

@@ -1,20 +1,34 @@
 """The directory ROOT/SWEEP: locks, and what became of each run."""
 
-import fcntl
+import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+from loguru import logger
 
 from project.core.files import write_text
 from project.study.sweep.plan import PlannedRun
 
+try:
+    import fcntl
+except ImportError:  # Windows, where a sweep has one worker
+    fcntl = None  # type: ignore[assignment]
+
+HAS_LOCKS = fcntl is not None
+DONE = ("finished", "pruned", "failed")
 _STATE = ".sweep"  # directory of what the sweep itself keeps
 
 
 class SweepDirectory:
     """Directory of the runs of a sweep.
+
+    Of each run it keeps `.sweep/NAME.json`: `state` (begun, or one of DONE), `reason` (why it failed, or null) and
+    `digests` (of the configuration, code and data with which it began); and NAME.txt, what it printed.
 
     Args:
         path: ROOT/SWEEP.
@@ -30,7 +44,7 @@ class SweepDirectory:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """In the `with` block, no other worker claims a run or decides a trial."""
-        opened = self._lock("sweep", wait=True)
+        opened = self._lock("sweep", waits=True)
         assert opened is not None
         try:
             yield
@@ -38,32 +52,110 @@ class SweepDirectory:
             os.close(opened)
 
     def claim(self, run: PlannedRun) -> int | None:
-        """Lock a run; return an open file that holds the lock, None if another worker holds it."""
-        return self._lock(run.name, wait=False)
+        """Lock a run; return an open file that holds the lock, None if another worker holds it.
+
+        A process that is forked meanwhile holds it as well: the training of a worker that was killed.
+        """
+        opened = self._lock(run.name, waits=False)
+        if opened is not None and self._is_trained(run):
+            os.close(opened)
+            return None
+        return opened
 
     def state(self, run: PlannedRun) -> str:
-        """Return new, running, stopped, finished, pruned or failed; a running one that can be claimed was killed."""
-        for file in (self._record(run), self.path / run.name / "summary.json"):
-            if file.is_file():
-                return str(json.loads(file.read_text(encoding="utf-8"))["state"])
-        return "new"
+        """Return new, running, stopped, finished, pruned or failed; `running` if it was killed or is not yet tested."""
+        state = self._read(run).get("state")
+        if state in DONE:
+            return str(state)
+        own = self.summary(run).get("state", "running" if state else "new")
+        return {"failed": "stopped", "finished": "running"}.get(str(own), str(own))
+
+    def summary(self, run: PlannedRun) -> dict[str, Any]:
+        """Return what RUN/summary.json contains; nothing if it is not there or damaged."""
+        return _read_json(self.path / run.name / "summary.json")
+
+    def digests(self, run: PlannedRun) -> dict[str, str]:
+        """Return the digests with which a run began; empty if it did not."""
+        digests = self._read(run).get("digests")
+        return digests if isinstance(digests, dict) else {}
+
+    def record_start(self, run: PlannedRun, digests: Mapping[str, str]) -> None:
+        """Record that a run begins with these digests; a run that has a checkpoint keeps those of its beginning."""
+        is_resumed = any((self.path / run.name / "checkpoints").glob("*.ckpt"))
+        before = self.digests(run) if is_resumed else {}
+        self._write(run, {"state": "begun", "reason": None, "digests": before or dict(digests)})
+
+    def record_end(self, run: PlannedRun, state: str, reason: str | None = None) -> None:
+        """Record that nothing is left to do for a run.
+
+        Args:
+            run: the run.
+            state: one of DONE.
+            reason: why it failed.
+        """
+        self._write(run, self._read(run) | {"state": state, "reason": reason})
 
     def record_failure(self, run: PlannedRun, reason: str) -> None:
         """Record a run that failed, which may have no directory."""
-        write_text(self._record(run), json.dumps({"state": "failed", "reason": reason}) + "\n")
+        self.record_end(run, "failed", reason)
+
+    def forget_failure(self, run: PlannedRun) -> None:
+        """Let a failed run be started again."""
+        self._write(run, self._read(run) | {"state": "begun", "reason": None})
 
     def log(self, run: PlannedRun) -> Path:
         """Return the file of what a run prints."""
         return self.path / _STATE / f"{run.name}.txt"
 
-    def _record(self, run: PlannedRun) -> Path:
-        return self.path / _STATE / f"{run.name}.json"
+    def _read(self, run: PlannedRun) -> dict[str, Any]:
+        return _read_json(self.path / _STATE / f"{run.name}.json")
 
-    def _lock(self, name: str, wait: bool) -> int | None:
-        opened = os.open(self.path / _STATE / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    def _write(self, run: PlannedRun, record: Mapping[str, Any]) -> None:
+        write_text(self.path / _STATE / f"{run.name}.json", json.dumps(record) + "\n")
+
+    def _is_trained(self, run: PlannedRun) -> bool:
+        """Return whether a process trains in the run directory: started by hand, or by a worker that was killed."""
+        if not HAS_LOCKS:
+            return False
         try:
-            fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
+            opened = os.open(self.path / run.name, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            return not lock_file(opened, waits=False)
+        finally:
+            os.close(opened)
+
+    def _lock(self, name: str, waits: bool) -> int | None:
+        opened = os.open(self.path / _STATE / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        if HAS_LOCKS and not lock_file(opened, waits):
             os.close(opened)
             return None
         return opened
+
+
+def lock_file(opened: int, waits: bool) -> bool:
+    """Lock an open file; return whether that succeeded."""
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+        _warn_of_missing_locks()
+    return True
+
+
+@cache
+def _warn_of_missing_locks() -> None:
+    logger.warning("the file system has no locks: start one worker at a time, or two may train the same run")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    """Return the mapping in a file; an empty one if there is none, or a machine lost power while it was written."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,11 +1,16 @@
 """Where the trials of a sweep come from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
+from project.core.config.yaml_files import Tree
+from project.core.errors import ConfigError, missing_package
 from project.core.run.pruning import Pruning
 from project.study.sweep.definition import Definition
 from project.study.sweep.plan import Trial, grid_trials
+
+JOURNAL = "trials.journal"  # file of optuna
 
 
 @dataclass(frozen=True)
@@ -61,3 +66,28 @@ class GridTrials:
     def pruning(self, trial: Trial) -> Pruning | None:
         """Return None: no run ends early."""
         return None
+
+
+def choose_trials(definition: Definition, state: Path, experiment: Tree) -> Trials:
+    """Return the source of the trials of a sweep.
+
+    Args:
+        definition: the sweep.
+        state: directory of what the sweep itself keeps, in which the journal of optuna is.
+        experiment: the merged tree of the experiment, whose mode holds for a sweep without a monitor of its own.
+
+    Raises:
+        ConfigError: a space or a pruner needs optuna, which is not installed.
+    """
+    if not definition.space and definition.pruner is None:
+        return GridTrials(definition)
+    try:
+        from project.study.sweep.optuna_trials import OptunaTrials
+    except ImportError as error:
+        if missing_package(error) is None:
+            raise
+        key = "space" if definition.space else "pruner"
+        raise ConfigError(f"`{key}` needs the package optuna: pip install -c constraints.txt -e '.[sweep]'") from error
+    if definition.monitor is None:
+        definition = replace(definition, mode=experiment.get("checkpoint", {}).get("mode", "min"))
+    return OptunaTrials(definition, state / JOURNAL)

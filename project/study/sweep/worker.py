@@ -1,18 +1,31 @@
 """A worker: claims a run that no other worker holds, trains it, and claims the next."""
 
 import os
-from dataclasses import dataclass
+import re
+import signal
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from loguru import logger
 
 from project.core.config.yaml_files import Tree
+from project.core.distributed.signals import PREEMPTED
+from project.core.errors import shorten
+from project.core.run.pruning import Pruning
 from project.study.sweep.definition import Definition
-from project.study.sweep.directory import SweepDirectory
-from project.study.sweep.plan import PlannedRun, options_of, runs_of
-from project.study.sweep.process import run_stage
-from project.study.sweep.trials import Trials
+from project.study.sweep.digest import digest_config
+from project.study.sweep.directory import DONE, SweepDirectory
+from project.study.sweep.plan import PlannedRun, Trial, options_of, runs_of
+from project.study.sweep.process import Children, run_stage
+from project.study.sweep.trials import Outcome, Trials
 
-PREEMPTED = 75
+CTRL_C = 128 + signal.SIGINT
+_MAX_REASON = 300  # characters
+# Matched: the lines with which a stage says why it failed, without traceback or with one.
+_REASON = re.compile(r"^(?:error: |\d\d:\d\d:\d\d ERROR +(?!raised in )|(?=[\w.]*(?:Error|Exception)\b))(.+)$", re.M)
 
 
 @dataclass
@@ -25,6 +38,7 @@ class Sweep:
         experiment: the merged tree of the experiment's yaml and options.
         options: the options of the experiment, for `fit`: its --config files and settings.
         trials: where trials come from.
+        digests: of code and data, which all runs share.
     """
 
     definition: Definition
@@ -32,6 +46,23 @@ class Sweep:
     experiment: Tree
     options: list[str]
     trials: Trials
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    def runs(self) -> Iterator[PlannedRun]:
+        """Yield the runs of all trials whose settings are decided."""
+        for trial in self.trials.known():
+            yield from runs_of(trial, self.definition)
+
+    def digests_of(self, run: PlannedRun) -> dict[str, str]:
+        """Return the digests of a run if it began now."""
+        options = options_of(run, self.definition, self.experiment)
+        return {"config": digest_config(self.experiment, options), **self.digests}
+
+    def has_test(self, run: PlannedRun) -> bool:
+        """Return whether a run has data for the stage test."""
+        data = self.experiment.get("data")
+        words = [*self.options, *options_of(run, self.definition, self.experiment)]
+        return (isinstance(data, dict) and bool(data.get("eval"))) or any(w.startswith("--data.eval") for w in words)
 
 
 class Worker:
@@ -39,47 +70,134 @@ class Worker:
 
     Args:
         sweep: the sweep.
-        retry_failed: whether failed runs are started again.
+        children: passes signals on to the run that trains; None passes none.
     """
 
-    def __init__(self, sweep: Sweep, retry_failed: bool = False) -> None:
-        self.sweep, self.retry_failed = sweep, retry_failed
+    def __init__(self, sweep: Sweep, children: Children | None = None) -> None:
+        self.sweep, self.children = sweep, children or Children()
+        self._states: dict[str, str] = {}  # of runs for which nothing is left to do, by name
+        self._told: set[int] = set()  # numbers of trials that are complete
 
     def work(self) -> int:
-        """Train runs until none can be claimed; return the exit code: 1 if one failed, 75 after a preemption."""
-        worst = 0
-        while (claimed := self._claim()) is not None:
+        """Train runs until none can be claimed; return 0, or 75 or 130 if a signal stopped the worker."""
+        while not self.children.number and (claimed := self._claim()) is not None:
             run, lock = claimed
             try:
                 code = self._train(run)
             finally:
                 os.close(lock)
-            if code == PREEMPTED:
-                return PREEMPTED
-            worst = max(worst, int(code != 0))
-        return worst
+            if code in (PREEMPTED, CTRL_C):
+                return code
+        return (CTRL_C if self.children.number == signal.SIGINT else PREEMPTED) if self.children.number else 0
 
     def _claim(self) -> tuple[PlannedRun, int] | None:
-        directory = self.sweep.directory
-        done = {"finished", "pruned"} if self.retry_failed else {"finished", "pruned", "failed"}
-        with directory.locked():
-            for trial in self.sweep.trials.known():
-                for run in runs_of(trial, self.sweep.definition):
-                    if directory.state(run) not in done and (lock := directory.claim(run)) is not None:
-                        return run, lock
-            return None
+        """Lock a run for which something is left to do; decide a further trial if there is none."""
+        trials = self.sweep.trials
+        with self.sweep.directory.locked():
+            known: list[Trial] = trials.known()
+            while True:
+                for trial in known:
+                    for run in self._open_runs(trial):
+                        if (lock := self.sweep.directory.claim(run)) is not None:
+                            return run, lock
+                    self._tell(trial)
+                if (asked := trials.ask()) is None:
+                    return None
+                known = [asked]
+
+    def _open_runs(self, trial: Trial) -> list[PlannedRun]:
+        """Return the runs of a trial for which something is left to do.
+
+        With a pruner, the other runs of a trial wait until the first has finished: it speaks for all.
+        """
+        runs = [*runs_of(trial, self.sweep.definition)]
+        for run in runs:
+            if run.name not in self._states and (state := self.sweep.directory.state(run)) in DONE:
+                self._states[run.name] = state
+        states = [self._states.get(run.name) for run in runs]
+        others_wait = self.sweep.definition.pruner is not None and states[0] != "finished"
+        startable = [] if "pruned" in states else runs[:1] if others_wait else runs
+        return [run for run in startable if run.name not in self._states]
+
+    def _tell(self, trial: Trial) -> None:
+        """Tell how a trial ended, if it did."""
+        if trial.number not in self._told and not self._open_runs(trial):
+            self._told.add(trial.number)
+            self.sweep.trials.tell(trial, self._outcome([*runs_of(trial, self.sweep.definition)]))
+
+    def _count_open(self) -> int:
+        return sum(len(self._open_runs(trial)) for trial in self.sweep.trials.known())
+
+    def _outcome(self, runs: list[PlannedRun]) -> Outcome:
+        states = [self._states.get(run.name) for run in runs]
+        for state in ("pruned", "failed"):
+            if state in states:
+                return Outcome(state, None)
+        best = [self.sweep.directory.summary(run).get("best") for run in runs]
+        values = [each["value"] for each in best if each]
+        return Outcome("finished", statistics.fmean(values) if len(values) == len(runs) else None)
 
     def _train(self, run: PlannedRun) -> int:
-        sweep = self.sweep
-        options = options_of(run, sweep.definition, sweep.experiment)
-        logger.info(f"{run.name}: {' '.join(options)}")
-        log = sweep.directory.log(run)
-        own = ["--root", str(sweep.directory.path), "--name", run.name, "--resume", "auto"]
-        pruning = sweep.trials.pruning(run.trial)
-        code = run_stage(["fit", *sweep.options, *options, *own], log, pruning)
-        if code == 0 and sweep.directory.state(run) == "finished":
-            code = run_stage(["test", "--ckpt_path", str(sweep.directory.path / run.name)], log)
-        if code not in (0, PREEMPTED):
-            sweep.directory.record_failure(run, f"exit code {code}; see {log}")
-        logger.info(f"{run.name}: {sweep.directory.state(run)}")
+        directory, start = self.sweep.directory, time.monotonic()
+        settings = " ".join(f"{path} {value}" for path, value in run.trial.settings.items())
+        logger.info(f"{run.name}: {'starts' if directory.state(run) == 'new' else 'continues'} ({settings})")
+        directory.record_start(run, self.sweep.digests_of(run))
+        log = directory.log(run)
+        log.touch()
+        size = log.stat().st_size
+        code = self._run_stages(run, log)
+        seconds = f"after {time.monotonic() - start:.1f} s"
+        if code in (PREEMPTED, CTRL_C) or (code != 0 and self.children.number):
+            logger.warning(f"{run.name}: stopped {seconds}; the same command continues it")
+            return CTRL_C if CTRL_C in (code, 128 + self.children.number) else PREEMPTED
+        if code == 0:
+            state = "pruned" if directory.summary(run).get("state") == "pruned" else "finished"
+            directory.record_end(run, state)
+            logger.info(f"{run.name}: {state} {seconds}{self._best(run)}; {self._count_open()} left")
+        else:
+            reason = _reason(code, log, size)
+            directory.record_failure(run, reason)
+            logger.error(f"{run.name}: failed {seconds}: {reason}; see {log}; {self._count_open()} left")
         return code
+
+    def _run_stages(self, run: PlannedRun, log: Path) -> int:
+        """Train a run if that is not done, and test it; return the exit code."""
+        sweep, path = self.sweep, self.sweep.directory.path
+        if sweep.directory.summary(run).get("state") not in ("finished", "pruned"):
+            own = ["--root", str(path), "--name", run.name, "--resume", "auto"]
+            options = options_of(run, sweep.definition, sweep.experiment)
+            code = run_stage(["fit", *sweep.options, *options, *own], log, self._pruning(run), self.children)
+            if code != 0:
+                return code
+        if sweep.directory.summary(run).get("state") == "finished" and sweep.has_test(run):
+            # The checkpoint is of this sweep's own yaml, which may name any class.
+            return run_stage(["test", "--trust", "--ckpt_path", str(path / run.name)], log, None, self.children)
+        return 0
+
+    def _pruning(self, run: PlannedRun) -> Pruning | None:
+        """Return what decides whether a run ends early; None for other runs than the first of a trial."""
+        if run != next(runs_of(run.trial, self.sweep.definition)):
+            return None
+        with self.sweep.directory.locked():
+            return self.sweep.trials.pruning(run.trial)
+
+    def _best(self, run: PlannedRun) -> str:
+        best = self.sweep.directory.summary(run).get("best")
+        return f", {best['monitor']} {best['value']:.4g}" if best else ""
+
+
+def _reason(code: int, log: Path, start: int) -> str:
+    """Return why a stage failed.
+
+    Args:
+        code: its exit code.
+        log: what it printed.
+        start: size of the log when it began.
+    """
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"killed by {name}{', as when the memory is full' if name == 'SIGKILL' else ''}"
+    with log.open("rb") as file:
+        file.seek(start)
+        found = _REASON.findall(file.read().decode(errors="replace"))
+    return shorten(found[-1], _MAX_REASON) if found else f"exit code {code}"
