@@ -7,7 +7,7 @@ from pathlib import Path
 from project.core.config.configuration import root_parameters
 from project.core.config.paths import expand_path, expand_paths
 from project.core.config.reference_texts import mark_references
-from project.core.config.yaml_files import Tree, merge_all, nest, parse_untyped
+from project.core.config.yaml_files import Tree, merge_all, nest, parse_untyped, read_config
 from project.core.errors import ConfigError, did_you_mean, join_names
 
 _TRUST = "let the config saved in the checkpoint name any class and path: it then runs the code of whoever saved it"
@@ -84,6 +84,11 @@ class Arguments:
     dry_run: bool = False
     retry_failed: bool = False
     component_help: tuple[str, str] | None = None
+
+    def read_files(self) -> list[Tree]:
+        """Return the content of the yaml files; the key `sweep` is only for the command of this name."""
+        files = [expand_paths(read_config(path)) for path in self.configs]
+        return [{key: value for key, value in file.items() if key != "sweep" or self.stage == key} for file in files]
 
 
 def parse_arguments(argv: Sequence[str]) -> Arguments:

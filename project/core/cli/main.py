@@ -20,10 +20,9 @@ from project.core.cli.file_stage import FileStageCLI
 from project.core.cli.help import component_help, describe_versions, stage_help
 from project.core.cli.stages import StageCLI
 from project.core.config.configuration import Config, build_config
-from project.core.config.paths import expand_paths
 from project.core.config.references import ReferenceResolver, show_references
 from project.core.config.settings import DEFAULT_ROOT
-from project.core.config.yaml_files import Tree, merge_all, read_config
+from project.core.config.yaml_files import Tree, merge_all
 from project.core.distributed.cluster import array_task_name
 from project.core.distributed.reduction import barrier_on_exit
 from project.core.distributed.signals import (
@@ -155,7 +154,7 @@ def _run(
     if arguments.version:
         print_text(f"{describe_versions()}\n")
         return
-    files = [expand_paths(read_config(path)) for path in arguments.configs]
+    files = arguments.read_files()
     if arguments.component_help is not None:
         tree = merge_all([*files, *arguments.settings])
         tree = ReferenceResolver(tree).resolve_known(tree)
@@ -163,7 +162,7 @@ def _run(
         return
     shared = (arguments, files, interruption, stack)
     build = _build_export if arguments.stage == "export" else _build_evaluation
-    stage = _build_fit(*shared, pruning) if arguments.stage == "fit" else build(*shared)
+    stage = build_fit(*shared, pruning) if arguments.stage == "fit" else build(*shared)
     if arguments.print_config:
         print_text(show_references(stage.config_yaml, stage.checked_config.references))
     else:
@@ -171,9 +170,14 @@ def _run(
         stage.run()
 
 
-def _build_fit(
-    arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack, pruning: Pruning | None
+def build_fit(
+    arguments: Arguments,
+    files: list[Tree],
+    interruption: Interruption,
+    stack: ExitStack,
+    pruning: Pruning | None = None,
 ) -> StageCLI:
+    """Build the stage fit; see `main` and StageCLI."""
     given = merge_all([*files, *arguments.settings])
     resume = arguments.options.get("resume")
     if resume is not None and (arguments.finetune or arguments.replace):

@@ -7,16 +7,22 @@ from pathlib import Path
 from project.core.cli.arguments import Arguments, parse_arguments
 from project.core.cli.help import stage_help
 from project.core.cli.main import report_error
-from project.core.config.paths import expand_paths
+from project.core.config.references import ReferenceResolver
 from project.core.config.settings import DEFAULT_ROOT
+from project.core.config.values import to_type
 from project.core.config.yaml_files import Tree, merge_all, read_config
 from project.core.distributed.signals import Interruption, restoring_signals
-from project.core.errors import ConfigError
+from project.core.errors import ConfigError, show_value
+from project.core.file_names import check_file_name
 from project.core.log import logging_to_console, print_text
-from project.study.sweep.definition import Definition, read_definition
+from project.core.writable import check_writable
+from project.study.sweep.checks import SweepCheck, check_definition
+from project.study.sweep.definition import read_definition
 from project.study.sweep.directory import SweepDirectory
+from project.study.sweep.dry_run import describe_runs
+from project.study.sweep.forked import call_forked
+from project.study.sweep.frozen import FrozenSweep
 from project.study.sweep.jobs import parse_jobs, run_workers
-from project.study.sweep.plan import runs_of
 from project.study.sweep.trials import choose_trials
 from project.study.sweep.worker import Sweep
 
@@ -46,30 +52,64 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
 
 
 def _run(arguments: Arguments, words: list[str], interruption: Interruption | None) -> int:
-    experiment, definition, name = _read(arguments)
-    directory = SweepDirectory(Path(str(experiment.get("root", DEFAULT_ROOT))) / name)
+    if arguments.print_config or arguments.component_help is not None:
+        raise ConfigError("sweep prints no settings; --print_config and --PATH.help are options of fit")
+    tree, experiment, name = _read(arguments)
+    seed, root = _resolve(experiment, "seed", 0), _resolve(experiment, "root", DEFAULT_ROOT)
+    jobs = parse_jobs(arguments.options.get("jobs", "1"))
+    definition = read_definition(tree, _first_seed(seed))
+    check_definition(definition, experiment, arguments.settings)
+    directory = SweepDirectory(Path(str(root)) / name)
+    frozen = FrozenSweep(directory.path, tree, experiment)
+    is_begun = frozen.check()
     trials = choose_trials(definition, directory.path / ".sweep", experiment)
     sweep = Sweep(definition, directory, experiment, _options_of_fit(words), trials)
+    if not is_begun:
+        call_forked(SweepCheck(definition, experiment, sweep.options).check, "the check of the first run")
     if arguments.dry_run:
-        for trial in sweep.trials.known():
-            for run in runs_of(trial, definition):
-                print_text(f"{run.name}  {dict(trial.settings)}\n")
+        print_text(describe_runs(definition, sweep.trials.known(), directory if is_begun else None))
         return 0
+    check_writable(directory.path, "--root")
     directory.create()
-    jobs = parse_jobs(arguments.options.get("jobs", "1"))
+    with directory.locked():
+        frozen.write()
     return run_workers(sweep, jobs, arguments.retry_failed, interruption)
 
 
-def _read(arguments: Arguments) -> tuple[Tree, Definition, str]:
-    """Return the tree of the experiment, the sweep, and its name."""
-    experiment = merge_all([*(expand_paths(read_config(path)) for path in arguments.configs), *arguments.settings])
+def _read(arguments: Arguments) -> tuple[Tree, Tree, str]:
+    """Return the tree of the sweep, that of the experiment, and the name of the sweep.
+
+    --sweep takes precedence over the key `sweep` of the yaml files, and options such as --sweep.seeds over both.
+    """
+    files, file = arguments.read_files(), arguments.options.get("sweep")
+    experiment = merge_all([*files, *(tree for tree in arguments.settings if "sweep" not in tree)])
     own = experiment.pop("sweep", None)
-    file = arguments.options.get("sweep")
-    if own is None and file is None:
+    if file is None and own is None:
         raise ConfigError("sweep needs --sweep, a yaml file, or the key `sweep` in the experiment's yaml")
-    tree = read_config(Path(file)) if file is not None else own
-    name = Path(file).stem if file is not None else str(experiment["name"])
-    return experiment, read_definition(tree, int(experiment.get("seed", 0))), name
+    tree = own if file is None else read_config(Path(file))
+    if not isinstance(tree, dict):
+        raise ConfigError(f"sweep is {show_value(tree)}; it takes a mapping with `grid` or `space`")
+    tree = merge_all([tree, *(option["sweep"] for option in arguments.settings if "sweep" in option)])
+    is_named = any("name" in option for option in arguments.settings)
+    if file is not None and not is_named:
+        check_file_name(Path(file).stem, f"--sweep {file}: the name")
+        return tree, experiment, Path(file).stem
+    name = _resolve(experiment, "name", None)
+    if name is None:
+        raise ConfigError("the config needs name, which is that of the sweep; or set --name")
+    check_file_name(str(name), "name")
+    return tree, experiment, str(name)
+
+
+def _resolve(experiment: Tree, key: str, default: object) -> object:
+    return ReferenceResolver(experiment).resolve(key).get(key, default)
+
+
+def _first_seed(seed: object) -> int:
+    typed = to_type(seed, int)
+    if not isinstance(typed, int):
+        raise ConfigError(f"seed is {show_value(seed)}; it takes int >= 0 and < {2**32}")
+    return typed
 
 
 def _options_of_fit(words: list[str]) -> list[str]:
@@ -80,7 +120,7 @@ def _options_of_fit(words: list[str]) -> list[str]:
         name, equals, _ = (word := words.pop(0)).partition("=")
         if name in ("--dry_run", "--retry_failed"):
             continue
-        if name in ("--sweep", "--jobs"):
+        if name in ("--sweep", "--jobs") or name.startswith("--sweep."):
             words = words if equals else words[1:]
             continue
         kept.append(word)

@@ -18,6 +18,7 @@ from project.core.run.pruning import Pruning
 from project.study.sweep.definition import Definition
 from project.study.sweep.digest import digest_config
 from project.study.sweep.directory import DONE, SweepDirectory
+from project.study.sweep.out_of_fold import finish
 from project.study.sweep.plan import PlannedRun, Trial, options_of, runs_of
 from project.study.sweep.process import Children, run_stage
 from project.study.sweep.trials import Outcome, Trials
@@ -88,7 +89,19 @@ class Worker:
                 os.close(lock)
             if code in (PREEMPTED, CTRL_C):
                 return code
-        return (CTRL_C if self.children.number == signal.SIGINT else PREEMPTED) if self.children.number else 0
+        if not self.children.number:
+            return self._finish_folds()
+        return CTRL_C if self.children.number == signal.SIGINT else PREEMPTED
+
+    def _finish_folds(self) -> int:
+        """Write the results of cross-validations whose worker was killed before it could."""
+        definition, directory = self.sweep.definition, self.sweep.directory
+        codes = [
+            finish(definition, directory, trial, seed, self.children)
+            for trial in self.sweep.trials.known()
+            for seed in definition.seeds or (None,)
+        ]
+        return max(codes, default=0)
 
     def _claim(self) -> tuple[PlannedRun, int] | None:
         """Lock a run for which something is left to do; decide a further trial if there is none."""
