@@ -16,6 +16,7 @@ from typing import TextIO
 from loguru import logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from project.core.console import print_text as print_text
 from project.core.errors import ConfigError
 
 _FORMAT = "<green>{time:HH:mm:ss}</green> <level>{level: <7}</level> {message}"
@@ -137,15 +138,6 @@ def logging_to_file(path: Path) -> Iterator[None]:
 def forget_messages() -> None:
     """Forget the messages logged so far: a forked process does not write those of its parent to log.txt."""
     _earlier.discard()
-
-
-def print_text(text: str) -> None:
-    """Write a text to the standard output; its reader may close it early, as `| head -1` does."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python reports it again at its end
 
 
 def format_values(values: Mapping[str, float]) -> str:

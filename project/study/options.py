@@ -52,6 +52,7 @@ def parse_options(command: str, argv: Sequence[str], known: Mapping[str, Option]
     options, words = Options(), list(argv)
     while words:
         word = words.pop(0)
+        word = "--help" if word == "-h" else word
         if not word.startswith("--") or word == "--":
             options.words.append(word)
             continue
@@ -65,7 +66,7 @@ def parse_options(command: str, argv: Sequence[str], known: Mapping[str, Option]
         while words and not words[0].startswith("--") and (count is None or len(taken) < count):
             taken.append(words.pop(0))
         _check(name, taken, known[name])
-        options.values[name] = taken
+        options.values[name] = [*options.values.get(name, []), *taken] if count is None else taken
     return options
 
 

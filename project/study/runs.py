@@ -1,14 +1,19 @@
 """Runs as rows: what the files of a run directory say of it, read without torch."""
 
 import json
+import math
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from project.core.config.yaml_files import flatten, parse_yaml
-from project.core.errors import ConfigError
+from project.core.errors import ConfigError, first_line
+from project.study.saved_config import read_settings
+
+_DURING_TRAINING = re.compile(r"(?:epoch|step)_\d+")  # directories of evaluations
 
 
 @dataclass
@@ -20,7 +25,7 @@ class Best:
         mode: min or max.
         value: the value.
         step: number of optimizer steps after which it was measured.
-        epoch: the epoch, from 1.
+        epoch: the epoch, from 1; None if only the curves say what was best.
         file: the checkpoint, relative to the run directory.
     """
 
@@ -28,7 +33,7 @@ class Best:
     mode: str
     value: float
     step: int
-    epoch: int
+    epoch: int | None
     file: str | None
 
 
@@ -69,16 +74,24 @@ class RunRow:
 def find_runs(root: Path) -> list[Path]:
     """Return the run directories in a directory, sorted; one if it is a run directory itself.
 
+    Links are not followed, and what a directory with a dot contains, such as earlier runs in .old, is left out.
+
     Raises:
-        ConfigError: the directory does not exist.
+        ConfigError: the directory does not exist, or contains no run.
     """
     if not root.is_dir():
-        raise ConfigError(f"{root} is not a directory")
-    return sorted(_find(root))
+        raise ConfigError(f"{root} is not a directory" if root.exists() else f"{root} does not exist")
+    found = sorted(_find(root))
+    if not found:
+        raise ConfigError(f"{root} contains no run\nrun: python cli.py fit --config FILE --root {root}")
+    return found
 
 
 def _find(directory: Path) -> Iterator[Path]:
-    entries = {entry.name: entry for entry in os.scandir(directory)}
+    try:
+        entries = {entry.name: entry for entry in os.scandir(directory)}
+    except OSError:  # a directory of somebody else's
+        return
     if "config.yaml" in entries and entries.keys() & {"checkpoints", "event", "log.txt"}:
         yield directory
         return
@@ -88,25 +101,135 @@ def _find(directory: Path) -> Iterator[Path]:
 
 
 def read_run(path: Path) -> RunRow:
-    """Return what the files of a run directory say of it."""
+    """Return what the files of a run directory say of it; what cannot be read is among its `problems`.
+
+    Without summary.json, which earlier versions did not write, the curves say what was best and last.
+    """
     row = RunRow(path)
-    row.settings = dict(flatten(parse_yaml((path / "config.yaml").read_text(encoding="utf-8"), "config.yaml")))
-    summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
-    row.state, row.reason = summary["state"], summary["reason"]
-    row.seconds, row.steps = summary["seconds"], summary["steps"]
-    if best := summary["best"]:
-        row.best = Best(**best, mode=str(row.settings.get("checkpoint.mode", "min")))
-    for file in path.glob("eval/*/metrics.json"):
-        row.results |= {f"{file.parent.name}/{name}": value for name, value in json.loads(file.read_text()).items()}
+    try:
+        row.settings = read_settings((path / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ConfigError) as error:
+        row.problems.append(_describe("config.yaml", error))
+    summary = _read_json(row, "summary.json")
+    row.state, row.reason = _text(summary.get("state")) or "unknown", _text(summary.get("reason"))
+    row.seconds, steps = _number(summary.get("seconds")), _number(summary.get("steps"))
+    row.steps = None if steps is None else int(steps)
+    if row.state in ("running", "unknown"):
+        _read_failure(row)
+    row.best = _read_best(row, summary.get("best"))
+    row.last = _numbers(summary.get("values"))
+    if "values" not in summary:
+        _read_events(row, has_summary=bool(summary))
+    for stage in _stages(path / "eval"):
+        metrics = _numbers(_read_json(row, f"eval/{stage}/metrics.json"))
+        row.results |= {f"{stage}/{name}": value for name, value in metrics.items()}
     return row
+
+
+def _read_json(row: RunRow, name: str) -> dict[str, Any]:
+    """Return the mapping in a file of a run; an empty one without the file."""
+    try:
+        value = json.loads((row.path / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        row.problems.append(_describe(name, error))
+        return {}
+    if not isinstance(value, dict):
+        row.problems.append(f"{name} is not a mapping")
+        return {}
+    return value
+
+
+def _read_failure(row: RunRow) -> None:
+    """Take over what a sweep recorded of a run that was killed, and could not say so itself."""
+    try:
+        record = json.loads((row.path.parent / f".sweep/{row.name}.json").read_text(encoding="utf-8"))
+        if record["state"] == "failed":
+            row.state, row.reason = "failed", _text(record["reason"])
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return  # no run of a sweep, or not failed
+
+
+def _describe(name: str, error: Exception) -> str:
+    """Return a line that names a file and what is wrong with it."""
+    if isinstance(error, OSError):
+        return f"{name} cannot be read: {error.strerror}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"{name} is not a text file in UTF-8"
+    text = first_line(error)
+    return text if text.startswith(name) else f"{name}: {text}"
+
+
+def _read_best(row: RunRow, best: object) -> Best | None:
+    if not isinstance(best, dict):
+        return None
+    monitor, value, step, epoch = (_text(best.get("monitor")), *map(_number, map(best.get, ("value", "step", "epoch"))))
+    if monitor is None or value is None or step is None:
+        row.problems.append("summary.json: `best` has no monitor, value or step")
+        return None
+    mode, file = str(row.settings.get("checkpoint.mode", "min")), _text(best.get("file"))
+    return Best(monitor, mode, value, int(step), None if epoch is None else int(epoch), file)
+
+
+def _read_events(row: RunRow, has_summary: bool) -> None:
+    """Add the last value of each curve, and without a summary the best one of the monitored curve."""
+    from project.study.events import read_curves  # imports numpy
+
+    curves = read_curves(row.path, row.problems)
+    row.last = {name: float(values[-1]) for name, (_, values, _) in curves.items()}
+    monitor, mode = row.settings.get("checkpoint.monitor"), str(row.settings.get("checkpoint.mode", "min"))
+    if has_summary or monitor not in curves:
+        return
+    steps, values, _ = curves[monitor]
+    ranked = [-value if mode == "max" else value for value in values.tolist()]
+    index = min(range(len(ranked)), key=lambda each: (math.isnan(ranked[each]), ranked[each]))
+    if not math.isnan(ranked[index]):
+        file = "checkpoints/best.ckpt" if (row.path / "checkpoints/best.ckpt").exists() else None
+        row.best = Best(monitor, mode, float(values[index]), int(steps[index]), None, file)
+
+
+def _stages(directory: Path) -> list[str]:
+    """Return the names of the evaluations of a run, without those during its training."""
+    try:
+        return sorted(entry.name for entry in os.scandir(directory) if not _DURING_TRAINING.fullmatch(entry.name))
+    except OSError:
+        return []
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _numbers(values: object) -> dict[str, float]:
+    pairs = values.items() if isinstance(values, dict) else ()
+    return {str(name): float(value) for name, value in pairs if _number(value) is not None}
 
 
 class Runs(list[RunRow]):
     """Runs as a list of rows."""
 
     def to_pandas(self) -> Any:
-        """Return a pandas frame with a line for each run."""
-        raise NotImplementedError
+        """Return a pandas frame with a line for each run: its path, state, settings and metrics.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        try:
+            pandas = import_module("pandas")
+        except ImportError as error:
+            raise ConfigError("to_pandas needs the package pandas: pip install pandas") from error
+        from project.study.grouping import metrics_of
+
+        own = ("state", "reason", "seconds", "steps")
+        return pandas.DataFrame(
+            {"path": str(row.path)} | {name: getattr(row, name) for name in own} | row.settings | metrics_of(row)
+            for row in self
+        )
 
 
 def read_runs(root: Path) -> Runs:

@@ -17,6 +17,7 @@ ORDER = (
         "deploy",
         "deploy.demo",
         "deploy.server",
+        "core.console",
         "core.errors",
         "core.file_names",
         "core.files",

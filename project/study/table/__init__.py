@@ -1,1 +1,5 @@
-"""The command `table`: runs as a table. Read `command.py` first."""
+"""The command `table`: runs as a table, without torch. Read `command.py` first.
+
+`content.py` makes columns of groups of runs, `notes.py` says what the means do not contain, `values.py` rounds numbers,
+and `formats.py` writes text, csv, Markdown, LaTeX and HTML.
+"""

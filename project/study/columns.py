@@ -1,0 +1,133 @@
+"""Which settings differ between runs, and short headings for them."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from project.core.errors import ConfigError, did_you_mean, join_names
+from project.study.runs import RunRow
+
+# Settings that change where a run is kept and what it says, not what it computes.
+_NOT_COMPARED = ("name", "root", "replace", "log_level", "timeout")
+_TYPES = ("type", "class_path")
+_MOST_KNOWN = 30  # columns that a message lists
+_REPEATED = re.compile(r"(?:^|\.)(?:seed|fold)$")
+
+
+class Absent:
+    """Value of a setting that a run does not have."""
+
+    def __repr__(self) -> str:
+        return "—"
+
+
+ABSENT = Absent()
+
+
+def differing_settings(rows: Sequence[RunRow]) -> list[str]:
+    """Return the config paths of the settings that are not the same in all runs, in the order of config.yaml.
+
+    A path is left out if another column implies it: that of a `type` which has one value of it each, such as the width
+    of a net that only runs of one type have, or that of `vars.k` if it has its value.
+    """
+    settings = [row.settings for row in rows]
+    keys = dict.fromkeys(key for each in settings for key in each)
+    own = [f"{each.get('root')}/{each.get('name')}" for each in settings]
+    columns: dict[str, list[Any]] = {}
+    for key in keys:
+        values = [each.get(key, ABSENT) for each in settings]
+        if key in _NOT_COMPARED or not _differ(values):
+            continue
+        # Values in the run directory, such as the directory of a logger, differ as its name does.
+        frozen = [freeze(value).replace(run, "RUN") for value, run in zip(values, own, strict=True)]
+        if len(set(frozen)) > 1:
+            columns[key] = frozen
+    columns = {key: values for key, values in columns.items() if not _is_null_part(key, values, columns)}
+    return [key for key in columns if not _is_implied(key, columns)]
+
+
+def is_repetition(key: str) -> bool:
+    """Return whether a setting only repeats a run: a seed, or the fold of a cross-validation."""
+    return _REPEATED.search(key) is not None
+
+
+def freeze(value: Any) -> str:
+    """Return a text that is the same for equal values only; 1, 1.0, true and '1' differ."""
+    return f"{type(value).__name__} {value!r}"
+
+
+def short_names(keys: Iterable[str]) -> dict[str, str]:
+    """Return a heading for each config path: the shortest end of it that no other has.
+
+    `type` alone says nothing: the heading of `model.net.type` is `net.type`.
+    """
+    keys = list(dict.fromkeys(keys))
+    tails = {key: [".".join(key.split(".")[-n:]) for n in range(1, key.count(".") + 2)] for key in keys}
+    counts: dict[str, int] = {}
+    for each in tails.values():
+        for tail in each:
+            counts[tail] = counts.get(tail, 0) + 1
+    return {
+        key: next((tail for tail in each if counts[tail] == 1 and (tail not in _TYPES or tail == key)), key)
+        for key, each in tails.items()
+    }
+
+
+def find_column(name: str, known: Iterable[str], option: str) -> str:
+    """Return the column with a name, or the only one whose name ends with it after a dot, slash or space.
+
+    Raises:
+        ConfigError: there is none, or more than one.
+    """
+    found = find_columns(name, known, option)
+    if len(found) > 1:
+        raise ConfigError(f"{option}: '{name}' may be {', '.join(found[:-1])} or {found[-1]}; use more of its name")
+    return found[0]
+
+
+def find_columns(name: str, known: Iterable[str], option: str) -> list[str]:
+    """Return the column with a name, or all whose names end with it after a dot, slash or space.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    columns = [*known]
+    found = [column for column in columns if column == name] or [each for each in columns if _ends_with(each, name)]
+    if not found:
+        tails = {".".join(column.split(".")[-n:]) for column in columns for n in (1, 2)}
+        near = did_you_mean(name, [*columns, *sorted(tails), *(column.rpartition(" ")[2] for column in columns)])
+        shown = columns if len(columns) <= _MOST_KNOWN else [*columns[:_MOST_KNOWN], "..."]
+        raise ConfigError(f"{option}: there is no '{name}'{near}\nknown: {join_names(shown)}")
+    return found
+
+
+def _ends_with(column: str, name: str) -> bool:
+    return column.endswith((f".{name}", f"/{name}", f" {name}"))
+
+
+def _differ(values: list[Any]) -> bool:
+    first = values[0]
+    return values.count(first) < len(values) or len(set(map(type, values))) > 1 or isinstance(first, list | dict)
+
+
+def _is_null_part(key: str, values: Sequence[str], columns: Mapping[str, Any]) -> bool:
+    """Return whether a setting is null in some runs, and a mapping in the others, whose values are columns."""
+    states = {freeze(None), freeze(ABSENT)}
+    return states.issuperset(values) and any(other.startswith(f"{key}.") for other in columns)
+
+
+def _is_implied(key: str, columns: Mapping[str, Sequence[str]]) -> bool:
+    values = columns[key]
+    if any(other.startswith("vars.") and other != key and columns[other] == values for other in columns):
+        return not key.startswith("vars.")
+    parts = key.split(".")
+    for depth in range(1, len(parts)):
+        part = ".".join(parts[:depth])
+        types = [columns[name] for name in (f"{part}.{word}" for word in _TYPES) if name in columns and name != key]
+        inner = parts[depth:-1]
+        is_beside = not inner or inner == ["init_args"]
+        for kinds in types:
+            is_determined = len(set(zip(kinds, values, strict=True))) == len(set(kinds))
+            if is_determined and (is_beside or freeze(ABSENT) in values):
+                return True
+    return False

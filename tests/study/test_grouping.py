@@ -1,0 +1,75 @@
+"""Groups contain the runs that count, and differences are those of pairs."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from project.study.columns import ABSENT, freeze
+from project.study.grouping import compare, find_baseline, group_runs, metric_names, metrics_of
+from project.study.runs import Best, RunRow
+from project.study.statistics import Summary, mean_interval
+
+
+def row(name: str, accuracy: float | None, state: str = "finished", **settings: Any) -> RunRow:
+    results = {} if accuracy is None else {"test/accuracy": accuracy}
+    return RunRow(Path(name), state, settings=settings, results=results)
+
+
+def test_metrics_are_named_after_what_they_are() -> None:
+    run = RunRow(
+        Path("a"), best=Best("val/loss", "min", 0.5, 8, 2, None), last={"val/loss": 0.7}, results={"test/f1": 1.0}
+    )
+    assert metrics_of(run) == {"best val/loss": 0.5, "last val/loss": 0.7, "test/f1": 1.0}
+    assert metric_names([run, row("b", 0.5)]) == ["best val/loss", "test/f1", "test/accuracy", "last val/loss"]
+
+
+def test_groups_are_sorted_by_value_and_contain_finished_runs() -> None:
+    """Runs that failed, go on, were stopped or pruned are in no mean; numbers are sorted as numbers."""
+    runs = [
+        *(row("a", 0.5, lr=10, seed=0), row("b", 0.7, lr=10, seed=1), row("c", 0.1, "unknown", lr=9.5, seed=0)),
+        *(row(state, 0.9, state, lr=10, seed=2) for state in ("failed", "running", "stopped", "pruned")),
+        *(row("d", None, seed=0), row("e", None, lr=10, seed=4), RunRow(Path("unread"))),
+    ]
+    groups = group_runs(runs, ["lr"])
+    assert [group.values["lr"] for group in groups] == [9.5, 10, ABSENT]
+    assert [run.name for run in groups[1].runs] == ["a", "b", "e"]
+    assert [run.name for run in groups[1].others] == ["failed", "running", "stopped", "pruned"]
+    assert groups[1].summary("test/accuracy") == Summary(pytest.approx(0.6), pytest.approx(0.02**0.5), 2)
+    assert groups[2].summary("test/accuracy").n == 0
+
+
+def test_without_settings_all_runs_are_one_group() -> None:
+    (group,) = group_runs([row("a", 0.5, seed=0), row("b", 0.7, seed=1)], [])
+    assert (group.values, len(group.runs)) == ({}, 2)
+
+
+def test_differences_are_paired_by_seed_and_fold() -> None:
+    """The pairs have the same seed, whatever the order of the runs; a run without a partner does not count."""
+    values = {(1, 0): 0.5, (1, 1): 0.6, (1, 2): 0.9, (2, 1): 0.8, (2, 0): 0.6, (2, 3): 0.1}
+    runs = [row(f"{lr}_{seed}", value, lr=lr, seed=seed) for (lr, seed), value in values.items()]
+    runs += [row("failed", 0.9, "failed", lr=2, seed=2), row("untested", None, lr=2, seed=4)]
+    base, other = group_runs(runs, ["lr"])
+    assert find_baseline(other, [base, other], "lr", freeze(1)) is base
+    comparison = compare(other, base, "test/accuracy", ["seed"])
+    assert comparison.interval == mean_interval([0.6 - 0.5, 0.8 - 0.6])
+    assert [run.name for run in comparison.unpaired] == ["1_2", "2_3", "untested"]
+
+
+def test_each_group_is_compared_with_the_one_that_differs_in_the_baseline_only() -> None:
+    runs = [row(f"{lr}{width}", lr * width, lr=lr, width=width, seed=0) for lr in (1, 2) for width in (3, 5)]
+    groups = group_runs(runs, ["lr", "width"])
+    bases = [find_baseline(group, groups, "lr", freeze(1)) for group in groups]
+    assert [base.values["width"] for base in bases if base] == [3, 5, 3, 5]
+    comparison = compare(groups[3], groups[1], "test/accuracy", ["seed"])
+    assert (comparison.interval.mean, comparison.interval.n) == (5.0, 1)
+    assert math.isnan(comparison.interval.low)
+    assert find_baseline(groups[0], groups[1:], "lr", freeze(1)) is None
+
+
+def test_runs_with_the_same_settings_are_one_side_of_a_pair() -> None:
+    runs = [row("a", 0.5, lr=1, seed=0), row("b", 0.7, lr=1, seed=0), row("c", 1.0, lr=2, seed=0)]
+    base, other = group_runs(runs, ["lr"])
+    comparison = compare(other, base, "test/accuracy", ["seed"])
+    assert (comparison.interval.mean, comparison.interval.n) == (pytest.approx(0.4), 1)
