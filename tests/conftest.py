@@ -2,16 +2,20 @@
 
 import gc
 import os
+import shutil
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Imports of torch are in the fixtures: the process that distributes the tests needs none.
 
@@ -19,6 +23,10 @@ import yaml
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 MAX_WORKERS = 8  # each takes about 700 MB
+
+CHROMIUM = ("chromium", "google-chrome")
+# A camera that shows a test picture, and may be used without asking anybody.
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 # Tests that import packages of extras. Without these, as on a GPU machine, the other tests run.
 _SERVER = ("fastapi", "uvicorn", "python_multipart", "onnx", "onnxruntime")
@@ -189,3 +197,18 @@ def tiny(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """Start Chromium."""
+    from playwright.sync_api import expect, sync_playwright
+
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if path is None:  # .ci/run installs it, and lets no test be skipped
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=list(CAMERA))
+        expect.set_options(timeout=20_000)  # other tests may run at the same time
+        yield chromium
+        chromium.close()

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 _HERE = Path(__file__).parent
-_VOID = ("img", "input", "br")
-_STYLES, _SCRIPTS = ("page.css",), ("page.js",)
+_VOID = ("img", "input", "br", "wbr")
+_STYLES = ("page.css", "chart.css", "run.css")
+# Joined in this order; the first lines of each say what it provides for those after it.
+_SCRIPTS = ("dom.js", "scales.js", "chart.js", "drawing.js", "gestures.js", "controls.js", "pictures.js", "run.js")
+_LAST_SCRIPT = "main.js"
 
 
 class Html(str):
-    """Markup; every other text is escaped when it becomes a part of markup."""
+    """Markup. Every other text is escaped when it becomes a part of markup; what `str` methods return is such text."""
 
 
 def tag(name: str, *children: object, **attributes: object) -> Html:
@@ -29,10 +32,18 @@ def tag(name: str, *children: object, **attributes: object) -> Html:
         for key, value in attributes.items()
         if value is not None and value is not False
     )
-    inner = "".join(
-        child if isinstance(child, Html) else html.escape(str(child)) for child in children if child is not None
+    return Html(f"<{name}{shown}>" if name in _VOID else f"<{name}{shown}>{join(*children)}</{name}>")
+
+
+def join(*children: object) -> Html:
+    """Return elements and texts one after another, without an element around them; None is left out."""
+    return Html(
+        "".join(
+            str(child) if isinstance(child, Html) else html.escape(str(child))
+            for child in children
+            if child is not None
+        )
     )
-    return Html(f"<{name}{shown}>" if name in _VOID else f"<{name}{shown}>{inner}</{name}>")
 
 
 def section(title: str, *children: object, note: str = "") -> Html:
@@ -41,16 +52,24 @@ def section(title: str, *children: object, note: str = "") -> Html:
 
 
 def page(title: str, data: Any, *body: object) -> str:
-    """Return a whole page, whose script reads `data`; no other script runs, whatever a name contains."""
+    """Return a whole page.
+
+    The script of the page reads `data`, whose `kind` (run or root) says what it shows. No other script runs, whatever
+    a name contains, and nothing is loaded from elsewhere.
+    """
+    # Compressed, and in base64, which has no character that could end the element.
     packed = base64.b64encode(gzip.compress(json.dumps(data, separators=(",", ":")).encode(), 9, mtime=0)).decode()
     style = "".join((_HERE / name).read_text(encoding="utf-8") for name in _STYLES)
-    script = "".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    parts = "".join((_HERE / name).read_text(encoding="utf-8") for name in (*_SCRIPTS, _LAST_SCRIPT))
+    script = f'"use strict";\n{{\n{parts}}}\n'  # in a block, so that nothing is global
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    return (
+    text = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f"<title>{html.escape(title)}</title><style>{style}</style></head><body>{tag('main', *body)}"
+        '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
+        f"<title>{html.escape(title)}</title><style>{style}</style></head><body>"
+        f"{tag('main', *body, tag('noscript', tag('p', 'Curves need JavaScript, which is disabled.')))}"
         f'<script type="text/plain" id="data">{packed}</script><script>{script}</script></body></html>'
     )
+    return text.encode("utf-8", "replace").decode()  # names of files may have bytes that are not UTF-8

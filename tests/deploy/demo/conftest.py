@@ -1,35 +1,17 @@
-"""Headless Chromium, and the demo page of a server in this process."""
+"""The demo page of a server in this process, in headless Chromium."""
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
 from tests.deploy.demo.nets import write_classifier, write_inverter, write_sum
 from tests.deploy.server.conftest import Client, run_servers
 
-CHROMIUM = ("chromium", "google-chrome")
-# A camera that shows a test picture, and may be used without asking anybody.
-CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-
 Visit = Callable[..., Page]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Start Chromium."""
-    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if path is None:  # .ci/run installs it, and lets no test be skipped
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=list(CAMERA))
-        expect.set_options(timeout=20_000)  # other tests may run at the same time
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="session")

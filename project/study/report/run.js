@@ -1,0 +1,51 @@
+// The page of a run. Provides: showRun.
+
+// Colours of the curves of a split.
+const SPLITS = {train: 1, val: 0, eval: 2, test: 2, validate: 0};
+
+// Return the split of a curve, such as val of val/set5/psnr; empty for one of no split, such as lr-AdamW.
+const splitOf = (name) => (name.includes("/") && Object.hasOwn(SPLITS, name.split("/")[0]) ? name.split("/")[0] : "");
+
+// Return the curves by the title of their chart: those of one metric, of all splits, are in one.
+function groupCurves() {
+  const groups = new Map();
+  for (const name of Object.keys(data.curves)) {
+    const title = splitOf(name) ? name.split("/").at(-1) : name;
+    groups.set(title, [...(groups.get(title) ?? []), name]);
+  }
+  const isOfSplit = (names) => names.some((name) => splitOf(name));
+  return [...groups].sort((one, other) => isOfSplit(other[1]) - isOfSplit(one[1]));
+}
+
+function makeLine(name, colorIndex) {
+  const curve = data.curves[name];
+  if (!curve) return null;
+  // The title of the chart has the metric already.
+  const label = splitOf(name) ? name.split("/").slice(0, -1).join("/") : "last";
+  return {name, label, x: data.axes[curve[view.axis]], y: smooth(curve.y, view.smoothing), raw: view.smoothing ? curve.y : null,
+    color: color(colorIndex)};
+}
+
+function showRun() {
+  showPictures();
+  const host = document.getElementById("charts");
+  if (!host) return;
+  for (const [title, names] of groupCurves()) {
+    // Further datasets of a split get further colours.
+    const used = new Set(), colors = names.map((name) => {
+      let index = SPLITS[splitOf(name)] ?? 4;
+      while (used.has(index % HUES.length) && used.size < HUES.length) index++;
+      used.add(index % HUES.length);
+      return index;
+    });
+    const chart = new Chart(host, title, () => names.map((name, index) => makeLine(name, colors[index])).filter(Boolean));
+    chart.mark = () => (view.axis === "step" ? data.mark : null);
+    chart.showsKey = names.length <= 6;
+  }
+  const chooseAxis = (axis) => {
+    view.axis = axis;
+    setZoom(null);
+  };
+  document.getElementById("controls").append(...(charts.length > 3 ? [makeFilter()] : []), makeSmoothing(), makeLog(),
+    makeChoice("x axis", ["step", "time"], "step", chooseAxis));
+}

@@ -1,0 +1,113 @@
+"""Worst and best samples of an evaluation, by a loss in samples.csv."""
+
+import csv
+import math
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from project.study.report.embedding import Embedder
+from project.study.report.html import Html, join, tag
+from project.study.report.pieces import format_number, grid, number_cell
+
+_SHOWN = 12  # worst samples, and best ones
+_MAX_ROWS = 1_000_000  # of samples.csv
+_MAX_VALUES = 8  # of a sample
+
+Row = dict[str, str]
+
+
+def show_samples(directory: Path, losses: Sequence[str], embedder: Embedder) -> Html | None:
+    """Return the samples with the highest and the lowest loss; None without losses by sample.
+
+    Args:
+        directory: directory of the results, with samples.csv, and samples/INDEX.png for some of its rows.
+        losses: names of the losses; the first one that is a column counts.
+        embedder: makes the pictures.
+    """
+    file = directory / "samples.csv"
+    if not file.is_file():
+        return None
+    try:
+        with file.open(encoding="utf-8", errors="replace", newline="") as opened:
+            reader = csv.DictReader(opened)
+            loss = next((name for name in losses if name in (reader.fieldnames or ())), None)
+            if loss is None:
+                return None
+            pictures = {each.stem: each for each in (directory / "samples").glob("*.png")}
+            rows = [*islice(reader, _MAX_ROWS + 1)]
+    except (OSError, csv.Error) as error:
+        embedder.problems.append(f"{directory.name}/samples.csv cannot be read: {error}")
+        return None
+    is_cut, rows = len(rows) > _MAX_ROWS, rows[:_MAX_ROWS]
+    values = [(_number(row.get(loss)), position) for position, row in enumerate(rows)]
+    ranked = [(value, position) for value, position in values if math.isfinite(value)]
+    # The evaluation drew the worst and best: of equal losses, those with a picture are shown.
+    drawn = [each for each in ranked if _picture_name(rows[each[1]]) in pictures] or ranked
+    drawn.sort(key=lambda each: (-each[0], each[1]))
+    worst, best = drawn[:_SHOWN], drawn[_SHOWN:][-_SHOWN:][::-1]
+    notes = [f"{len(rows) - len(ranked)} samples have a {loss} that is not finite"] if len(ranked) < len(rows) else []
+    notes += [f"only the first {_MAX_ROWS} samples were read"] if is_cut else []
+    parts: list[object] = [tag("p", note, class_="problem") for note in notes]
+    for title, chosen in ((f"Highest {loss}", worst), (f"Lowest {loss}", best)):
+        if chosen:
+            shown = [rows[position] for _, position in chosen]
+            parts += [tag("h3", title), _show_rows(shown, loss, pictures, embedder, title)]
+    return join(*parts) if parts else None
+
+
+def _show_rows(rows: list[Row], loss: str, pictures: dict[str, Path], embedder: Embedder, title: str) -> Html:
+    """Return a card with a picture for each sample, or a table where there are no pictures."""
+    names = [name for name in rows[0] if name and name not in ("index", "name", loss)][:_MAX_VALUES]
+    if not any(_picture_name(row) in pictures for row in rows):
+        lines = ([_title(row), *(_cell(row.get(name)) for name in (loss, *names))] for row in rows)
+        return grid(title, ["sample", *(tag("th", name, class_="number") for name in (loss, *names))], lines)
+    cards = []
+    for row in rows:
+        file = pictures.get(_picture_name(row))
+        image = embedder.image(file, f"sample {_title(row)}") if file else None
+        facts = (join(tag("dt", _breakable(name)), tag("dd", _shown(row.get(name)))) for name in names)
+        heading = tag("p", tag("span", _title(row)), tag("span", _shown(row.get(loss)), title=loss))
+        cards.append(tag("li", image, heading, tag("dl", *facts) if names else None))
+    return tag("ul", *cards, class_="cards")
+
+
+def _picture_name(row: Row) -> str:
+    index = row.get("index", "")
+    return f"{int(index):06d}" if index.isascii() and index.isdecimal() else ""
+
+
+def _breakable(name: str) -> Html:
+    """Return a name that may continue in the next line after a dot or underscore."""
+    return join(*(part if part not in "._" else join(part, tag("wbr")) for part in re.split(r"([._])", name) if part))
+
+
+def _title(row: Row) -> str:
+    return row.get("name") or f"#{row.get('index', '?')}"
+
+
+def _cell(text: str | None) -> Html:
+    return tag("td", text, class_="number") if math.isnan(_number(text)) else number_cell(_number(text))
+
+
+def _shown(text: str | None) -> str:
+    return format_number(_number(text)) if text and not math.isnan(_number(text)) else text or "—"
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text) if text else math.nan
+    except ValueError:
+        return math.nan
+
+
+def loss_names(settings: dict[str, object]) -> list[str]:
+    """Return the names of the losses in a configuration, in its order."""
+    return [*dict.fromkeys(_names_below(settings, "model.loss."))]
+
+
+def _names_below(settings: dict[str, object], prefix: str) -> Iterator[str]:
+    for path in settings:
+        if path.startswith(prefix):
+            yield path.removeprefix(prefix).partition(".")[0]

@@ -1,0 +1,117 @@
+"""Where and how a run was trained: environment, speed, the log, and uncommitted changes of the code."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from project.core.config.yaml_files import flatten
+from project.core.errors import shorten
+from project.study.report.html import Html, section, tag
+from project.study.report.pieces import details, format_number, format_seconds, grid, problem, read_json, read_text
+from project.study.runs import RunRow
+
+# Matched: lines of log.txt that the engine writes.
+_EPOCH = re.compile(r"^\S+ \S+ INFO +epoch (\d+)/\S+ +step \d+ +([\d.]+) s\b", re.MULTILINE)
+_WARNING = re.compile(r"^\S+ (\S+) (?:WARNING|ERROR|CRITICAL) +(.*)$", re.MULTILINE)
+_MAX_WARNINGS = 30
+_MAX_LOG = 50_000  # characters at the end
+_MAX_LINES, _MAX_WIDTH = 2000, 500  # of a diff
+_MAX_VALUE = 300  # characters of a fact
+_FOLDED = ("packages",)  # groups with many values
+
+
+def show_speed(row: RunRow, log: str) -> Html | None:
+    """Return a section with times of the training."""
+    epochs = [float(match[2]) for match in _EPOCH.finditer(log)]
+    facts: list[tuple[str, object]] = []
+    if row.seconds is not None:
+        facts.append(("training, all starts together", format_seconds(row.seconds)))
+    if row.steps is not None:
+        facts.append(("optimizer steps", row.steps))
+    if row.steps and row.seconds:
+        facts.append(("steps per second", format_number(row.steps / row.seconds)))
+    if epochs:
+        facts.append(("seconds per epoch, median", format_number(median(epochs))))
+        facts.append(("seconds of the first epoch", format_number(epochs[0])))
+    rows = ([tag("th", name, scope="row"), value] for name, value in facts)
+    return section("Speed", grid("times of the training", [], rows, class_="facts")) if facts else None
+
+
+def show_log(log: str) -> Html | None:
+    """Return a section with the warnings of a log, each text once, and the end of the log."""
+    if not log:
+        return None
+    found = Counter(match[2].strip() for match in _WARNING.finditer(log))
+    shown = [
+        [tag("td", text, class_="warning"), f"{count} times" if count > 1 else ""] for text, count in found.items()
+    ]
+    cut = problem(f"only the last {_MAX_LOG} characters are shown") if len(log) > _MAX_LOG else None
+    more = problem(f"{len(shown) - _MAX_WARNINGS} more are left out") if len(shown) > _MAX_WARNINGS else None
+    return section(
+        "Log",
+        grid("warnings", [], shown[:_MAX_WARNINGS], class_="facts") if shown else None,
+        more,
+        details("log.txt", cut, tag("pre", log[-_MAX_LOG:], tabindex=0)),
+        note=f"{len(found)} different warnings and errors" if found else "no warnings",
+    )
+
+
+def show_environment(run: Path, problems: list[str]) -> Html | None:
+    """Return a section with environment.json, and what was different when the run was resumed."""
+    first = _read_environment(run / "environment.json", problems)
+    if first is None:
+        return None
+    parts: list[object] = [_facts("environment", [(k, v) for k, v in first.items() if not k.startswith(_FOLDED)])]
+    for group in _FOLDED:
+        facts = [(k.partition(".")[2], v) for k, v in first.items() if k.startswith(f"{group}.")]
+        parts.append(details(f"{group} ({len(facts)})", _facts(group, facts)) if facts else None)
+    for file in _list_resumed(run, "environment", ".json"):
+        later = _read_environment(file, problems) or {}
+        changes = [(k, f"{first.get(k, '—')} → {later[k]}") for k in later if later[k] != first.get(k)]
+        title = f"Changed at {file.stem.partition('.')[2]}"
+        parts += [tag("h3", title), _facts(title, changes)] if changes else []
+    return section("Environment", *parts)
+
+
+def show_diffs(run: Path, problems: list[str]) -> Html | None:
+    """Return a section with the uncommitted changes of the code, with colours."""
+    parts = []
+    for file in (run / "git.diff", *_list_resumed(run, "git", ".diff")):
+        if text := read_text(file, problems):
+            lines = text.splitlines()
+            left_out = len(lines) - _MAX_LINES
+            cut = problem(f"{left_out} more lines are left out") if left_out > 0 else None
+            content = tag("pre", *_color_lines(lines[:_MAX_LINES]), class_="diff", tabindex=0)
+            parts.append(details(f"{file.name}, {len(lines)} lines", content, cut, is_open=len(lines) <= 100))
+    return section("Changes since the commit", *parts) if parts else None
+
+
+def _color_lines(lines: list[str]) -> Iterator[Html]:
+    kinds = {"+": "added", "-": "removed", "@": "place"}
+    is_header = True  # lines of a file before its first @@, such as +++
+    for line in lines:
+        is_header = line.startswith("diff ") or (is_header and not line.startswith("@@"))
+        yield tag("span", shorten(line, _MAX_WIDTH), "\n", class_="place" if is_header else kinds.get(line[:1]))
+
+
+def _read_environment(file: Path, problems: list[str]) -> dict[str, Any] | None:
+    tree = read_json(file, problems)
+    return None if tree is None else {path: "—" if value == "None" else value for path, value in flatten(tree).items()}
+
+
+def _list_resumed(run: Path, name: str, ending: str) -> list[Path]:
+    """Return the files that a run wrote when it was resumed, such as environment.resume1.json, in order."""
+    numbers = {
+        int(number): file
+        for file in run.glob(f"{name}.resume*{ending}")
+        if (number := file.name.removeprefix(f"{name}.resume").removesuffix(ending)).isdecimal()
+    }
+    return [numbers[number] for number in sorted(numbers)]
+
+
+def _facts(label: str, facts: Sequence[tuple[str, object]]) -> Html:
+    rows = ([tag("th", name, scope="row"), shorten(str(value), _MAX_VALUE)] for name, value in facts)
+    return grid(label, [], rows, class_="facts code")

@@ -1,0 +1,68 @@
+"""Tests of the environment, speed, log and changes of the code on a page."""
+
+import json
+from pathlib import Path
+
+from project.study.report.surroundings import show_diffs, show_environment, show_log, show_speed
+from project.study.runs import RunRow
+from tests.study.report.run_files import DIFF, ENVIRONMENT, LOG, write_files
+
+
+def test_speed_is_from_the_summary_and_the_log() -> None:
+    shown = str(show_speed(RunRow(Path("x"), seconds=60.0, steps=150), LOG))
+    for name, value in (
+        ("steps per second", "2.5"),
+        ("seconds per epoch, median", "1.7"),
+        ("seconds of the first epoch", "2.5"),
+        ("training, all starts together", "1 min 0 s"),
+    ):
+        assert f"{name}</th><td>{value}</td>" in shown
+    assert show_speed(RunRow(Path("x")), "no epochs") is None
+
+
+def test_warnings_are_shown_once_with_their_number() -> None:
+    shown = str(show_log(LOG))
+    assert shown.count('class="warning">the loss is &lt;b&gt;large&lt;/b&gt;</td><td>2 times</td>') == 1
+    assert "1 different warnings" in shown
+    assert show_log("") is None
+
+
+def test_a_long_log_is_cut() -> None:
+    lines = "".join(f"2026-01-01 10:00:00 WARNING number {index}\n" for index in range(20_000))
+    shown = str(show_log(lines))
+    assert len(shown) < 70_000
+    assert "19970 more are left out" in shown
+    assert "only the last 50000 characters are shown" in shown
+    assert "number 19999\n" in shown
+
+
+def test_environment_says_what_changed_when_the_run_was_resumed(tmp_path: Path) -> None:
+    resumed = {f"environment.resume{n}.json": json.dumps(ENVIRONMENT | {"threads": {"torch": n}}) for n in (10, 9)}
+    write_files(tmp_path, {"environment.json": json.dumps(ENVIRONMENT), **resumed})
+    problems: list[str] = []
+    shown = str(show_environment(tmp_path, problems))
+    assert problems == []
+    assert '<th scope="row">python.version</th><td>3.11.7</td>' in shown
+    assert '<th scope="row">git.commit</th><td>—</td>' in shown
+    assert "packages (2)" in shown
+    assert shown.index("Changed at resume9") < shown.index("1 → 9") < shown.index("Changed at resume10")
+    assert show_environment(tmp_path / "other", problems) is None
+
+
+def test_lines_of_a_diff_have_their_colour(tmp_path: Path) -> None:
+    """The header of a file is no change, and a removed line that begins with -- is one."""
+    write_files(tmp_path, {"git.diff": f"{DIFF}--- a comment of SQL\n", "git.resume1.diff": DIFF})
+    shown = str(show_diffs(tmp_path, []))
+    assert '<span class="place">--- a/nets.py\n</span>' in shown
+    assert '<span class="removed">-width = 1\n</span>' in shown
+    assert '<span class="added">+width = &quot;&lt;/script&gt;&quot;\n</span>' in shown
+    assert '<span class="removed">--- a comment of SQL\n</span>' in shown
+    assert "git.resume1.diff, 6 lines" in shown
+
+
+def test_a_huge_diff_is_cut(tmp_path: Path) -> None:
+    write_files(tmp_path, {"git.diff": f"+{'x' * 5000}\n" * 3000})
+    shown = str(show_diffs(tmp_path, []))
+    assert "1000 more lines are left out" in shown
+    assert len(shown) < 1_200_000
+    assert "<details><summary>" in shown
