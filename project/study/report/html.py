@@ -8,11 +8,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+_POLICY, _DATA = "default-src 'none'", 'id="data"'  # parts of a page
 _HERE = Path(__file__).parent
 _VOID = ("img", "input", "br", "wbr")
-_STYLES = ("page.css", "chart.css", "run.css")
+_STYLES = ("page.css", "chart.css", "run.css", "root.css")
 # Joined in this order; the first lines of each say what it provides for those after it.
-_SCRIPTS = ("dom.js", "scales.js", "chart.js", "drawing.js", "gestures.js", "controls.js", "pictures.js", "run.js")
+_SCRIPTS = (
+    *("dom.js", "scales.js", "chart.js", "drawing.js", "gestures.js", "controls.js", "live.js"),
+    *("pictures.js", "run.js", "table.js", "parallel.js", "groups.js", "root.js"),
+)
 _LAST_SCRIPT = "main.js"
 
 
@@ -63,13 +67,24 @@ def page(title: str, data: Any, *body: object) -> str:
     parts = "".join((_HERE / name).read_text(encoding="utf-8") for name in (*_SCRIPTS, _LAST_SCRIPT))
     script = f'"use strict";\n{{\n{parts}}}\n'  # in a block, so that nothing is global
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    policy = f"{_POLICY}; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     text = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
         f"<title>{html.escape(title)}</title><style>{style}</style></head><body>"
         f"{tag('main', *body, tag('noscript', tag('p', 'Curves need JavaScript, which is disabled.')))}"
-        f'<script type="text/plain" id="data">{packed}</script><script>{script}</script></body></html>'
+        f'<script type="text/plain" {_DATA}>{packed}</script><script>{script}</script></body></html>'
     )
     return text.encode("utf-8", "replace").decode()  # names of files may have bytes that are not UTF-8
+
+
+def make_live(text: str, stamp: str) -> str:
+    """Return a page that asks the server it came from whether `stamp` has changed.
+
+    Args:
+        text: what `page` returned.
+        stamp: letters and digits that change when the page does.
+    """
+    # The first ones are those of `page`: names cannot contain them, as quotes are escaped.
+    return text.replace(_POLICY, f"{_POLICY}; connect-src 'self'", 1).replace(_DATA, f'{_DATA} data-stamp="{stamp}"', 1)

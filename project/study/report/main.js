@@ -1,6 +1,6 @@
 // Unpacks the data, and shows what the page is about.
 
-const pages = {run: showRun};
+const pages = {run: showRun, root: showRoot};
 
 async function start() {
   Object.assign(data, await unpack(document.getElementById("data").textContent));

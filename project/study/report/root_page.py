@@ -2,9 +2,58 @@
 
 from pathlib import Path
 
+from project.core.errors import ConfigError
 from project.study.report.html import page, section, tag
+from project.study.report.reading import RunReader
+from project.study.report.root_data import root_data
+from project.study.report.root_tables import show_groups, show_header, show_importance, show_runs
+from project.study.report.runs_view import RunsView
+from project.study.runs import find_runs
 
 
-def root_page(root: Path) -> str:
-    """Return the page of the runs of a directory."""
-    return page(root.name, {"kind": "root"}, tag("h1", root.name), section("Runs"))
+def root_page(root: Path, reader: RunReader | None = None) -> str:
+    """Return the page of the runs of a directory.
+
+    Args:
+        root: the directory.
+        reader: remembers runs between the calls of a server, whose page has no links: it serves no other file.
+
+    Raises:
+        ConfigError: there is no run in the directory.
+    """
+    view = read_view(root, reader or RunReader())
+    body = (
+        show_header(view),
+        show_groups(view),
+        tag("div", class_="controls filter", id="filter"),
+        section(
+            "Curves",
+            tag("div", class_="controls", id="controls"),
+            tag("div", class_="legend", id="legend"),
+            tag("div", class_="charts", id="charts"),
+            note="hover to read, drag to zoom, double-click to zoom out",
+        )
+        if any(view.curves)
+        else None,
+        section(
+            "Settings and results",
+            tag("div", class_="controls", id="parallel-controls"),
+            tag("div", class_="scroll", id="parallel"),
+            note="drag along an axis to choose runs, click on it for all",
+        )
+        if view.keys and len(view.rows) > 1
+        else None,
+        tag("div", show_importance(view), id="importance", data_live=True),
+        show_runs(view, is_linked=reader is None),
+    )
+    return page(root.resolve().name, root_data(view), *body)
+
+
+def read_view(root: Path, reader: RunReader) -> RunsView:
+    """Return the runs of a directory."""
+    found = find_runs(root)
+    read = [(row, curves) for row, curves in map(reader.read, found) if row.path.is_dir()]  # not deleted meanwhile
+    reader.keep(found)
+    if not read:
+        raise ConfigError(f"there is no run in {root}")
+    return RunsView(root, [row for row, _ in read], [curves for _, curves in read])

@@ -19,7 +19,6 @@ function groupCurves() {
 
 function makeLine(name, colorIndex) {
   const curve = data.curves[name];
-  if (!curve) return null;
   // The title of the chart has the metric already.
   const label = splitOf(name) ? name.split("/").slice(0, -1).join("/") : "last";
   return {name, label, x: data.axes[curve[view.axis]], y: smooth(curve.y, view.smoothing), raw: view.smoothing ? curve.y : null,
@@ -29,23 +28,39 @@ function makeLine(name, colorIndex) {
 function showRun() {
   showPictures();
   const host = document.getElementById("charts");
-  if (!host) return;
+  if (host) {
+    makeRunCharts(host);
+    const chooseAxis = (axis) => {
+      view.axis = axis;
+      setZoom(null);
+    };
+    document.getElementById("controls").append(...(charts.length > 3 ? [makeFilter()] : []), makeSmoothing(), makeLog(),
+      makeChoice("x axis", ["step", "time"], "step", chooseAxis));
+  }
+  follow(() => {}, () => {
+    if (!host && Object.keys(data.curves).length) location.reload(); // the first values: there was nothing to keep
+    showPictures();
+    if (host) makeRunCharts(host);
+  });
+}
+
+// Make a chart for each title that has none yet.
+function makeRunCharts(host) {
   for (const [title, names] of groupCurves()) {
-    // Further datasets of a split get further colours.
-    const used = new Set(), colors = names.map((name) => {
-      let index = SPLITS[splitOf(name)] ?? 4;
-      while (used.has(index % HUES.length) && used.size < HUES.length) index++;
-      used.add(index % HUES.length);
-      return index;
-    });
-    const chart = new Chart(host, title, () => names.map((name, index) => makeLine(name, colors[index])).filter(Boolean));
+    if (charts.some((chart) => chart.title === title)) continue;
+    const chart = new Chart(host, title, () => makeLines(title));
     chart.mark = () => (view.axis === "step" ? data.mark : null);
     chart.showsKey = names.length <= 6;
   }
-  const chooseAxis = (axis) => {
-    view.axis = axis;
-    setZoom(null);
-  };
-  document.getElementById("controls").append(...(charts.length > 3 ? [makeFilter()] : []), makeSmoothing(), makeLog(),
-    makeChoice("x axis", ["step", "time"], "step", chooseAxis));
+}
+
+function makeLines(title) {
+  const names = groupCurves().find(([other]) => other === title)?.[1] ?? [], used = new Set();
+  return names.map((name) => {
+    // Further datasets of a split get further colours.
+    let index = SPLITS[splitOf(name)] ?? 4;
+    while (used.has(index % HUES.length) && used.size < HUES.length) index++;
+    used.add(index % HUES.length);
+    return makeLine(name, index);
+  });
 }

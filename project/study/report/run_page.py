@@ -48,7 +48,6 @@ def run_page(run: Path) -> str:
     data |= pack_curves(shown)
     log = read_text(run / "log.txt", problems) or ""
     sections = [
-        _show_curves(shown, len(curves)),
         *show_evaluations(row, loss_names(row.settings), embedder),
         *_show_progress(run, embedder, data["pictures"]),
         show_configuration(run, row.settings, problems),
@@ -62,8 +61,9 @@ def run_page(run: Path) -> str:
         run.resolve().name,
         data,
         _show_header(run, row),
-        _show_problems([*dict.fromkeys([*row.problems, *problems])]),
-        *sections,
+        tag("div", _show_problems([*dict.fromkeys([*row.problems, *problems])]), id="problems", data_live=True),
+        _show_curves(shown, len(curves)),
+        tag("div", *sections, id="sections", data_live=True),
     )
 
 
@@ -83,6 +83,8 @@ def _show_header(run: Path, row: RunRow) -> Html:
         tag("p", row.reason, class_="reason") if row.reason else None,
         tag("p", run.resolve(), class_="path"),
         tiles(facts) if facts else None,
+        id="overview",
+        data_live=True,
     )
 
 
@@ -98,13 +100,14 @@ def _show_curves(curves: Curves, count: int) -> Html:
     right = {"class_": "number"}
     head = ["curve", *(tag("th", name, **right) for name in ("last", "lowest", "highest", "points"))]
     rows = ([tag("th", name, scope="row"), *_summarize(values)] for name, (_, values, _) in curves.items())
+    table = grid("values of curves", head, rows)
     more = problem(f"{count - len(curves)} curves are left out") if count > len(curves) else None
     return section(
         "Curves",
         tag("div", class_="controls", id="controls"),
         tag("div", class_="charts", id="charts"),
         more,
-        details(f"values of {len(curves)} curves", grid("values of curves", head, rows)),
+        tag("div", details(f"values of {len(curves)} curves", table), id="values", data_live=True),
         note="drag to zoom, double-click to zoom out",
     )
 
