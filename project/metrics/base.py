@@ -14,6 +14,8 @@ class Metric(torchmetrics.Metric):
     - `per_sample`, with such parameters, returns one value per sample, `(B,)`: the column of the metric in samples.csv.
     - `picture(value)` converts the result of `compute` to a picture `(3, H, W)` of floats in [0, 1] or integers in
       [0, 255], or to a Figure of matplotlib; it is shown in TensorBoard and saved with the results instead of numbers.
+    - `data(value, classes)`, of a metric with a `picture`, converts the same result to what json can contain, saved as
+      NAME.json beside the picture; `classes` has the names of the classes 0, 1, ..., and is empty without names.
     - `fit_to(dataset)` computes buffers from the samples of the training set before the first step (docs/fitting.md).
 
     The attribute `higher_is_better`, if it is True or False, lets the engine refuse a `checkpoint.mode` that would keep

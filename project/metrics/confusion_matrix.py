@@ -1,6 +1,7 @@
 """Confusion matrix."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -32,6 +33,11 @@ class ConfusionMatrix(MulticlassConfusionMatrix):
         """Add scores `(B, classes)` and labels `(B,)`, or probabilities `(B, classes)` of which the largest counts."""
         check_classes(self, self.num_classes, logits)
         super().update(logits, to_classes(label))
+
+    def data(self, value: Tensor, classes: Sequence[str]) -> dict[str, Any]:
+        """Return the counts with the names of the classes; classes without a name have their number."""
+        count = len(value)
+        return {"counts": value.tolist(), "classes": [*classes[:count], *map(str, range(len(classes), count))]}
 
     def picture(self, value: Tensor) -> Tensor:
         """Draw the counts `(classes, classes)` as a picture `(3, H, W)`.

@@ -168,7 +168,8 @@ def _read_best(row: RunRow, best: object) -> Best | None:
     if monitor is None or value is None or step is None:
         row.problems.append("summary.json: `best` has no monitor, value or step")
         return None
-    mode, file = str(row.settings.get("checkpoint.mode", "min")), _text(best.get("file"))
+    mode = _text(best.get("mode")) or str(row.settings.get("checkpoint.mode", "min"))
+    file = _text(best.get("file"))
     return Best(monitor, mode, value, int(step), None if epoch is None else int(epoch), file)
 
 

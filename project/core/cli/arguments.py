@@ -13,7 +13,8 @@ from project.core.errors import ConfigError, did_you_mean, join_names
 _TRUST = "let the config saved in the checkpoint name any class and path: it then runs the code of whoever saved it"
 _CKPT_PATH = "checkpoint, or run directory (checkpoints/best.ckpt, else the newest)"
 _CHECKPOINT_OPTIONS = {
-    "ckpt_path": f"{_CKPT_PATH}, or model.onnx",
+    "ckpt_path": f"{_CKPT_PATH}, or model.onnx; several runs, whose outputs are averaged: a pattern in quotes, or "
+    "paths with commas between them",
     "results_dir": "directory of the results (default: RUN/eval/STAGE, of model.onnx eval/STAGE beside it)",
     "trust": _TRUST,
 }
@@ -89,6 +90,19 @@ class Arguments:
         """Return the content of the yaml files; the key `sweep` is only for the command of this name."""
         files = [expand_paths(read_config(path)) for path in self.configs]
         return [{key: value for key, value in file.items() if key != "sweep" or self.stage == key} for file in files]
+
+    @property
+    def ckpt_path(self) -> str:
+        """The value of --ckpt_path.
+
+        Raises:
+            ConfigError: it is missing.
+        """
+        if "ckpt_path" not in self.options:
+            raise ConfigError(
+                f"{self.stage} needs --ckpt_path, a checkpoint or a run directory such as experiments/NAME"
+            )
+        return self.options["ckpt_path"]
 
 
 def parse_arguments(argv: Sequence[str]) -> Arguments:

@@ -13,11 +13,12 @@ from project.core.cli.stages import StageCLI
 from project.core.config.configuration import Config, build_config
 from project.core.data.datamodule import DataModule
 from project.core.data.file_inputs import PictureFiles, file_dataset
+from project.core.data.raw_inputs import class_names
 from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError, RunStopped
 from project.core.log import is_rank_zero
 from project.core.run.checkpoint_files import LoadedCheckpoint
-from project.core.run.recorded_inputs import NetInputs, class_names, find_inputs
+from project.core.run.recorded_inputs import NetInputs, find_inputs
 
 RESULTS = "predict_files"  # name of the directory of results
 _KEPT = ("batch_size", "num_workers")  # settings of the data that still matter
@@ -56,7 +57,7 @@ class FileStageCLI(StageCLI):
 
     @property
     def results_config(self) -> str:
-        return f"{_origin(self.files)}\n{self.config_yaml}"
+        return f"{_origin(self.files)}\n{super().results_config}"
 
     def run(self) -> None:
         """Run the stage.

@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from project.core.cli.arguments import Arguments, parse_arguments
 from project.core.cli.building import build_training_set
+from project.core.cli.ensemble import Ensemble, find_checkpoints
 from project.core.cli.file_stage import RESULTS as FILE_RESULTS
 from project.core.cli.file_stage import FileStageCLI
 from project.core.cli.help import component_help, describe_versions, stage_help
@@ -211,7 +212,7 @@ def _build_evaluation(
     arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack
 ) -> StageCLI:
     build, label = _evaluation_class(arguments)
-    path = _find_checkpoint(arguments)
+    path, *others = find_checkpoints(arguments)
     if path.suffix.lower() == ONNX:
         return _build_exported(path, arguments, files, interruption, stack)
     results = Path(arguments.options.get("results_dir", run_dir_of(path) / "eval" / label))
@@ -221,12 +222,15 @@ def _build_evaluation(
         results = Path(arguments.options.get("results_dir", path.parent / "eval" / path.stem / label))
         if "results_dir" not in arguments.options and results.exists():
             raise ConfigError(f"{results} already contains results of {path.name}; set --results_dir")
+    if others:
+        members = [_load_with_config(other, arguments, files) for other in others]
+        checkpoint = Ensemble(path, checkpoint.content, members)
     return build(arguments, config, checkpoint, interruption, stack, results)
 
 
 def _build_export(arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack) -> StageCLI:
     parse_formats(arguments.options.get("formats"))
-    path = _find_checkpoint(arguments)
+    path = find_checkpoint(Path(arguments.ckpt_path))
     directory = Path(arguments.options.get("export_dir", run_dir_of(path) / "export"))
     check_writable(directory, "--export_dir")
     checksum = sha256(path)
@@ -235,13 +239,6 @@ def _build_export(arguments: Arguments, files: list[Tree], interruption: Interru
         raise ConfigError(f"{path} was replaced while it was loaded; export it again")
     checkpoint.sha256 = checksum
     return StageCLI(arguments, config, checkpoint, interruption, stack, directory)
-
-
-def _find_checkpoint(arguments: Arguments) -> Path:
-    if "ckpt_path" not in arguments.options:
-        stage = arguments.stage
-        raise ConfigError(f"{stage} needs --ckpt_path, a checkpoint or a run directory such as experiments/NAME")
-    return find_checkpoint(Path(arguments.options["ckpt_path"]))
 
 
 def _load_with_config(path: Path, arguments: Arguments, files: list[Tree]) -> tuple[Config, LoadedCheckpoint]:

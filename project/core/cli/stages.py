@@ -1,5 +1,6 @@
 """The stages: StageCLI builds what a stage needs, and `StageCLI.run` runs it."""
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from project.core.cli.trainer import as_list, build_trainer, for_export
 from project.core.cli.unsupported import check_arguments
 from project.core.config.annotations import parameters_of, union_members
 from project.core.config.configuration import Config, build_group
+from project.core.config.given import given_yaml
 from project.core.config.hyper_parameters import hyper_parameters
 from project.core.config.pretrained import Pretrained
 from project.core.config.settings import Settings
@@ -26,6 +28,7 @@ from project.core.data.datamodule import DataModule
 from project.core.data.seeding import seed_run
 from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError
+from project.core.evaluation.extremes import ExtremeSamples
 from project.core.evaluation.periodic import PeriodicEvaluation
 from project.core.evaluation.pictures import ProgressPictures, check_visuals
 from project.core.evaluation.results import ResultsWriter
@@ -89,7 +92,9 @@ class StageCLI(BuildCLI):
     @property
     def results_config(self) -> str:
         """What is written to config.yaml of the results."""
-        return self.config_yaml
+        sources = self.checkpoint.sources if self.checkpoint else []
+        lines = [f"# average with {json.dumps(str(path.absolute()))}\n" for path in sources[1:]]
+        return "".join([*lines, self.config_yaml])
 
     def run(self) -> None:
         """Run the stage."""
@@ -177,7 +182,10 @@ class StageCLI(BuildCLI):
             arguments["use_distributed_sampler"] = False  # DataModule divides the samples itself
         if self.is_fit:
             values = hyper_parameters(self.checked_config)
-            self.training_run = Run(self.start, settings, self.config_yaml, values, self.interruption, self.pruning)
+            given = given_yaml(self.checked_config.given, self.checked_config.tree)
+            self.training_run = Run(
+                self.start, settings, self.config_yaml, given, values, self.interruption, self.pruning
+            )
             last = self._fit_callbacks(self.training_run, settings, arguments)
             policy = self.training_run.policy
             monitor = policy.monitor if policy else None
@@ -189,7 +197,7 @@ class StageCLI(BuildCLI):
             assert self.checkpoint is not None
             classes = self.checkpoint.classes
             self.writer = ResultsWriter(self.results, settings.visual or {}, self.results_config, classes)
-            first, last = [], [self.writer]
+            first, last = [], [self.writer, ExtremeSamples(self.results, settings.visual or {})]
             if self.arguments.stage == "export":
                 arguments, last = arguments | for_export(self.checkpoint.is_double), []
         trainer = build_trainer(arguments, settings, self.directory.path, self.model, first, last, self.is_fit)

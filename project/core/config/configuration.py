@@ -71,6 +71,7 @@ class Config:
         components: the components.
         tree: the tree of which it was built, without references.
         references: texts with references that gave values of the tree, by config path.
+        given: the merged tree of yaml files and options, with references.
     """
 
     values: Tree
@@ -80,6 +81,7 @@ class Config:
     components: list[Component]
     tree: Tree = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
+    given: Tree = field(default_factory=dict)
 
     @property
     def refers_to_constants(self) -> bool:
@@ -168,7 +170,7 @@ def build_config(tree: Tree, build_training_set: BuildTrainingSet | None = None)
         ConfigError: a reference, type or name is unknown or missing.
     """
     resolver = ReferenceResolver(tree, build_training_set)
-    tree = resolver.resolve()
+    given, tree = tree, resolver.resolve()
     parameters = root_parameters()
     check_names(tree, parameters, "")
     converter = EntryConverter(_engine_arguments(tree))
@@ -184,7 +186,8 @@ def build_config(tree: Tree, build_training_set: BuildTrainingSet | None = None)
     for value in plain_values.values():
         if not value.is_default and not is_accepted(value.value, value.annotation):
             raise wrong_value(value, resolver.texts)
-    return Config(values, classes["model"], classes["data"], plain_values, converter.components, tree, resolver.texts)
+    components = converter.components
+    return Config(values, classes["model"], classes["data"], plain_values, components, tree, resolver.texts, given)
 
 
 def build_group(values: Tree, group: type[Group], path: str) -> Group:

@@ -5,10 +5,10 @@ from typing import Any
 
 import yaml
 
-from project.core.config.yaml_files import PlainScalar, QuotingDumper, Tree
+from project.core.config.yaml_files import Dumper, PlainScalar, Tree
 
 
-class _PlainDumper(QuotingDumper):
+class _PlainDumper(Dumper):
     """Dumper that does not quote PlainScalars, and repeats values in place of aliases."""
 
     def ignore_aliases(self, data: object) -> bool:
@@ -24,7 +24,8 @@ _PlainDumper.add_multi_representer(str, lambda dumper, text: dumper.represent_st
 
 def dump_untyped(tree: Tree) -> str:
     """Return a tree of `parse_untyped` as yaml text, which `parse_untyped` reads as the same tree."""
-    return yaml.dump(tree, Dumper=_PlainDumper, sort_keys=False, width=120, allow_unicode=True)
+    # One line for each text: a reference cannot continue on the next.
+    return yaml.dump(tree, Dumper=_PlainDumper, sort_keys=False, width=math.inf, allow_unicode=True)
 
 
 def dump_flow(value: object) -> str:

@@ -79,7 +79,7 @@ class _PlainLoader(_Loader):
         return _Loader.yaml_constructors[node.tag](self, node)
 
 
-class QuotingDumper(yaml.SafeDumper):
+class Dumper(yaml.SafeDumper):
     """Dumper that quotes texts which the loader would read as another type."""
 
 
@@ -95,7 +95,7 @@ _NUMBERS = {
     ),
 }
 _REPLACED = {f"{_TAG}{kind}" for kind in (*_NUMBERS, "timestamp", "value")}
-for _class in (_Loader, _PlainLoader, QuotingDumper):
+for _class in (_Loader, _PlainLoader, Dumper):
     _class.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
         for first, resolvers in _class.yaml_implicit_resolvers.items()
@@ -177,7 +177,7 @@ def _position(mark: yaml.Mark | None, text: str, source: str) -> str:
 
 def dump_yaml(tree: Tree) -> str:
     """Return a tree as yaml text, with its order and its nulls."""
-    return yaml.dump(tree, Dumper=QuotingDumper, sort_keys=False, width=120, allow_unicode=True)
+    return yaml.dump(tree, Dumper=Dumper, sort_keys=False, width=120, allow_unicode=True)
 
 
 def read_config(path: Path, reading: tuple[Path, ...] = ()) -> Tree:

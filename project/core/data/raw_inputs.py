@@ -1,6 +1,6 @@
 """Raw inputs of a dataset: those that its attribute `raw` describes, and others by the tensors of a batch."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,8 @@ from torch import Tensor
 from project.core.data.tensors import Tensors, describe_shapes
 from project.core.errors import ConfigError
 from project.deploy.inputs import Input, Numbers, Picture, fits
+
+CLASS = "label"  # the tensor that is one of `Dataset.classes`
 
 
 def raw_inputs(dataset: Any, batch: Tensors, names: Iterable[str]) -> dict[str, Input]:
@@ -40,6 +42,12 @@ def raw_inputs(dataset: Any, batch: Tensors, names: Iterable[str]) -> dict[str, 
                 "Correct `raw`; if an augmentation changes the tensor for the net, move it to model.prepare"
             )
     return inputs
+
+
+def class_names(dataset: Any) -> dict[str, list[str]]:
+    """Return the names of the classes of a dataset, by the name of the tensor."""
+    names = getattr(dataset, "classes", None)
+    return {CLASS: [str(name) for name in names]} if isinstance(names, Sequence) and names else {}
 
 
 def _is_in_numpy(dtype: torch.dtype) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from project.core.config.entry_checks import join_path
 from project.core.config.settings import ProgressSettings
-from project.core.config.terms import Visuals
+from project.core.config.terms import Visuals, VisualTerm
 from project.core.data.datamodule import metric_prefix
 from project.core.data.tensors import Tensors, batch_size, select_rows
 from project.core.file_names import check_file_name
@@ -34,10 +34,7 @@ class PictureCollector:
         self.batches: list[Tensors] = []
         self.outputs: list[Tensors] = []
         self.count = 0
-        self._draw = {
-            name: NamedCall(term.visual, "__call__", join_path(_PATH, name) if name else _PATH, term.inputs)
-            for name, term in visuals.items()
-        }
+        self._draw = {name: visual_call(name, term) for name, term in visuals.items()}
 
     def add(self, batch: Tensors, output: Tensors) -> None:
         """Copy samples that are still needed to the CPU."""
@@ -130,6 +127,11 @@ def check_visuals(visuals: Visuals) -> None:
     """Raise ConfigError if a visual has a name that is no file name."""
     for name in filter(None, visuals):
         check_file_name(name, f"{_PATH}: the name")
+
+
+def visual_call(name: str, term: VisualTerm) -> NamedCall:
+    """Return the call of a visual, by its name in the yaml."""
+    return NamedCall(term.visual, "__call__", join_path(_PATH, name) if name else _PATH, term.inputs)
 
 
 def picture_name(name: str) -> str:

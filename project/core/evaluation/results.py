@@ -16,11 +16,13 @@ from torch.utils._pytree import tree_map
 
 from project.core.config.terms import Visuals
 from project.core.data.datamodule import SampleNamer, dataset_name, find_dataset, sample_namer
+from project.core.data.raw_inputs import CLASS, class_names
 from project.core.data.tensors import Tensors, batch_size, select_rows
 from project.core.errors import ConfigError
+from project.core.evaluation.confusion import count_confusions
 from project.core.evaluation.picture_names import PictureNames
 from project.core.evaluation.pictures import PictureCollector, picture_name
-from project.core.evaluation.sample_table import SampleTable, concat, to_csv
+from project.core.evaluation.sample_table import SampleTable, concat, sample_indices, to_csv
 from project.core.file_names import check_file_name
 from project.core.files import write_picture, write_text
 from project.core.log import print_text
@@ -125,22 +127,23 @@ class ResultsWriter(Callback):
                 directory / "samples.csv", to_csv(columns, name_of, self.classes if split == "predict" else None)
             )
             self.written[index] = columns["index"].tolist()
+            if split != "predict":
+                confusions = count_confusions(columns, self._class_names(trainer, split, index))
+                if confusions is not None:
+                    write_text(directory / "confusion_matrix.json", json.dumps(confusions) + "\n")
         for index, collector in self.collectors.items():
             for name, picture in collector.draw(self.visuals).items():
                 write_picture(self._dataset(trainer, split, index)[0] / f"{picture_name(name)}.png", picture)
         for index, evaluation in enumerate(getattr(pl_module, "evaluations", [])):
             for name, picture in evaluation.pictures().items():
                 write_picture(self._dataset(trainer, split, index)[0] / f"{name}.png", picture)
+            for name, data in evaluation.data(self._class_names(trainer, split, index)).items():
+                write_text(self._dataset(trainer, split, index)[0] / f"{name}.json", json.dumps(data) + "\n")
 
     def _add_rows(self, trainer: pl.Trainer, batch: Tensors, columns: Tensors, dataloader_idx: int) -> Tensors:
-        """Add rows to the table; return all tensors that have a row for each sample.
-
-        Without `index`, the rows are numbered as they come. Of several processes, each has every n-th, as Lightning
-        divides the samples of a data module of the user's own.
-        """
-        table, size = self.tables.setdefault(dataloader_idx, SampleTable()), batch_size(batch)
-        numbers = torch.arange(table.count, table.count + size) * trainer.world_size + trainer.global_rank
-        rows = {"index": batch.get("index", numbers)} | select_rows(columns, size)
+        """Add rows to the table; return all tensors that have a row for each sample."""
+        table = self.tables.setdefault(dataloader_idx, SampleTable())
+        rows = {"index": sample_indices(trainer, batch, table.count)} | select_rows(columns, batch_size(batch))
         table.add({name: value for name, value in rows.items() if value.ndim <= 2})
         return rows
 
@@ -151,6 +154,11 @@ class ResultsWriter(Callback):
             if values:
                 print_values(values)
             logger.info(f"results are in {self.directory}")
+
+    def _class_names(self, trainer: pl.Trainer, split: str, index: int) -> Sequence[str]:
+        """Return the names of the classes 0, 1, ... of a dataset, or those that the checkpoint knows."""
+        names = class_names(find_dataset(trainer, split, index)) or self.classes or {}
+        return names.get(CLASS, ())
 
     def _dataset(self, trainer: pl.Trainer, split: str, index: int) -> tuple[Path, SampleNamer | None]:
         """Return the directory of a dataset's results, and the function that names its samples."""

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from project.core.data.datamodule import SampleNamer
-from project.core.data.tensors import Tensors
+from project.core.data.tensors import Tensors, batch_size
 from project.core.errors import ConfigError
 from project.core.model.predictions import COLUMNS
 
@@ -56,6 +57,22 @@ class SampleTable:
     def columns(self) -> Tensors:
         """Return the columns by name, `(N,)` or `(N, K)`."""
         return {name: column[: self.count] for name, column in self._columns.items()}
+
+
+def sample_indices(trainer: pl.Trainer, batch: Tensors, count: int) -> Tensor:
+    """Return the indices of a batch's samples.
+
+    Without `index`, the rows are numbered as they come. Of several processes, each has every n-th, as Lightning
+    divides the samples of a data module of the user's own.
+
+    Args:
+        trainer: the trainer.
+        batch: the batch.
+        count: number of samples of the dataset before this batch, in this process.
+    """
+    if "index" in batch:
+        return batch["index"]
+    return torch.arange(count, count + batch_size(batch)) * trainer.world_size + trainer.global_rank
 
 
 def concat(parts: Sequence[Tensors]) -> Tensors:

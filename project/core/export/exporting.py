@@ -13,7 +13,7 @@ from loguru import logger
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from project.core.data.datamodule import DataModule
-from project.core.data.raw_inputs import raw_inputs
+from project.core.data.raw_inputs import class_names, raw_inputs
 from project.core.data.tensors import Tensors
 from project.core.errors import ConfigError, RunStopped
 from project.core.export.exported_model import pack_state
@@ -25,8 +25,7 @@ from project.core.export.report import add_speeds, describe_export, log_report, 
 from project.core.export.tracing import trace
 from project.core.export.verification import CHECKPOINT, Comparison, open_exported
 from project.core.model.module import SupervisedModule
-from project.core.run.job_script import describe_commit
-from project.core.run.recorded_inputs import class_names
+from project.core.run.git import describe_commit
 from project.deploy.model_card import ModelCard
 
 _REPORT, _UNVERIFIED_REPORT = "export_report.json", "export_report.unverified.json"

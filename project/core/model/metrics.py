@@ -1,6 +1,6 @@
 """Means of losses, and metrics, over whole datasets and all processes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -111,6 +111,20 @@ class Metrics:
             with located(f"{location}, while it was drawn"):
                 pictures[name] = as_picture(term.component.picture(value), location)
         return pictures
+
+    def data(self, classes: Sequence[str]) -> dict[str, Any]:
+        """Return by name what metrics with a `data` method tell of the last computed values, beside the pictures.
+
+        Args:
+            classes: names of the classes 0, 1, ...; empty if they have none.
+        """
+        found = {}
+        for name, value in self.values_to_draw.items():
+            term = self.terms[name]
+            if hasattr(term.component, "data"):
+                with located(f"{term.path} ({type(term.component).__name__}), in its method `data`"):
+                    found[name] = term.component.data(value, classes)
+        return found
 
     def reset(self) -> None:
         """Remove all batches."""

@@ -54,6 +54,11 @@ class LoadedCheckpoint:
         return run_dir_of(self.path).absolute() if self.path.parent.name == "checkpoints" else None
 
     @property
+    def sources(self) -> list[Path]:
+        """The files of which an evaluation uses the weights."""
+        return [self.path]
+
+    @property
     def inputs(self) -> dict[str, Input]:
         """What the net takes, by the name of the tensor; empty if the checkpoint does not say it.
 

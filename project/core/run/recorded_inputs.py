@@ -1,6 +1,6 @@
 """What a net takes and its classes, recorded in checkpoints, so that `predict --files` needs no dataset."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -11,13 +11,11 @@ from torch import Tensor
 
 from project.core.data.datamodule import DataModule
 from project.core.data.loading import build_loader
-from project.core.data.raw_inputs import raw_inputs
+from project.core.data.raw_inputs import class_names, raw_inputs
 from project.core.data.tensors import Tensors
 from project.core.data.workers import prepare_worker
 from project.core.errors import ConfigError
 from project.deploy.inputs import Input, to_json
-
-_LABEL = "label"  # the tensor that is one of `Dataset.classes`
 
 
 class NetInputs(NamedTuple):
@@ -105,12 +103,6 @@ def _load_sample(data: DataModule, dataset: Any, path: str) -> Tensors:
     with isolate_rng(include_cuda=False):
         loader = build_loader(dataset, path, batch_size=size, seed=data.seed, is_training=False, **workers)
         return next(iter(loader), {})
-
-
-def class_names(dataset: Any) -> dict[str, list[str]]:
-    """Return the names of the classes of a dataset, by the name of the tensor."""
-    names = getattr(dataset, "classes", None)
-    return {_LABEL: [str(name) for name in names]} if isinstance(names, Sequence) and names else {}
 
 
 def _describe(dataset: Any, batch: Mapping[str, Any], module: Any, checks: bool) -> dict[str, Input]:

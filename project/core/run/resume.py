@@ -16,8 +16,9 @@ from project.core.config.yaml_files import Tree, merge_all, parse_yaml
 from project.core.distributed.cluster import restart_count
 from project.core.errors import ConfigError
 from project.core.run.checkpoint_files import LoadedCheckpoint, load_resumable, run_dir_of
+from project.core.run.job_record import belongs_to_job
 from project.core.run.optimizer_settings import NEW_RUN
-from project.core.run.run_directory import belongs_to_job, is_run
+from project.core.run.run_directory import is_run
 
 AUTO = "auto"
 _FIRST_WEIGHTS = "model.pretrained"  # a resumed run has the weights of its checkpoint

@@ -43,13 +43,14 @@ class Run:
         start: how the run starts, and its directory.
         settings: settings of the run.
         config: the whole configuration as yaml.
+        given: what yaml files and options contained, as yaml.
         hyper_parameters: the settings that TensorBoard shows as hyper-parameters.
         interruption: receives the signals that ask the run to stop.
         pruning: decides after each validation whether the training ends; None lets it end by itself.
 
     Example::
 
-        run = Run(start, settings, config, hyper_parameters, Interruption())
+        run = Run(start, settings, config, given, hyper_parameters, Interruption())
         trainer = pl.Trainer(callbacks=run.callbacks(saves=True, monitor="val/sum"))
         run.attach(trainer)
         with ExitStack() as stack:
@@ -61,12 +62,13 @@ class Run:
         start: RunStart,
         settings: Settings,
         config: str,
+        given: str,
         hyper_parameters: Mapping[str, Any],
         interruption: Interruption,
         pruning: Pruning | None = None,
     ) -> None:
         self.start, self.settings, self.config, self.interruption = start, settings, config, interruption
-        self.hyper_parameters, self.pruning = hyper_parameters, pruning
+        self.given, self.hyper_parameters, self.pruning = given, hyper_parameters, pruning
         self.directory = start.directory
         self.writer = CheckpointWriter(start.checkpoint)
         self.fitting = FitToTrainingSet(settings.seed, interruption, start.checkpoint is not None)
@@ -164,7 +166,7 @@ class Run:
             adopt_shapes(model, checkpoint.content["state_dict"])
             if model.strict_loading and not is_overridden("configure_model", model):
                 checkpoint.check_weights(model)
-        self.start.acquire_directory(self.config)
+        self.start.acquire_directory(self.config, self.given)
         stack.callback(self.directory.release)
         stack.enter_context(logging_to_file(self.directory.path / LOG))
         logger.info(f"the run directory is {self.directory.path}")

@@ -10,11 +10,12 @@ from pathlib import Path
 from loguru import logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from project.core.distributed.cluster import job_record
 from project.core.errors import ConfigError
 from project.core.file_names import check_file_name
 from project.core.files import link, write_text
 from project.core.run.checkpoint_files import BEST, LAST, list_by_step
+from project.core.run.git import GitState, read_git
+from project.core.run.job_record import record_job
 from project.core.run.job_script import write_job_script
 from project.core.tensorboard import list_event_files, truncate_event_files
 
@@ -23,7 +24,7 @@ try:
 except ImportError:  # Windows, where two trainings in one directory are not noticed
     fcntl = None  # type: ignore[assignment]
 
-LOG = "log.txt"
+LOG, GIVEN = "log.txt", "given.yaml"
 _KEYS = {b"name", b"root", b"model", b"data", b"trainer"}  # of every config.yaml
 _MAX_CONFIG = 2**24  # bytes of a config.yaml that are read
 # Workers may outlive a killed process. They close their copies of the locks' files, so that the directory is free.
@@ -60,6 +61,8 @@ class RunDirectory:
         self._found: set[Path] = set()  # what was in the directory before
         self._lock: int | None = None
         self._events: list[Path] = []
+        self.git = GitState(None, None)
+        self.suffix = ""  # of the names of files that each start writes
 
     @rank_zero_only
     def check_free(self, replace: bool) -> None:
@@ -84,7 +87,7 @@ class RunDirectory:
             )
 
     @rank_zero_only
-    def create(self, config: str, replace: bool, options: Sequence[str] = ()) -> None:
+    def create(self, config: str, replace: bool, options: Sequence[str] = (), given: str | None = None) -> None:
         """Create and lock the directory, with config.yaml and job.sh; that of an existing run is moved to ROOT/.old/.
 
         An empty directory, or one that contains only logs of Slurm, is used as it is.
@@ -93,6 +96,7 @@ class RunDirectory:
             config: the whole configuration as yaml.
             replace: whether a run may be moved.
             options: further options of job.sh.
+            given: what yaml files and options contained, written to given.yaml; None writes none.
 
         Raises:
             ConfigError: the directory contains a run that must not be replaced, is no run's, or cannot be created, or
@@ -113,8 +117,11 @@ class RunDirectory:
             finally:
                 os.close(root)
             write_text(self.path / "config.yaml", config)
-            write_job_script(self.path, options)
-            _record_job(self.path, os.environ)
+            if given is not None:
+                write_text(self.path / GIVEN, given)
+            self._read_git()
+            write_job_script(self.path, self.git, options)
+            record_job(self.path, os.environ)
         except (OSError, ValueError) as error:
             self.undo_create()
             raise ConfigError(
@@ -162,8 +169,10 @@ class RunDirectory:
         earlier = [*self.path.glob("config.resume*.yaml"), *(self.path / ".old").glob("resume*")]
         numbers = [path.stem.rpartition("resume")[2] for path in earlier]
         number = 1 + max((int(each) for each in numbers if each.isdecimal()), default=0)
-        write_text(self.path / f"config.resume{number}.yaml", config)
-        _record_job(self.path, os.environ)
+        self.suffix = f".resume{number}"
+        write_text(self.path / f"config{self.suffix}.yaml", config)
+        self._read_git()
+        record_job(self.path, os.environ)
         directory = checkpoint.parent
         for unfinished in directory.glob(".*.ckpt.*"):
             unfinished.unlink()
@@ -198,6 +207,12 @@ class RunDirectory:
             self._archived.rename(self.path)
             logger.info(f"moved the previous run back to {self.path}")
         self._remove_created()
+
+    def _read_git(self) -> None:
+        """Read the state of the code, and write git.diff, or git.resumeN.diff, if files differ from the commit."""
+        self.git = read_git()
+        if self.git.diff:
+            write_text(self.path / f"git{self.suffix}.diff", self.git.diff)
 
     def release(self) -> None:
         """Release the lock."""
@@ -265,22 +280,6 @@ def is_run(directory: Path) -> bool:
     except OSError:
         return False
     return found >= _KEYS
-
-
-def belongs_to_job(run: Path, environment: Mapping[str, str]) -> bool:
-    """Return whether this job of Slurm or torchrun saved a checkpoint in a run directory before it was restarted."""
-    record = job_record(environment)
-    return record is not None and record[1] in _jobs(run / record[0]) and any((run / "checkpoints").glob("*.ckpt"))
-
-
-def _record_job(run: Path, environment: Mapping[str, str]) -> None:
-    if record := job_record(environment):
-        file, job = run / record[0], record[1]
-        write_text(file, "".join(f"{each}\n" for each in dict.fromkeys([*_jobs(file), job])))
-
-
-def _jobs(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8").split() if file.is_file() else []
 
 
 def _acquire_lock(directory: Path, wait: bool) -> int:

@@ -1,5 +1,6 @@
 """How a run starts, and what that does to its directory."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from project.core.config.pretrained import Pretrained
 from project.core.config.yaml_files import flatten, parse_yaml
 from project.core.data.datamodule import DataModule
 from project.core.errors import ConfigError
+from project.core.files import write_text
 from project.core.run.checkpoint_files import LoadedCheckpoint, checkpoint_name
 from project.core.run.checkpoint_header import numeric_environment
+from project.core.run.environment import describe_environment
 from project.core.run.loggers import restore_loggers
 from project.core.run.pretrained import finetune_options
 from project.core.run.run_directory import RunDirectory
@@ -74,8 +77,12 @@ class RunStart:
         if not self.resumes_in_place:
             self.directory.check_free(self.replace)
 
-    def acquire_directory(self, config: str) -> None:
+    def acquire_directory(self, config: str, given: str) -> None:
         """Create the directory with its config.yaml, or lock the directory of a resumed run.
+
+        Args:
+            config: the whole configuration as yaml.
+            given: what yaml files and options contained, as yaml; a resumed run does not depend on that alone.
 
         Raises:
             ConfigError: another process trains in it.
@@ -84,13 +91,21 @@ class RunStart:
             self.directory.lock()
             return
         options = ["--resume", str(self.checkpoint.path.absolute())] if self.checkpoint else []
-        self.directory.create(config, self.replace, options + finetune_options(self.finetune))
+        options += finetune_options(self.finetune)
+        self.directory.create(config, self.replace, options, None if self.checkpoint else given)
 
     def prepare_directory(self, config: str, trainer: pl.Trainer) -> None:
-        """Prepare the directory of a resumed run; called last, when only the training itself can still fail."""
-        checkpoint = self.checkpoint
-        if checkpoint is None:
-            return
+        """Prepare the directory of a resumed run; called last, when only the training itself can still fail.
+
+        What the numbers may depend on is written for every run that trains: its devices are known now.
+        """
+        if self.checkpoint is not None:
+            self._restore_directory(self.checkpoint, config, trainer)
+        if trainer.is_global_zero and not self.is_trial:
+            text = json.dumps(describe_environment(trainer, self.directory.git), indent=2)
+            write_text(self.directory.path / f"environment{self.directory.suffix}.json", f"{text}\n")
+
+    def _restore_directory(self, checkpoint: LoadedCheckpoint, config: str, trainer: pl.Trainer) -> None:
         name = checkpoint_name(checkpoint.epoch, checkpoint.step)
         if self.resumes_in_place:
             header = checkpoint.header

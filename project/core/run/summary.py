@@ -1,6 +1,7 @@
 """How a run ended: RUN/summary.json, and the last lines of the log."""
 
 import json
+import math
 import os
 import re
 import shlex
@@ -30,6 +31,7 @@ from project.core.training.stopping import end_reason
 SUMMARY = "summary.json"
 # Stored: the values of `state`. `stopped`, `failed` and `pruned` runs can be resumed, `running` may also mean killed.
 RUNNING, FINISHED, STOPPED, FAILED, PRUNED = "running", "finished", "stopped", "failed", "pruned"
+_LOGGED = ("train/", "val/", "eval/")
 _EPOCH_AND_STEP = re.compile(r"epoch_(\d+)_(?:between_)?step_(\d+)")
 
 
@@ -37,8 +39,9 @@ class RunSummary(Callback):
     """Callback that keeps RUN/summary.json, written at the start, after each epoch and at the end.
 
     Its keys are `state` (running, finished, pruned, stopped or failed; a run that was killed remains running), `reason`
-    (why it ended, or null), `best` (`monitor`, `value`, `epoch`, `step` and `file` of the best checkpoint, or null),
-    `last` (file of the last checkpoint, or null), `seconds` (of training, all starts together), `steps` and `epochs`
+    (why it ended, or null), `best` (`monitor`, `mode`, `value`, `epoch`, `step` and `file` of the best checkpoint, or
+    null), `last` (file of the last checkpoint, or null), `values` (the last logged value of each name that begins with
+    train/, val/ or eval/; null if it is not finite), `seconds` (of training, all starts together), `steps` and `epochs`
     (those that are complete). Epochs count from 1; files are relative to the run directory.
 
     Args:
@@ -101,16 +104,18 @@ class RunSummary(Callback):
 
     @rank_zero_only
     def _write(self, trainer: pl.Trainer, state: str, reason: str | None) -> None:
+        best = self._best()
         summary = {
             "state": state,
             "reason": reason,
-            "best": self._best(),
+            "best": best and best | {"value": _finite(best["value"])},
             "last": self._file(LAST),
+            "values": _last_values(trainer),
             "seconds": round(self._seconds_before + self._seconds(), 3),
             "steps": trainer.global_step,
             "epochs": self._num_epochs(trainer),
         }
-        write_text(self.directory / SUMMARY, json.dumps(summary, indent=2) + "\n")
+        write_text(self.directory / SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
     def _lines(self, trainer: pl.Trainer, state: str) -> Iterator[str]:
         """Yield what the log says of a run that has ended, only what is true of it."""
@@ -138,7 +143,14 @@ class RunSummary(Callback):
             return None
         epoch, step = int(match[1]) + 1, int(match[2])
         file = self._file(BEST) or self._file(best[0])
-        return {"monitor": self.policy.monitor, "value": best[1], "epoch": epoch, "step": step, "file": file}
+        return {
+            "monitor": self.policy.monitor,
+            "mode": self.policy.settings.mode,
+            "value": best[1],
+            "epoch": epoch,
+            "step": step,
+            "file": file,
+        }
 
     def _file(self, name: str) -> str | None:
         path = self.directory / "checkpoints" / name
@@ -175,6 +187,17 @@ def _describe(error: BaseException) -> tuple[str, str]:
         return STOPPED, "stopped by SIGTERM"
     lines = user_message(error).splitlines()
     return FAILED, f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+
+
+def _finite(value: float) -> float | None:
+    """Return a number that json can contain, else None."""
+    return value if math.isfinite(value) else None
+
+
+def _last_values(trainer: pl.Trainer) -> dict[str, float | None]:
+    """Return the last logged value of each name; CheckpointPolicy restores those of earlier starts."""
+    logged = {name: value for name, value in trainer.callback_metrics.items() if name.startswith(_LOGGED)}
+    return {name: _finite(float(value)) for name, value in logged.items() if value.numel() == 1}
 
 
 def _has_eval(trainer: pl.Trainer) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from project.core.run.job_script import describe_commit, write_job_script
+from project.core.files import write_text
+from project.core.run.git import describe_commit, read_git
 from project.core.run.run_directory import RunDirectory
 from tests.conftest import CONFIGS
 from tests.core.run.test_run_directory import CONFIG
@@ -141,10 +142,11 @@ def test_difference_restores_the_files_byte_for_byte(
     subprocess.run([*git, "add", "."], check=True)
     subprocess.run([*git, "commit", "-qm", "x"], check=True)
     Path("code.py").write_bytes(content)
-    run = tmp_path / "run"
-    write_job_script(run)
+    diff = read_git().diff
+    assert diff is not None
+    write_text(tmp_path / "git.diff", diff)
     Path("code.py").write_bytes(b"first\n")
-    subprocess.run([*git, "apply", str(run / "git.diff")], check=True)
+    subprocess.run([*git, "apply", str(tmp_path / "git.diff")], check=True)
     assert Path("code.py").read_bytes() == content
 
 
@@ -163,8 +165,7 @@ def test_difference_contains_a_change_made_at_the_time_of_the_commit(
             subprocess.run([*git, "add", "."], check=True)
             subprocess.run([*git, "commit", "-qm", "x"], check=True)
             os.utime(".git/index", (1e9, 1e9))
-    write_job_script(tmp_path / "run")
-    assert "+other" in (tmp_path / "run" / "git.diff").read_text()
+    assert "+other" in str(read_git().diff)
 
 
 def test_commit_has_a_plus_if_files_differ_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ import yaml
 from project import load
 from project.core.errors import ConfigError
 from project.core.run import run_directory
-from project.core.run.run_directory import RunDirectory, belongs_to_job, is_run
+from project.core.run.job_record import belongs_to_job
+from project.core.run.run_directory import RunDirectory, is_run
 from tests.conftest import CONFIGS, Cli
 
 # What the engine writes begins with this, and has these keys.
@@ -46,7 +47,8 @@ def test_fit_writes_these_files(cli: Cli, tiny: Callable[..., str], tmp_path: Pa
     assert ran.code == 0
     run = tmp_path / "experiments/tiny"
     assert sorted(path.name for path in run.iterdir()) == [
-        "checkpoints", "config.yaml", "event", "job.sh", "log.txt", "progress", "summary.json",
+        "checkpoints", "config.yaml", "environment.json", "event", "given.yaml", "job.sh", "log.txt", "progress",
+        "summary.json",
     ]  # fmt: skip
     files = ["best.ckpt", "epoch_0000_step_000002.ckpt", "last.ckpt"]
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == files

@@ -9,6 +9,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from tests.conftest import Cli, Ran, slow_except
 
@@ -87,7 +88,7 @@ def test_summary_names_the_best_checkpoint_and_what_to_do_next(
     saved = torch.load(tmp_path / run / summary["best"].pop("file"), weights_only=True)
     assert saved["global_step"] == summary["best"]["step"] == 4
     value = saved["callbacks"]["EpochLogger"] and summary["best"].pop("value")
-    assert summary["best"] == {"monitor": "val/sum", "epoch": 2, "step": 4}
+    assert summary["best"] == {"monitor": "val/sum", "mode": "min", "epoch": 2, "step": 4}
     assert (tmp_path / run / summary["last"]).samefile(tmp_path / run / "checkpoints/last.ckpt")
     assert messages(ran)[-4:] == [
         f"best val/sum {value:.4g} in epoch 2, after step 4: {run}/checkpoints/best.ckpt",
@@ -185,3 +186,46 @@ def test_changed_patience_takes_effect_on_a_resume(cli: Cli, tiny: Callable[...,
     ran = cli("fit", "--resume", "experiments/tiny", "--trainer.callbacks", json.dumps([stopping(2)]))
     assert "trainer.callbacks.0.patience is 2, was 1" in ran.err
     assert read(tmp_path)["steps"] == 6
+
+
+def last_points(run: Path) -> dict[str, Any]:
+    """Return the last point of each curve of a split."""
+    events = EventAccumulator(str(run / "event"))
+    events.Reload()
+    tags = [tag for tag in events.Tags()["scalars"] if tag.startswith(("train/", "val/", "eval/"))]
+    return {tag: events.Scalars(tag)[-1] for tag in tags}
+
+
+class Diverging(Callback):
+    """Callback that logs a value that json does not have."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pl_module.log_dict({"train/inf": float("inf"), "other": 1.0})
+
+
+def test_last_values_have_the_names_and_steps_of_the_curves(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    """The last point of each curve is the value in summary.json, at the step in the names of files."""
+    trainer = {"max_epochs": 2, "log_every_n_steps": 1, "callbacks": [{"type": f"{HERE}.Diverging"}]}
+    settings = {"trainer": trainer, "visual": "tests.components.Row", "evaluation": {"every_n_epochs": 2}}
+    assert cli("fit", "--config", tiny(settings)).code == 0
+    run, summary = tmp_path / "experiments/tiny", read(tmp_path)
+    points = last_points(run)
+    assert {point.step for point in points.values()} == {summary["steps"]} == {4}
+    values = summary["values"]
+    assert values.pop("train/inf") is None
+    assert points.pop("train/inf").value == float("inf")
+    assert values == pytest.approx({tag: point.value for tag, point in points.items()})
+    assert {"train/sum", "val/accuracy", "eval/accuracy"} < values.keys()
+    files = [*(run / "progress").rglob("*.png"), *(run / "checkpoints").glob("epoch_*")]
+    assert {path.stem for path in files} == {"epoch_0000_step_000002", "epoch_0001_step_000004"}
+    assert summary["best"]["step"] in (2, 4)
+
+
+@pytest.mark.slow
+def test_values_of_a_resumed_run_are_those_of_its_curves(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    """A value that no later step logs again comes from the checkpoint."""
+    assert cli("fit", "--config", tiny({"trainer": {"max_epochs": 2}})).code == 0
+    argv = ["--trainer.max_epochs", "3", "--trainer.check_val_every_n_epoch", "5"]
+    assert cli("fit", "--resume", "experiments/tiny", *argv).code == 0
+    points = {tag: point.value for tag, point in last_points(tmp_path / "experiments/tiny").items()}
+    assert read(tmp_path)["values"] == pytest.approx(points)
