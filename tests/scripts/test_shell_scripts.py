@@ -37,6 +37,13 @@ def test_script_runs_in_every_shell(script: str, arguments: list[str], shell: st
     assert words == [str(ROOT), *arguments]
 
 
+def test_sweeps_run_by_the_script_of_slurm(tmp_path: Path) -> None:
+    """Its checks of the job, its signals and its requeueing are those of a run."""
+    task = {"SLURM_JOB_ID": "9", "SLURM_PROCID": "0"}
+    words = run_script(Path("scripts/sweep.sh"), tmp_path, "--sweep", "a b.yaml", cwd=ROOT, slurm=task)
+    assert words == [str(ROOT), "cli.py", "sweep", "--sweep", "a b.yaml"]
+
+
 def test_script_for_bash_starts_it() -> None:
     """Outside a job it fails, but not in the syntax of bash."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}

@@ -75,9 +75,13 @@ class Slurm:
 
     def wait_for(self, job: str, text: str, seconds: float = 60) -> None:
         """Wait until the output of a job contains a text."""
+        self.wait_for_file(self.folder / f"{job}.out", text, seconds)
+
+    def wait_for_file(self, file: Path, text: str, seconds: float = 60) -> None:
+        """Wait until a file contains a text."""
         limit = time.monotonic() + seconds
-        while text not in self.output(job):
-            assert time.monotonic() < limit, f"job {job} does not print {text!r}\n{self.output(job)}"
+        while text not in (content := file.read_text() if file.exists() else ""):
+            assert time.monotonic() < limit, f"{file} does not contain {text!r}\n{content}"
             time.sleep(0.1)
 
     def interrupt(self, job: str, number: str, seconds: float = 60) -> None:

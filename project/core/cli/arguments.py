@@ -46,9 +46,13 @@ STAGES: dict[str, dict[str, str]] = {
         "dry_run": "print the runs, and start none",
         "retry_failed": "start failed runs again",
     },
+    "find": {
+        "steps": "number of optimizer steps of `find lr` (default: 100)",
+        "output": "directory of lr.png and lr.csv (default: ROOT/.find/NAME)",
+    },
 }
 # Commands that take options of their own: see commands.py.
-COMMANDS = ("find", "table", "report", "serve")
+COMMANDS = ("table", "report", "serve")
 _FLAGS = ("help", "print_config", "replace", "trust", "dry_run", "retry_failed")
 
 
@@ -57,7 +61,7 @@ class Arguments:
     """Parsed command-line arguments.
 
     Args:
-        stage: fit, validate, test, predict, export or sweep; empty for help about all stages, or the version.
+        stage: fit, validate, test, predict, export, sweep or find; empty for help about all stages, or the version.
         configs: values of --config.
         settings: values of the yaml, each as a tree.
         options: options of the stage with a value.

@@ -77,6 +77,7 @@ from project.core.run.resume import (
 )
 from project.core.writable import check_writable
 
+LOST_PROCESS = "another process of the run ended or does not answer"
 _REPORT_DELAY = 3.0  # seconds that a rank waits for rank 0 to report a mistake that all ranks find
 
 
@@ -298,4 +299,4 @@ def _lost_process(error: BaseException) -> RunStopped | None:
     text = message_of(lost)
     if "EADDRINUSE" in text:
         return RunStopped(f"port in use; set MASTER_PORT to a free port: {text}")
-    return RunStopped(f"another process of the run ended or does not answer: {text}")
+    return RunStopped(f"{LOST_PROCESS}: {text}")

@@ -1,5 +1,6 @@
 """The command `sweep`, from options to an exit code."""
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +24,7 @@ from project.study.sweep.dry_run import describe_runs
 from project.study.sweep.forked import call_forked
 from project.study.sweep.frozen import FrozenSweep
 from project.study.sweep.jobs import parse_jobs, run_workers
+from project.study.sweep.ranks import connect_ranks
 from project.study.sweep.trials import choose_trials
 from project.study.sweep.worker import Sweep
 
@@ -70,10 +72,12 @@ def _run(arguments: Arguments, words: list[str], interruption: Interruption | No
         print_text(describe_runs(definition, sweep.trials.known(), directory if is_begun else None))
         return 0
     check_writable(directory.path, "--root")
-    directory.create()
-    with directory.locked():
-        frozen.write()
-    return run_workers(sweep, jobs, arguments.retry_failed, interruption)
+    ranks = connect_ranks(os.environ)
+    if ranks is None or ranks.rank == 0:
+        directory.create()
+        with directory.locked():
+            frozen.write()
+    return run_workers(sweep, jobs, arguments.retry_failed, interruption, ranks)
 
 
 def _read(arguments: Arguments) -> tuple[Tree, Tree, str]:

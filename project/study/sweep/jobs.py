@@ -15,6 +15,7 @@ from project.study.sweep.digest import describe_changes, digest_code, digest_dat
 from project.study.sweep.directory import DONE, HAS_LOCKS
 from project.study.sweep.process import Children
 from project.study.sweep.processors import THREADS, num_threads, processors
+from project.study.sweep.ranks import Ranks
 from project.study.sweep.warm_up import warm_up
 from project.study.sweep.worker import CTRL_C, Sweep, Worker
 
@@ -46,7 +47,9 @@ def parse_jobs(text: str) -> int:
     return int(text)
 
 
-def run_workers(sweep: Sweep, jobs: int, retry_failed: bool, interruption: Interruption | None = None) -> int:
+def run_workers(
+    sweep: Sweep, jobs: int, retry_failed: bool, interruption: Interruption | None = None, ranks: Ranks | None = None
+) -> int:
     """Train the runs of a sweep with workers of this machine, until none is left that another worker does not hold.
 
     Args:
@@ -54,19 +57,34 @@ def run_workers(sweep: Sweep, jobs: int, retry_failed: bool, interruption: Inter
         jobs: number of workers.
         retry_failed: whether failed runs are started again.
         interruption: has received the signals so far.
+        ranks: the processes that train each run, this one included; None for this one alone.
 
     Returns:
         The exit code: 0 if no run has failed, 1 if one has, 75 or 130 if a signal stopped the workers.
     """
     if jobs > 1 and not HAS_LOCKS:
         raise ConfigError("--jobs needs locks of files, which this system does not have; use --jobs 1")
+    if jobs > 1 and ranks is not None:
+        raise ConfigError(
+            f"--jobs is for workers of one process, but {ranks.size} were started for each run\n"
+            "Start several workers, as tasks of an array: sbatch --array=0-7 scripts/sweep.sh ..."
+        )
     children = Children()
     children.install()
     children.number = interruption.number if interruption is not None else 0
+    if ranks is None:
+        return _work_all(sweep, children, jobs, retry_failed)
+    if ranks.rank > 0:
+        warm_up(sweep)
+        return ranks.follow(children)
+    return ranks.lead(lambda: _work_all(sweep, children, jobs, retry_failed, ranks))
+
+
+def _work_all(sweep: Sweep, children: Children, jobs: int, retry_failed: bool, ranks: Ranks | None = None) -> int:
     sweep = replace(sweep, digests={"code": digest_code(), "data": digest_data(sweep.experiment)})
     _prepare(sweep, retry_failed)
     warm_up(sweep)
-    code = Worker(sweep, children).work() if jobs == 1 else _supervise(sweep, children, jobs)
+    code = Worker(sweep, children, ranks).work() if jobs == 1 else _supervise(sweep, children, jobs)
     failed = _summarize(sweep)
     if code in (PREEMPTED, CTRL_C):
         logger.warning("stopped by a signal; the same command continues the sweep")

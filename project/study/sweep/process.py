@@ -7,11 +7,11 @@ import random
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from project.core.run.pruning import Pruning
 
 CLI = Path(__file__).parents[3] / "cli.py"
 _SIGNALS = (*TERMINATION_SIGNALS, signal.SIGINT)
+_KILL: int = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has no other
 _POLL = 0.1  # seconds
 
 
@@ -65,11 +66,13 @@ class Children:
                 started.start()
                 assert started.pid is not None
                 self._running[started.pid] = started
+                self._pass_on(started.pid)
                 return started.pid
             process = os.fork()
             if process == 0:
                 _call(parent, function, arguments)
             self._running[process] = None
+            self._pass_on(process)
             return process
 
     def wait(self, process: int) -> int:
@@ -91,13 +94,23 @@ class Children:
             del self._running[process]
         return code
 
+    def kill(self, process: int) -> None:
+        """Kill a process."""
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(process, _KILL)
+
+    def _pass_on(self, process: int) -> None:
+        """Send a process the signal that came while it was not yet running."""
+        if self.number:
+            os.kill(process, signal.SIGTERM if self.number == signal.SIGINT else self.number)
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if not self.number:
             self.number = number
             # A terminal sends Ctrl-C to the children as well, and a second one would end them without saving.
             self._send(signal.SIGTERM if number == signal.SIGINT else number)
         elif number == signal.SIGINT:
-            self._send(getattr(signal, "SIGKILL", signal.SIGTERM))
+            self._send(_KILL)
 
     def _send(self, number: int) -> None:
         for process in self._running:
@@ -122,10 +135,22 @@ def run_stage(argv: Sequence[str], log: Path, pruning: Pruning | None = None, ch
         children: passes signals on to the process; None passes none.
     """
     children = children or Children()
-    return children.wait(children.start(_run, argv, log, pruning))
+    return children.wait(children.start(run_in_child, argv, log, pruning))
 
 
-def _run(argv: Sequence[str], log: Path, pruning: Pruning | None) -> int:
+def run_in_child(
+    argv: Sequence[str], log: Path, pruning: Pruning | None, environment: Mapping[str, str] = MappingProxyType({})
+) -> int:
+    """Run a stage in this process, as cli.py does; return its exit code.
+
+    Args:
+        argv: the stage and its options.
+        log: file to which its output is appended.
+        pruning: decides whether a training ends early.
+        environment: environment variables to set.
+    """
+    os.environ.update(environment)
+    os.environ.pop("SLURM_ARRAY_TASK_ID", None)  # `fit` would append it to the run's name
     _redirect_output(log)
     sys.argv = [str(CLI), *argv]  # Lightning starts further processes of a run with it
     forget_messages()  # those of the sweep, which a run would write to its log.txt

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from project.core.cli.main import LOST_PROCESS
 from project.core.config.yaml_files import Tree
 from project.core.distributed.signals import PREEMPTED
 from project.core.errors import shorten
@@ -21,12 +22,15 @@ from project.study.sweep.directory import DONE, SweepDirectory
 from project.study.sweep.out_of_fold import finish
 from project.study.sweep.plan import PlannedRun, Trial, options_of, runs_of
 from project.study.sweep.process import Children, run_stage
+from project.study.sweep.ranks import Ranks
 from project.study.sweep.trials import Outcome, Trials
 
 CTRL_C = 128 + signal.SIGINT
 _MAX_REASON = 300  # characters
 # Matched: the lines with which a stage says why it failed, without traceback or with one.
-_REASON = re.compile(r"^(?:error: |\d\d:\d\d:\d\d ERROR +(?!raised in )|(?=[\w.]*(?:Error|Exception)\b))(.+)$", re.M)
+_REASON = re.compile(
+    r"^(?:\[rank \d+\] )?(?:error: |\d\d:\d\d:\d\d ERROR +(?!raised in )|(?=[\w.]*(?:Error|Exception)\b))(.+)$", re.M
+)
 
 
 @dataclass
@@ -72,9 +76,11 @@ class Worker:
     Args:
         sweep: the sweep.
         children: passes signals on to the run that trains; None passes none.
+        ranks: the processes that train each run; None for this one alone.
     """
 
-    def __init__(self, sweep: Sweep, children: Children | None = None) -> None:
+    def __init__(self, sweep: Sweep, children: Children | None = None, ranks: Ranks | None = None) -> None:
+        self.ranks = ranks
         self.sweep, self.children = sweep, children or Children()
         self._states: dict[str, str] = {}  # of runs for which nothing is left to do, by name
         self._told: set[int] = set()  # numbers of trials that are complete
@@ -179,12 +185,12 @@ class Worker:
         if sweep.directory.summary(run).get("state") not in ("finished", "pruned"):
             own = ["--root", str(path), "--name", run.name, "--resume", "auto"]
             options = options_of(run, sweep.definition, sweep.experiment)
-            code = run_stage(["fit", *sweep.options, *options, *own], log, self._pruning(run), self.children)
+            code = self._run_stage(["fit", *sweep.options, *options, *own], log, self._pruning(run))
             if code != 0:
                 return code
         if sweep.directory.summary(run).get("state") == "finished" and sweep.has_test(run):
             # The checkpoint is of this sweep's own yaml, which may name any class.
-            return run_stage(["test", "--trust", "--ckpt_path", str(path / run.name)], log, None, self.children)
+            return self._run_stage(["test", "--trust", "--ckpt_path", str(path / run.name)], log, None)
         return 0
 
     def _pruning(self, run: PlannedRun) -> Pruning | None:
@@ -193,6 +199,11 @@ class Worker:
             return None
         with self.sweep.directory.locked():
             return self.sweep.trials.pruning(run.trial)
+
+    def _run_stage(self, argv: list[str], log: Path, pruning: Pruning | None) -> int:
+        if self.ranks is not None:
+            return self.ranks.run(argv, log, pruning, self.children)
+        return run_stage(argv, log, pruning, self.children)
 
     def _best(self, run: PlannedRun) -> str:
         best = self.sweep.directory.summary(run).get("best")
@@ -213,4 +224,5 @@ def _reason(code: int, log: Path, start: int) -> str:
     with log.open("rb") as file:
         file.seek(start)
         found = _REASON.findall(file.read().decode(errors="replace"))
-    return shorten(found[-1], _MAX_REASON) if found else f"exit code {code}"
+    own = [line for line in found if not line.startswith(LOST_PROCESS)]  # that of the process that failed first
+    return shorten((own or found)[-1], _MAX_REASON) if found else f"exit code {code}"
