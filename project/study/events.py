@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from project.study.records import DamagedFile, Records, read_records
+from project.study.records import DamagedFile, Records, read_records, view_as
 
 Array = np.ndarray
 Curves = dict[
@@ -111,13 +111,12 @@ def _read_plain(records: Records, heads: npt.NDArray[np.int64]) -> _Scalars:
     (indices,) = np.nonzero(heads >= 0)
     heads, starts = heads[indices], records.starts[indices]
     ends = starts + records.lengths[indices]
-    raw = np.frombuffer(records.data, dtype=np.uint8)
-    times = np.ascontiguousarray(raw[starts[:, None] + np.arange(1, 9)]).view("<f8")[:, 0]
-    values = np.ascontiguousarray(raw[ends[:, None] + np.arange(-4, 0)]).view("<f4")[:, 0].astype(np.float64)
+    times = view_as(records.data, "<f8")[starts + 1]
+    values = view_as(records.data, "<f4")[ends - 4].astype(np.float64)
     steps, num_bytes = np.zeros(len(starts), dtype=np.int64), heads - starts - 10
     for at in range(int(num_bytes.max(initial=0))):
-        has = num_bytes > at
-        steps[has] |= (raw[starts[has] + 10 + at] & 0x7F).astype(np.int64) << 7 * at
+        part = view_as(records.data, "u1", 10 + at)[starts].astype(np.int64) & 0x7F
+        steps |= np.where(num_bytes > at, part, 0) << 7 * at
     names = list(map(records.data.__getitem__, map(slice, (heads + 6).tolist(), (ends - 5).tolist())))
     return _Scalars(indices, names, steps, values, times)
 

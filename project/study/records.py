@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]
 _BLOCK = 1 << 23  # bytes that are read at a time
-_HEADER, _FRAME = 12, 16  # bytes before the data; bytes around them
+_LENGTH, _HEADER, _FRAME = 8, 12, 16  # bytes of the length; before the data; around the data
 # Longer data are no scalar, but a picture or histogram: they are passed over, whatever length they claim.
 _MAX_LENGTH = 1024
 _PADDING = 32
@@ -73,9 +73,7 @@ def _split(data: bytes) -> tuple[Records, int]:
         positions.append(at)
         at += _FRAME + read_length(data, at)[0]
     headers = np.array(positions, dtype=np.int64)
-    raw = np.frombuffer(data, dtype=np.uint8)
-    lengths = np.ascontiguousarray(raw[headers[:, None] + np.arange(8)]).view("<u8")[:, 0]
-    lengths = np.minimum(lengths, _LARGEST).astype(np.int64)
+    lengths = np.minimum(view_as(data, "<u8")[headers], _LARGEST).astype(np.int64)
     if at > len(data):
         at = positions[-1] + _FRAME + int(lengths[-1])
         if lengths[-1] <= _MAX_LENGTH:  # the rest of it is in the next block
@@ -84,34 +82,38 @@ def _split(data: bytes) -> tuple[Records, int]:
 
 
 def _count_sound(records: Records) -> int:
-    """Return the number of records before the first one with a wrong checksum; data of long ones are not checked."""
-    raw = np.frombuffer(records.data, dtype=np.uint8)
-    is_sound = _checksums(raw, records.starts - _HEADER, np.full_like(records.starts, 8)) == _stored(
-        raw, records.starts - 4
-    )
-    short = np.flatnonzero(is_sound & (records.lengths <= _MAX_LENGTH))
-    starts, lengths = records.starts[short], records.lengths[short]
-    is_sound[short] = _checksums(raw, starts, lengths) == _stored(raw, starts + lengths)
+    """Return the number of records before the first one with a wrong checksum.
+
+    It is that of the data, which a wrong length would not fit either, or of the length, if the data are long.
+    """
+    data, stored = records.data, view_as(records.data, "<u4")
+    is_short = records.lengths <= _MAX_LENGTH
+    starts = np.where(is_short, records.starts, records.starts - _HEADER)
+    lengths = np.where(is_short, records.lengths, _LENGTH)
+    is_sound = _checksums(data, starts, lengths) == stored[starts + lengths]
     return len(is_sound) if is_sound.all() else int(np.argmin(is_sound))
 
 
-def _stored(raw: Bytes, positions: Positions) -> npt.NDArray[np.uint32]:
-    return np.ascontiguousarray(raw[positions[:, None] + np.arange(4)]).view("<u4")[:, 0]
+def view_as(data: bytes, form: str, offset: int = 0) -> npt.NDArray[Any]:
+    """Return what numbers begin at each byte of `data`, from `offset` on, as an array that shares its memory."""
+    size = np.dtype(form).itemsize
+    return np.ndarray((max(len(data) - offset - size + 1, 0),), form, data, offset if len(data) > offset else 0, (1,))
 
 
-def _checksums(raw: Bytes, starts: Positions, lengths: Positions) -> npt.NDArray[np.uint32]:
-    """Return the masked CRC-32C of parts of `raw`, all at once: two bytes of each part at a time."""
+def _checksums(data: bytes, starts: Positions, lengths: Positions) -> npt.NDArray[np.uint32]:
+    """Return the masked CRC-32C of parts of `data`, all at once: two bytes of each part at a time."""
     order = np.argsort(-lengths, kind="stable")
     starts, lengths = starts[order], lengths[order]
     checksums = np.full(len(starts), 0xFFFFFFFF, dtype=np.uint32)
     single, double = _tables()
     for at in range(0, int(lengths[0]) if len(lengths) else 0, 2):
         count = int(np.searchsorted(-lengths, -at - 2, side="right"))  # those with two more bytes come first
-        here, parts = starts[:count] + at, checksums[:count]
-        pairs = raw[here] | raw[here + 1].astype(np.uint32) << 8
-        checksums[:count] = double[(parts ^ pairs) & 0xFFFF] ^ parts >> 16
+        parts = checksums[:count]
+        checksums[:count] = double[parts.astype("<u2") ^ view_as(data, "<u2", at)[starts[:count]]] ^ parts >> 16
         last = slice(count, int(np.searchsorted(-lengths, -at - 1, side="right")))
-        checksums[last] = single[(checksums[last] ^ raw[starts[last] + at]) & 0xFF] ^ checksums[last] >> 8
+        checksums[last] = (
+            single[(checksums[last] ^ view_as(data, "u1", at)[starts[last]]) & 0xFF] ^ checksums[last] >> 8
+        )
     checksums = ~checksums
     result = np.empty_like(checksums)
     result[order] = (checksums >> 15 | checksums << 17) + np.uint32(_MASK)

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -98,6 +98,18 @@ def _find(directory: Path) -> Iterator[Path]:
     for name, entry in entries.items():
         if not name.startswith(".") and entry.is_dir(follow_symlinks=False):
             yield from _find(Path(entry.path))
+
+
+def find_failed_starts(runs: Iterable[Path]) -> list[RunRow]:
+    """Return the runs that failed before they had a directory, in the sweeps of other runs."""
+    rows = []
+    for sweep in sorted({path.parent for path in runs}):
+        for record in sorted((sweep / ".sweep").glob("*.json")):
+            row = RunRow(sweep / record.stem)
+            if not row.path.exists():
+                _read_failure(row)
+                rows += [row] if row.state == "failed" else []
+    return rows
 
 
 def read_run(path: Path) -> RunRow:

@@ -32,6 +32,17 @@ def test_a_row_has_what_the_files_say(tmp_path: Path) -> None:
     assert (row.last, row.results, row.problems) == ({"val/loss": 0.7}, {"test/accuracy": 0.9}, [])
 
 
+def test_the_mode_of_the_best_is_that_of_the_summary(tmp_path: Path) -> None:
+    """It may differ from the setting, whose default depends on the monitored value."""
+    run = write_run(tmp_path / "a", {}, best=0.5, values={})
+    summary = json.loads((run / "summary.json").read_text())
+    summary["best"]["mode"] = "max"
+    (run / "summary.json").write_text(json.dumps(summary))
+    best = read_run(run).best
+    assert best is not None
+    assert best.mode == "max"
+
+
 def test_last_values_are_those_of_the_curves_if_the_summary_has_none(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", {}, best=0.5)
     write_curve(run, "val/loss", 0.5, 0.25)

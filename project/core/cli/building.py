@@ -19,7 +19,7 @@ from project.core.run.checkpoint_files import find_checkpoint, load_checkpoint
 from project.core.run.resume import saved_tree
 from project.registry import Dataset
 
-_parsers: dict[tuple[type, ...], LightningArgumentParser] = {}  # by classes of the command, model and data
+_parsers: dict[tuple[object, ...], LightningArgumentParser] = {}  # by BuildCLI.parser_key
 
 
 class BuildCLI(LightningCLI):
@@ -49,15 +49,17 @@ class BuildCLI(LightningCLI):
         """The values to parse, by argument of the parser."""
         return self.checked_config.values
 
-    def setup_parser(
-        self, add_subcommands: bool, main_kwargs: dict[str, Any], subparser_kwargs: dict[str, Any]
-    ) -> None:
-        """Build the parser of these classes, or take the one that this process or its parent has built."""
-        key = (type(self), self._model_class, self._datamodule_class)
-        if key not in _parsers:
-            super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
-            _parsers[key] = self.parser
-        self.parser = _parsers[key]
+    @property
+    def parser_key(self) -> tuple[object, ...]:
+        """What the parser depends on."""
+        return type(self), self._model_class, self._datamodule_class
+
+    def setup_parser(self, *arguments: Any) -> None:
+        """Build the parser, or take the one that this process, or the one that it was forked from, has built."""
+        if self.parser_key not in _parsers:
+            super().setup_parser(*arguments)
+            _parsers[self.parser_key] = self.parser
+        self.parser = _parsers[self.parser_key]
 
     def instantiate_classes(self) -> None:
         """Build the module, and in a stage the data module and the trainer."""
@@ -84,8 +86,9 @@ class PartCLI(BuildCLI):
     def values(self) -> Tree:
         return {self.part: self.checked_config.values[self.part]}
 
-    def setup_parser(self, *arguments: Any) -> None:
-        LightningCLI.setup_parser(self, *arguments)  # depends on the part
+    @property
+    def parser_key(self) -> tuple[object, ...]:
+        return *super().parser_key, self.part
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         config = self.checked_config

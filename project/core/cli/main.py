@@ -1,12 +1,10 @@
 """The command line, from arguments to an exit code."""
 
 import errno
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import torch
 from lightning_fabric.utilities.spike import TrainingSpikeException
@@ -14,17 +12,10 @@ from loguru import logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from project.core.cli.arguments import Arguments, parse_arguments
-from project.core.cli.building import build_training_set
-from project.core.cli.ensemble import Ensemble, find_checkpoints
-from project.core.cli.file_stage import RESULTS as FILE_RESULTS
-from project.core.cli.file_stage import FileStageCLI
 from project.core.cli.help import component_help, describe_versions, stage_help
-from project.core.cli.stages import StageCLI
-from project.core.config.configuration import Config, build_config
+from project.core.cli.stage_building import build_stage
 from project.core.config.references import ReferenceResolver, show_references
-from project.core.config.settings import DEFAULT_ROOT
-from project.core.config.yaml_files import Tree, merge_all
-from project.core.distributed.cluster import array_task_name
+from project.core.config.yaml_files import merge_all
 from project.core.distributed.reduction import barrier_on_exit
 from project.core.distributed.signals import (
     Interrupted,
@@ -34,7 +25,6 @@ from project.core.distributed.signals import (
     wait_unless_signaled,
 )
 from project.core.errors import (
-    ConfigError,
     RunStopped,
     error_location,
     find_cause,
@@ -43,39 +33,9 @@ from project.core.errors import (
     shorten_causes,
     user_message,
 )
-from project.core.export.exported_model import (
-    ONNX,
-    check_unchanged,
-    in_full_precision,
-    load_exported,
-    origin_directory,
-    results_directory,
-)
-from project.core.export.options import parse_formats
-from project.core.export.report import sha256
-from project.core.file_names import check_file_name
 from project.core.garbage import delaying_collection
 from project.core.log import is_rank_zero, logging_to_console, print_text, rank
-from project.core.run.bare_weights import BareWeights, bare_weights
-from project.core.run.checkpoint_files import (
-    LoadedCheckpoint,
-    find_checkpoint,
-    is_checkpoint,
-    load_checkpoint,
-    run_dir_of,
-    safe_load,
-)
 from project.core.run.pruning import Pruning
-from project.core.run.resume import (
-    AUTO,
-    build_over_saved,
-    find_resume_point,
-    locate,
-    resume_config,
-    saved_tree,
-    warn_of_ignored_changes,
-)
-from project.core.writable import check_writable
 
 LOST_PROCESS = "another process of the run ended or does not answer"
 _REPORT_DELAY = 3.0  # seconds that a rank waits for rank 0 to report a mistake that all ranks find
@@ -162,117 +122,12 @@ def _run(
         tree = ReferenceResolver(tree).resolve_known(tree)
         print_text(f"{component_help(*arguments.component_help, tree)}\n")
         return
-    shared = (arguments, files, interruption, stack)
-    build = _build_export if arguments.stage == "export" else _build_evaluation
-    stage = build_fit(*shared, pruning) if arguments.stage == "fit" else build(*shared)
+    stage = build_stage(arguments, files, interruption, stack, pruning)
     if arguments.print_config:
         print_text(show_references(stage.config_yaml, stage.checked_config.references))
     else:
         begin_collection()
         stage.run()
-
-
-def build_fit(
-    arguments: Arguments,
-    files: list[Tree],
-    interruption: Interruption,
-    stack: ExitStack,
-    pruning: Pruning | None = None,
-) -> StageCLI:
-    """Build the stage fit; see `main` and StageCLI."""
-    given = merge_all([*files, *arguments.settings])
-    resume = arguments.options.get("resume")
-    if resume is not None and (arguments.finetune or arguments.replace):
-        other = "replace" if arguments.replace else "finetune"
-        raise ConfigError(f"--resume continues a run, and --{other} starts one; use only one of them")
-    resolver = ReferenceResolver(given, build_training_set)
-    run = resolver.resolve("name", "root")
-    if resume in (None, AUTO) and isinstance(run.get("name"), str):
-        name = array_task_name(run["name"], os.environ)
-        if name != run["name"]:
-            run["name"] = given["name"] = name
-            arguments.settings.append({"name": name})
-    directory = Path(str(run.get("root", DEFAULT_ROOT))) / str(run["name"]) if run.get("name") else None
-    if directory is not None and not (resume is not None and (directory / "checkpoints").is_dir()):
-        check_file_name(str(run["name"]), "name")  # older versions allowed others
-    checkpoint = find_resume_point(resume, directory, os.environ)
-    if checkpoint is None:
-        config = build_config(given, build_training_set)
-        config.references |= resolver.texts  # also that of the name of an array task
-        if any("vars" in each for each in arguments.settings) and not config.refers_to_constants:
-            raise ConfigError("--vars changes nothing, since no value refers to vars; set the values themselves")
-    else:
-        saved = saved_tree(checkpoint, [given], arguments.trust)
-        config = resume_config(checkpoint, saved, arguments.settings, build_training_set)
-        if any("name" in file for file in files):  # the yaml of an experiment, not only presets
-            warn_of_ignored_changes(config, given, build_training_set)
-    return StageCLI(arguments, config, checkpoint, interruption, stack, pruning=pruning)
-
-
-def _build_evaluation(
-    arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack
-) -> StageCLI:
-    build, label = _evaluation_class(arguments)
-    path, *others = find_checkpoints(arguments)
-    if path.suffix.lower() == ONNX:
-        return _build_exported(path, arguments, files, interruption, stack)
-    results = Path(arguments.options.get("results_dir", run_dir_of(path) / "eval" / label))
-    check_writable(results)
-    config, checkpoint = _load_with_config(path, arguments, files)
-    if isinstance(checkpoint, BareWeights):
-        results = Path(arguments.options.get("results_dir", path.parent / "eval" / path.stem / label))
-        if "results_dir" not in arguments.options and results.exists():
-            raise ConfigError(f"{results} already contains results of {path.name}; set --results_dir")
-    if others:
-        members = [_load_with_config(other, arguments, files) for other in others]
-        checkpoint = Ensemble(path, checkpoint.content, members)
-    return build(arguments, config, checkpoint, interruption, stack, results)
-
-
-def _build_export(arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack) -> StageCLI:
-    parse_formats(arguments.options.get("formats"))
-    path = find_checkpoint(Path(arguments.ckpt_path))
-    directory = Path(arguments.options.get("export_dir", run_dir_of(path) / "export"))
-    check_writable(directory, "--export_dir")
-    checksum = sha256(path)
-    config, checkpoint = _load_with_config(path, arguments, files)
-    if sha256(path) != checksum:  # a training may be running
-        raise ConfigError(f"{path} was replaced while it was loaded; export it again")
-    checkpoint.sha256 = checksum
-    return StageCLI(arguments, config, checkpoint, interruption, stack, directory)
-
-
-def _load_with_config(path: Path, arguments: Arguments, files: list[Tree]) -> tuple[Config, LoadedCheckpoint]:
-    """Load a checkpoint and its configuration; for bare weights, that of the yaml files."""
-    given = [*files, *arguments.settings]
-    if files and not is_checkpoint(content := safe_load(path)):
-        return build_config(merge_all(given), build_training_set), bare_weights(path, content)
-    checkpoint = load_checkpoint(path)
-    saved = locate(saved_tree(checkpoint, given, arguments.trust), run_dir_of(path))
-    return build_over_saved(saved, given, arguments.stage, build_training_set), checkpoint
-
-
-def _build_exported(
-    path: Path, arguments: Arguments, files: list[Tree], interruption: Interruption, stack: ExitStack
-) -> StageCLI:
-    build, label = _evaluation_class(arguments)
-    results = Path(arguments.options.get("results_dir", results_directory(path, label)))
-    check_writable(results)
-    exported, given = load_exported(path), [*files, *arguments.settings]
-    saved = locate(saved_tree(exported, given, arguments.trust), origin_directory(path))
-    given += in_full_precision(merge_all([saved, *given]))
-    config = build_over_saved(saved, given, arguments.stage, build_training_set)
-    check_unchanged(saved, config, path)
-    return build(arguments, config, exported, interruption, stack, results)
-
-
-def _evaluation_class(arguments: Arguments) -> tuple[type[StageCLI], str]:
-    """Return the class of an evaluation, and the name of its directory of results."""
-    if "files" not in arguments.options:
-        return StageCLI, arguments.stage
-    if not arguments.options["files"]:
-        raise ConfigError("--files takes a file, a directory or a pattern")
-    return FileStageCLI, FILE_RESULTS
 
 
 def _full_disk(error: BaseException) -> RunStopped | None:

@@ -29,13 +29,18 @@ class PruningCheck(Callback):
     that has reached its end is not pruned.
 
     Args:
-        pruning: decides it.
+        pruning: decides it, on rank 0; None prunes nothing. The other ranks, which Lightning may have started without
+            it, do what rank 0 says.
         policy: says which value is monitored, and when it is logged.
     """
 
-    def __init__(self, pruning: Pruning, policy: CheckpointPolicy) -> None:
+    def __init__(self, pruning: Pruning | None, policy: CheckpointPolicy) -> None:
         self.pruning, self.policy = pruning, policy
+        self._is_active = pruning is not None
         self.reason: str | None = None  # why the training was ended; None if it was not
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._is_active = trainer.strategy.broadcast(self.pruning is not None)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.sanity_checking and not self.policy.is_monitored_at_epoch_end(trainer):
@@ -47,10 +52,10 @@ class PruningCheck(Callback):
 
     def _check(self, trainer: pl.Trainer) -> None:
         monitor = self.policy.monitor
-        if self.reason is not None or monitor is None or monitor not in trainer.callback_metrics:
+        if not self._is_active or self.reason is not None or monitor is None or monitor not in trainer.callback_metrics:
             return
         step, answer = trainer.global_step, None
-        if trainer.is_global_zero:
+        if self.pruning is not None and trainer.is_global_zero:
             value = float(trainer.callback_metrics[monitor])
             if why := self.pruning.reports(step, value):
                 answer = f"{monitor} is {value:.4g} after step {step}: {why}"

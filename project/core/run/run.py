@@ -103,9 +103,8 @@ class Run:
             checkpoints = self.directory.path / "checkpoints"
             self.policy = CheckpointPolicy(checkpoints, self.settings, monitor, self.interruption)
             callbacks.append(self.policy)
-            if self.pruning is not None:
-                check = PruningCheck(self.pruning, self.policy)
-                callbacks.append(check)
+            check = PruningCheck(self.pruning, self.policy)
+            callbacks.append(check)
         else:
             self.interruption.uninstall()
         self.summary = RunSummary(self.directory.path, self.policy, check)

@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.data import sized_len
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.utilities.data import extract_batch_size
 
 from project.core.cli.main import report_error
 from project.core.config.yaml_files import Tree, merge_all
@@ -63,13 +64,16 @@ class StepTimer(Callback):
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+        self.largest = 0  # number of samples in the largest batch of a data module of the user's own
         self._start = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if pl_module.device.type == "cpu":
             limit_memory()
 
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, _: int) -> None:
+        if not isinstance(trainer.datamodule, DataModule):  # type: ignore[attr-defined]
+            self.largest = max(self.largest, extract_batch_size(batch))
         self._start = self._now()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
@@ -169,7 +173,7 @@ def _answer(pipe: BinaryIO, tree: Tree, size: int, is_first: bool) -> None:
     """Write how the training with a batch size went; nothing if it ends in another way, such as by a signal."""
     die_with_parent()
     try:
-        with logging_to_console("WARNING" if is_first else "ERROR"):
+        with logging_to_console("ERROR"):
             attempt = _try(tree, size, is_first)
     except KeyboardInterrupt:
         os._exit(128 + signal.SIGINT)  # the parent reports it
@@ -180,8 +184,10 @@ def _try(tree: Tree, size: int, is_first: bool) -> Attempt:
     timer = StepTimer()
     try:
         before = status_bytes("VmRSS") if sys.platform == "linux" else 0
-        own: Tree = {"data": {"batch_size": size, "num_workers": 0, "prefetch_factor": None}, "trainer": _TRAINER}
+        own: Tree = {"data": {"batch_size": size}, "trainer": _TRAINER}
         training = ShortTraining(merge_all([tree, own]), timer)
+        if isinstance(training.datamodule, DataModule):
+            training.datamodule.num_workers = 0  # workers would load batches that are never trained on
         training.run()
         peak = torch.cuda.max_memory_reserved() if torch.cuda.is_initialized() else status_bytes("VmHWM") - before
     except Exception as error:
@@ -190,8 +196,9 @@ def _try(tree: Tree, size: int, is_first: bool) -> Attempt:
         if (mistake := find_cause(error, ConfigError)) and not is_first:
             return Attempt(size, user_message(mistake).splitlines()[0])  # such as a dataset with fewer samples
         return Attempt(size, code=report_error(error))
-    steps = timer.seconds[1:]
-    data = training.datamodule
+    steps, data = timer.seconds[1:], training.datamodule
+    if timer.largest < size and not isinstance(data, DataModule):  # whose batches are whole, unless collate drops some
+        return Attempt(size, f"the largest batch of the training set has {timer.largest} samples")
     samples = sized_len(data.training_set()) if is_first and isinstance(data, DataModule) else None
     return Attempt(size, memory=peak, seconds=min(steps) / size, samples=samples)
 

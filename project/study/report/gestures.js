@@ -11,18 +11,22 @@ function listen(chart) {
     const x = (event.clientX - area.left) * chart.width / area.width;
     return {x, y: (event.clientY - area.top) * chart.height / area.height};
   };
+  const readAt = (event) => {
+    const {x, y} = at(event);
+    read(chart, chart.x.inverse(x), y, {left: event.clientX, top: event.clientY});
+  };
   let start = null;
   plot.addEventListener("pointerdown", (event) => {
-    if (event.pointerType === "touch" || event.button !== 0 || !chart.x) return;
+    if (event.button !== 0 || !chart.x) return;
+    if (event.pointerType === "touch") return readAt(event); // a finger that moves scrolls the page
     start = at(event).x;
     plot.setPointerCapture(event.pointerId);
   });
   plot.addEventListener("pointermove", (event) => {
     if (!chart.x) return;
-    const {x, y} = at(event);
+    const {x} = at(event);
     if (start === null) {
-      const area = plot.getBoundingClientRect();
-      read(chart, chart.x.inverse(x), y, {left: event.clientX, top: event.clientY, area});
+      readAt(event);
     } else {
       chart.brush.setAttribute("x", Math.min(x, start));
       chart.brush.setAttribute("width", Math.abs(x - start));
@@ -37,7 +41,8 @@ function listen(chart) {
     setZoom([first, end].sort((one, other) => one - other).map(chart.x.inverse));
   });
   plot.addEventListener("pointercancel", () => { start = null; chart.brush?.setAttribute("width", 0); clear(); });
-  plot.addEventListener("pointerleave", () => { if (start === null) clear(); });
+  // The values of a tap stay until the page is scrolled.
+  plot.addEventListener("pointerleave", (event) => { if (start === null && event.pointerType !== "touch") clear(); });
   plot.addEventListener("dblclick", () => setZoom(null));
   plot.addEventListener("blur", clear);
   plot.addEventListener("keydown", (event) => pressKey(chart, event));
@@ -53,7 +58,7 @@ function pressKey(chart, event) {
     chart.position = xs[Math.max(0, Math.min(xs.length - 1, next))];
     const area = chart.plot.getBoundingClientRect();
     const left = area.left + chart.x(chart.position) * area.width / chart.width;
-    read(chart, chart.position, chart.height / 2, {left, top: area.top + area.height / 2, area});
+    read(chart, chart.position, chart.height / 2, {left, top: area.top + area.height / 2});
   } else if (event.key === "+" || event.key === "-") {
     const middle = xs[index], factor = event.key === "+" ? 0.25 : 1;
     const half = (chart.x.inverse(chart.width - MARGIN.right) - chart.x.inverse(MARGIN.left)) * factor;

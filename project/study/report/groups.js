@@ -42,7 +42,8 @@ const showValue = (value) => (typeof value === "number" ? formatNumber(value) : 
 function splitNumbers(numbers) {
   const parts = [];
   for (let start = 0; start < numbers.length;) {
-    const last = numbers[Math.min(numbers.length, Math.max(start + 1, Math.round((parts.length + 1) * numbers.length / QUARTERS))) - 1];
+    const wanted = Math.max(start + 1, Math.round((parts.length + 1) * numbers.length / QUARTERS));
+    const last = numbers[Math.min(numbers.length, wanted) - 1];
     const end = numbers.lastIndexOf(last) + 1;
     parts.push(numbers.slice(start, end));
     start = end;
@@ -67,14 +68,17 @@ function makeGroupLines(name, groups, isShown, style) {
 
 function averageLines(group, members, isRange) {
   const {x} = members.reduce((one, other) => (other.x.length > one.x.length ? other : one));
-  const line = {name: members.length > 1 ? `${group.name} (${members.length})` : group.name, x, y: [], color: group.color};
-  if (members.length > 1) Object.assign(line, {low: [], high: [], spread: isRange ? null : []});
+  const isMany = members.length > 1, name = isMany ? `${group.name} (${members.length})` : group.name;
+  const line = {name, x, y: [], color: group.color};
+  if (isMany) Object.assign(line, {low: [], high: [], spread: isRange ? null : []});
   x.forEach((step, index) => {
-    const values = members.map((member) => (member.x === x ? member.y[index] : interpolate(member, step))).filter((value) => value !== null);
+    const values = members.map((member) => (member.x === x ? member.y[index] : interpolate(member, step)))
+      .filter((value) => value !== null);
     const mean = values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
     line.y.push(mean);
-    if (members.length < 2) return;
-    const std = values.length > 1 ? Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1)) : 0;
+    if (!isMany) return;
+    const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+    const std = values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : 0;
     line.low.push(!values.length ? null : isRange ? Math.min(...values) : mean - std);
     line.high.push(!values.length ? null : isRange ? Math.max(...values) : mean + std);
     line.spread?.push(std);
@@ -88,5 +92,6 @@ function interpolate({x, y}, step) {
   const near = nearestIndex(x, step), before = x[near] <= step ? near : near - 1;
   if (x[before] === step) return y[before];
   const [first, second] = [y[before], y[before + 1]];
-  return first === null || second === null ? null : first + (second - first) * (step - x[before]) / (x[before + 1] - x[before]);
+  if (first === null || second === null) return null;
+  return first + (second - first) * (step - x[before]) / (x[before + 1] - x[before]);
 }

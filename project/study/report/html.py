@@ -62,7 +62,7 @@ def page(title: str, data: Any, *body: object) -> str:
     a name contains, and nothing is loaded from elsewhere.
     """
     # Compressed, and in base64, which has no character that could end the element.
-    packed = base64.b64encode(gzip.compress(json.dumps(data, separators=(",", ":")).encode(), 9, mtime=0)).decode()
+    packed = base64.b64encode(gzip.compress(json.dumps(data, separators=(",", ":")).encode(), 6, mtime=0)).decode()
     style = "".join((_HERE / name).read_text(encoding="utf-8") for name in _STYLES)
     parts = "".join((_HERE / name).read_text(encoding="utf-8") for name in (*_SCRIPTS, _LAST_SCRIPT))
     script = f'"use strict";\n{{\n{parts}}}\n'  # in a block, so that nothing is global

@@ -2,8 +2,8 @@
 
 const POLL_SECONDS = 2;
 
-// Follow the run or runs if the page is served. Only `data` and the content of elements with the attribute data-live are
-// exchanged, so that what the user has chosen is kept; `before` and `after` are called around that.
+// Follow the run or runs if the page is served. Only `data` and the content of elements with the attribute data-live
+// are exchanged, so that what the user has chosen is kept; `before` and `after` are called around that.
 function follow(before, after) {
   const lost = document.body.appendChild(el("p", {class: "lost", role: "status", hidden: true}));
   let {stamp} = document.getElementById("data").dataset, timer = null;
@@ -42,11 +42,14 @@ function follow(before, after) {
   schedule();
 }
 
-// Replace what an element contains; parts that are open or scrolled stay so.
+// Replace what an element contains; parts that are open, scrolled or focused stay so.
 function exchange(old, fresh) {
-  const find = (names) => [...old.querySelectorAll(names)];
-  const open = find("details").map((each) => each.open), places = find(".scroll, pre").map((each) => each.scrollTop);
+  const find = (names) => [...old.querySelectorAll(names)], scrolling = ".scroll, pre";
+  const open = find("details").map((each) => each.open);
+  const places = find(scrolling).map((each) => [each.scrollLeft, each.scrollTop]);
+  const focused = find("button, summary, .scroll").indexOf(document.activeElement);
   old.replaceChildren(...(fresh?.childNodes ?? []));
   find("details").forEach((each, index) => { each.open = open[index] ?? each.open; });
-  find(".scroll, pre").forEach((each, index) => { each.scrollTop = places[index] ?? 0; });
+  find(scrolling).forEach((each, index) => each.scrollTo(...(places[index] ?? [0, 0])));
+  find("button, summary, .scroll")[focused]?.focus({preventScroll: true});
 }

@@ -31,16 +31,20 @@ function makeAxis(column, terms) {
   const values = [...new Set(column.values)].filter((value) => value !== null).sort(compareValues);
   const own = terms.filter((term) => term.column === column);
   const chosen = own.length ? values.filter((value) => own.every((term) => holds(term, value, ""))) : null;
-  if (values.length && values.every((value) => typeof value === "number")) {
-    const first = values[0], last = values.at(-1), isLog = first > 0 && last / first > 20;
-    const y = makeScale(first, last, low, top, isLog);
-    return {column, values, chosen, y, ticks: values.length <= 6 ? values : makeTicks(first, last, 5, isLog)};
-  }
-  const step = values.length > 1 ? (low - top) / (values.length - 1) : 0;
-  const y = (value) => (step ? low - step * values.indexOf(value) : (low + top) / 2);
-  return {column, values, chosen, y, ticks: values.length <= 20 ? values : []};
+  const numbers = values.filter((value) => typeof value === "number");
+  const texts = values.filter((value) => typeof value !== "number");
+  // Beside numbers, texts such as null are below them; alone, they share the axis.
+  const step = numbers.length ? Math.min(TEXT_HEIGHT, (low - top) / 2 / texts.length)
+    : (low - top) / Math.max(1, texts.length - 1);
+  const first = numbers[0], last = numbers.at(-1), isLog = first > 0 && last / first > 20;
+  const scale = makeScale(first, last, low - (texts.length ? step * texts.length : 0), top, isLog);
+  const textY = (value) => (values.length > 1 ? low - step * texts.indexOf(value) : (low + top) / 2);
+  const y = (value) => (typeof value === "number" ? scale(value) : textY(value));
+  const shownNumbers = !numbers.length || numbers.length <= 6 ? numbers : makeTicks(first, last, 5, isLog);
+  return {column, values, chosen, y, ticks: [...shownNumbers, ...(texts.length <= 20 ? texts : [])]};
 }
 
+const TEXT_HEIGHT = 24;
 const shorten = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
 
 function drawAxis(axis) {
@@ -50,7 +54,8 @@ function drawAxis(axis) {
     svg("text", {x, y: 16, "text-anchor": "middle", class: "name"}, shorten(column.name, 17), title));
   for (const value of axis.ticks) {
     const text = typeof value === "number" ? formatNumber(value) : shorten(value, 12);
-    group.append(svg("text", {x: x + (isLast ? 8 : -8), y: y(value) + 4, "text-anchor": isLast ? "start" : "end"}, text));
+    const anchor = isLast ? "start" : "end";
+    group.append(svg("text", {x: x + (isLast ? 8 : -8), y: y(value) + 4, "text-anchor": anchor}, text));
   }
   if (chosen?.length) {
     const ends = chosen.map(y), first = Math.min(...ends) - brushMargin, last = Math.max(...ends) + brushMargin;
@@ -60,7 +65,7 @@ function drawAxis(axis) {
   group.append(svg("rect", {class: "hit", x: x - 15, width: 30, y: top - 8, height: height - top - bottom + 16, rx: 4,
     tabindex: 0, role: "slider", "aria-orientation": "vertical", "aria-label": column.name,
     "aria-valuemin": 0, "aria-valuemax": values.length, "aria-valuenow": now,
-    "aria-valuetext": now ? String(chosen[0]) : chosen ? `${chosen.length} of ${values.length} values` : "all values"}));
+    "aria-valuetext": now ? String(chosen[0]) : `${chosen ? `${chosen.length} of ${values.length}` : "all"} values`}));
   return group;
 }
 
@@ -109,7 +114,8 @@ function listenToBrush(plot, hit, axis, choose) {
     if (start === null) return;
     const [low, high] = span(event);
     end();
-    choose(axis.column, high - low < 4 ? [] : axis.values.filter((value) => axis.y(value) >= low && axis.y(value) <= high));
+    const isClick = high - low < 4;
+    choose(axis.column, axis.values.filter((value) => !isClick && axis.y(value) >= low && axis.y(value) <= high));
   });
   hit.addEventListener("keydown", (event) => {
     const step = {ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, Escape: 0}[event.key];

@@ -80,4 +80,4 @@ def _plain(value: Any, text: str) -> float | int | str | None:
     if is_number(value):
         number: float | int = value
         return number
-    return None if value is None or value is ABSENT else text
+    return None if value is ABSENT else text

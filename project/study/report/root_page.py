@@ -24,27 +24,34 @@ def root_page(root: Path, reader: RunReader | None = None) -> str:
     view = read_view(root, reader or RunReader())
     body = (
         show_header(view),
-        show_groups(view),
+        tag("div", show_groups(view), id="group-part", data_live=True),
         tag("div", class_="controls filter", id="filter"),
-        section(
-            "Curves",
-            tag("div", class_="controls", id="controls"),
-            tag("div", class_="legend", id="legend"),
-            tag("div", class_="charts", id="charts"),
-            note="hover to read, drag to zoom, double-click to zoom out",
-        )
-        if any(view.curves)
-        else None,
-        section(
-            "Settings and results",
-            tag("div", class_="controls", id="parallel-controls"),
-            tag("div", class_="scroll", id="parallel"),
-            note="drag along an axis to choose runs, click on it for all",
-        )
-        if view.keys and len(view.rows) > 1
-        else None,
+        # Scripts fill and show these.
+        tag(
+            "div",
+            section(
+                "Curves",
+                tag("div", class_="controls", id="controls"),
+                tag("div", class_="legend", id="legend"),
+                tag("div", class_="charts", id="charts"),
+                note="hover to read, drag to zoom, double-click to zoom out",
+            ),
+            id="curves",
+            hidden=True,
+        ),
+        tag(
+            "div",
+            section(
+                "Settings and results",
+                tag("div", class_="controls", id="parallel-controls"),
+                tag("div", class_="scroll", id="parallel"),
+                note="drag along an axis to choose runs, click on it for all",
+            ),
+            id="settings",
+            hidden=True,
+        ),
         tag("div", show_importance(view), id="importance", data_live=True),
-        show_runs(view, is_linked=reader is None),
+        tag("div", show_runs(view, is_linked=reader is None), id="run-part", data_live=True),
     )
     return page(root.resolve().name, root_data(view), *body)
 

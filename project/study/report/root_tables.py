@@ -104,8 +104,7 @@ def show_runs(view: RunsView, is_linked: bool) -> Html:
         cells += [_setting("td", row.settings.get(key, ABSENT), view.texts[key][row.path]) for key in view.keys]
         cells += [number_cell(values.get(metric)) for metric in view.metrics]
         rows.append(tag("tr", *cells, number_cell(row.seconds, format_seconds(row.seconds))))
-    controls = tag("div", class_="controls", id="run-controls")
-    return section("Runs", controls, _table("runs", heads, rows), note="press a heading to sort")
+    return section("Runs", _table("runs", heads, rows), note="press a heading to sort")
 
 
 def show_importance(view: RunsView) -> Html | None:
@@ -135,7 +134,7 @@ def show_importance(view: RunsView) -> Html | None:
 
 
 def _table(name: str, heads: Sequence[Html], rows: Sequence[Html]) -> Html:
-    table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), id=name, data_live=True)
+    table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), id=name)
     return scrolling(f"table of {name}", table, class_="scroll tall" if len(rows) > _MANY else "scroll")
 
 

@@ -3,7 +3,8 @@
 import csv
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +16,10 @@ _SHOWN = 12  # worst samples, and best ones
 _MAX_ROWS = 1_000_000  # of samples.csv
 _MAX_VALUES = 8  # of a sample
 
+_MAX_KEPT = 10_000  # rows in memory
+
 Row = dict[str, str]
+_Entry = tuple[float, int, Row]  # loss with its sign changed, position in the file, row
 
 
 def show_samples(directory: Path, losses: Sequence[str], embedder: Embedder) -> Html | None:
@@ -36,25 +40,57 @@ def show_samples(directory: Path, losses: Sequence[str], embedder: Embedder) -> 
             if loss is None:
                 return None
             pictures = {each.stem: each for each in (directory / "samples").glob("*.png")}
-            rows = [*islice(reader, _MAX_ROWS + 1)]
+            ranking = _rank(islice(reader, _MAX_ROWS), loss, pictures)
+            is_cut = next(reader, None) is not None
     except (OSError, csv.Error) as error:
         embedder.problems.append(f"{directory.name}/samples.csv cannot be read: {error}")
         return None
-    is_cut, rows = len(rows) > _MAX_ROWS, rows[:_MAX_ROWS]
-    values = [(_number(row.get(loss)), position) for position, row in enumerate(rows)]
-    ranked = [(value, position) for value, position in values if math.isfinite(value)]
-    # The evaluation drew the worst and best: of equal losses, those with a picture are shown.
-    drawn = [each for each in ranked if _picture_name(rows[each[1]]) in pictures] or ranked
-    drawn.sort(key=lambda each: (-each[0], each[1]))
-    worst, best = drawn[:_SHOWN], drawn[_SHOWN:][-_SHOWN:][::-1]
-    notes = [f"{len(rows) - len(ranked)} samples have a {loss} that is not finite"] if len(ranked) < len(rows) else []
+    count = ranking.num_not_finite
+    notes = [f"{count} samples have a {loss} that is not finite"] if count else []
     notes += [f"only the first {_MAX_ROWS} samples were read"] if is_cut else []
     parts: list[object] = [tag("p", note, class_="problem") for note in notes]
-    for title, chosen in ((f"Highest {loss}", worst), (f"Lowest {loss}", best)):
-        if chosen:
-            shown = [rows[position] for _, position in chosen]
-            parts += [tag("h3", title), _show_rows(shown, loss, pictures, embedder, title)]
+    for title, rows in ((f"Highest {loss}", ranking.worst), (f"Lowest {loss}", ranking.best)):
+        if rows:
+            parts += [tag("h3", title), _show_rows(rows, loss, pictures, embedder, title)]
     return join(*parts) if parts else None
+
+
+@dataclass
+class _Ranking:
+    worst: list[Row]  # those with the highest loss first
+    best: list[Row]  # those with the lowest loss first
+    num_not_finite: int
+
+
+def _rank(rows: Iterable[Row], loss: str, pictures: Mapping[str, Path]) -> _Ranking:
+    """Rank samples by a loss.
+
+    The evaluation drew the worst and best: if some have a picture, only those are ranked, because others may have an
+    equal loss.
+    """
+    ranked: list[_Entry] = []
+    drawn: list[_Entry] = []
+    num_not_finite = 0
+    for position, row in enumerate(rows):
+        value = _number(row.get(loss))
+        if not math.isfinite(value):
+            num_not_finite += 1
+            continue
+        entry = (-value, position, row)
+        ranked.append(entry)
+        if _picture_name(row) in pictures:
+            drawn.append(entry)
+        if len(ranked) == _MAX_KEPT:  # samples.csv may have millions of rows
+            ranked = _keep_ends(ranked)
+    kept = _keep_ends(drawn or ranked)
+    chosen = [row for _, _, row in kept]
+    return _Ranking(chosen[:_SHOWN], chosen[_SHOWN:][::-1], num_not_finite)
+
+
+def _keep_ends(ranked: list[_Entry]) -> list[_Entry]:
+    """Return the first and last entries, sorted."""
+    ranked.sort(key=lambda entry: entry[:2])
+    return [*ranked[:_SHOWN], *ranked[_SHOWN:][-_SHOWN:]]
 
 
 def _show_rows(rows: list[Row], loss: str, pictures: dict[str, Path], embedder: Embedder, title: str) -> Html:

@@ -1,26 +1,26 @@
 // Tables that are sorted by the buttons in their heads, and the filter of runs.
-// Provides: makeSortable, sortedBy, sortAgain, parseFilter, holds, restrict.
+// Provides: makeSortable, sortedBy, sortAgain, compareValues, parseFilter, holds, restrict.
 
 // Sort a table when a button in its head is pressed; again for the other direction.
-function makeSortable(table) {
-  table.addEventListener("click", (event) => {
+function makeSortable() {
+  document.addEventListener("click", (event) => {
     const head = event.target.closest("thead button")?.parentNode;
     if (!head) return;
     const isAscending = head.getAttribute("aria-sort") !== "ascending";
     for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
-    sortAgain(table, {name: head.textContent, isAscending});
+    sortAgain(head.closest("table"), {name: head.textContent, isAscending});
   });
 }
 
 // Return the heading by which a table is sorted, and the direction; undefined if it is in its first order.
 function sortedBy(table) {
-  const head = [...table.tHead?.rows[0].cells ?? []].find((cell) => cell.hasAttribute("aria-sort"));
+  const head = [...(table?.tHead.rows[0].cells ?? [])].find((cell) => cell.hasAttribute("aria-sort"));
   return head && {name: head.textContent, isAscending: head.getAttribute("aria-sort") === "ascending"};
 }
 
 // Sort by a heading of `sortedBy`, which may have moved since.
 function sortAgain(table, sorted) {
-  const head = sorted && [...table.tHead.rows[0].cells].find((cell) => cell.textContent === sorted.name);
+  const head = sorted && [...(table?.tHead.rows[0].cells ?? [])].find((cell) => cell.textContent === sorted.name);
   if (!head) return;
   head.setAttribute("aria-sort", sorted.isAscending ? "ascending" : "descending");
   const rows = [...table.tBodies[0].rows].map((row) => ({row, value: readCell(row.cells[head.cellIndex])}));
@@ -62,7 +62,8 @@ function parseFilter(text, columns) {
 // Return the column of a name, or the only one whose name ends with it.
 function findColumn(columns, name) {
   const names = (column) => [column.name.toLowerCase(), column.key.toLowerCase()];
-  const ending = columns.filter((column) => names(column).some((own) => own.endsWith(`.${name}`) || own.endsWith(`/${name}`)));
+  const endsWith = (own) => own.endsWith(`.${name}`) || own.endsWith(`/${name}`);
+  const ending = columns.filter((column) => names(column).some(endsWith));
   return columns.find((column) => names(column).includes(name)) ?? (ending.length === 1 ? ending[0] : undefined);
 }
 

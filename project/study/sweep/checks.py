@@ -11,7 +11,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 
 from project.core.cli.arguments import parse_arguments
 from project.core.cli.building import build_training_set
-from project.core.cli.main import build_fit
+from project.core.cli.stage_building import build_stage
 from project.core.cli.stages import StageCLI
 from project.core.config.configuration import build_config
 from project.core.config.yaml_files import Tree, merge_all, nest
@@ -80,7 +80,7 @@ class SweepCheck:
         arguments = parse_arguments(["fit", *options])
         try:
             with ExitStack() as stack:
-                self._start(build_fit(arguments, arguments.read_files(), Interruption(), stack), stack)
+                self._start(build_stage(arguments, arguments.read_files(), Interruption(), stack, None), stack)
         except ConfigError as error:
             raise ConfigError(self._in_words_of_sweep(str(error), run.name)) from error
 

@@ -21,10 +21,10 @@ from project.study.sweep.checks import SweepCheck, check_definition
 from project.study.sweep.definition import read_definition
 from project.study.sweep.directory import SweepDirectory
 from project.study.sweep.dry_run import describe_runs
-from project.study.sweep.forked import call_forked
 from project.study.sweep.frozen import FrozenSweep
 from project.study.sweep.jobs import parse_jobs, run_workers
 from project.study.sweep.ranks import connect_ranks
+from project.study.sweep.separate import call_separately
 from project.study.sweep.trials import choose_trials
 from project.study.sweep.worker import Sweep
 
@@ -56,9 +56,9 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
 def _run(arguments: Arguments, words: list[str], interruption: Interruption | None) -> int:
     if arguments.print_config or arguments.component_help is not None:
         raise ConfigError("sweep prints no settings; --print_config and --PATH.help are options of fit")
+    jobs = parse_jobs(arguments.options.get("jobs", "1"))
     tree, experiment, name = _read(arguments)
     seed, root = _resolve(experiment, "seed", 0), _resolve(experiment, "root", DEFAULT_ROOT)
-    jobs = parse_jobs(arguments.options.get("jobs", "1"))
     definition = read_definition(tree, _first_seed(seed))
     check_definition(definition, experiment, arguments.settings)
     directory = SweepDirectory(Path(str(root)) / name)
@@ -67,12 +67,12 @@ def _run(arguments: Arguments, words: list[str], interruption: Interruption | No
     trials = choose_trials(definition, directory.path / ".sweep", experiment)
     sweep = Sweep(definition, directory, experiment, _options_of_fit(words), trials)
     if not is_begun:
-        call_forked(SweepCheck(definition, experiment, sweep.options).check, "the check of the first run")
+        call_separately(SweepCheck(definition, experiment, sweep.options).check, "the check of the first run")
     if arguments.dry_run:
         print_text(describe_runs(definition, sweep.trials.known(), directory if is_begun else None))
         return 0
     check_writable(directory.path, "--root")
-    ranks = connect_ranks(os.environ)
+    ranks = connect_ranks(os.environ, jobs)
     if ranks is None or ranks.rank == 0:
         directory.create()
         with directory.locked():

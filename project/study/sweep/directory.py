@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -22,6 +24,7 @@ except ImportError:  # Windows, where a sweep has one worker
 HAS_LOCKS = fcntl is not None
 DONE = ("finished", "pruned", "failed")
 _STATE = ".sweep"  # directory of what the sweep itself keeps
+_DYING_TIME, _POLL = 10.0, 0.02  # seconds
 
 
 class SweepDirectory:
@@ -54,13 +57,21 @@ class SweepDirectory:
     def claim(self, run: PlannedRun) -> int | None:
         """Lock a run; return an open file that holds the lock, None if another worker holds it.
 
-        A process that is forked meanwhile holds it as well: the training of a worker that was killed.
+        A process that is forked meanwhile holds it as well: the training of a worker that was killed, which ends soon.
+        This waits for it, since a worker that goes on with another trial would draw other values.
         """
-        opened = self._lock(run.name, waits=False)
-        if opened is not None and self._is_trained(run):
-            os.close(opened)
-            return None
-        return opened
+        deadline = time.monotonic() + _DYING_TIME
+        while True:
+            opened = self._lock(run.name, waits=False)
+            if opened is not None and not self._is_trained(run):
+                os.truncate(opened, 0)
+                os.write(opened, _own_name().encode())
+                return opened
+            if opened is not None:
+                os.close(opened)
+            if time.monotonic() > deadline or not self._has_dead_owner(run):
+                return None
+            time.sleep(_POLL)
 
     def state(self, run: PlannedRun) -> str:
         """Return new, running, stopped, finished, pruned or failed; `running` if it was killed or is not yet tested."""
@@ -113,6 +124,19 @@ class SweepDirectory:
     def _write(self, run: PlannedRun, record: Mapping[str, Any]) -> None:
         write_text(self.path / _STATE / f"{run.name}.json", json.dumps(record) + "\n")
 
+    def _has_dead_owner(self, run: PlannedRun) -> bool:
+        """Return whether the worker that locked a run last was one of this machine, and has ended."""
+        machine, _, process = (self.path / _STATE / f"{run.name}.lock").read_text(encoding="utf-8").partition(" ")
+        if machine != socket.gethostname() or not process.isdecimal():
+            return False
+        try:
+            os.kill(int(process), 0)  # sends nothing
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
+
     def _is_trained(self, run: PlannedRun) -> bool:
         """Return whether a process trains in the run directory: started by hand, or by a worker that was killed."""
         if not HAS_LOCKS:
@@ -123,6 +147,8 @@ class SweepDirectory:
             return False
         try:
             return not lock_file(opened, waits=False)
+        except OSError:  # NFS locks no directories; there, the lock of the sweep is the only one
+            return False
         finally:
             os.close(opened)
 
@@ -132,6 +158,10 @@ class SweepDirectory:
             os.close(opened)
             return None
         return opened
+
+
+def _own_name() -> str:
+    return f"{socket.gethostname()} {os.getpid()}"
 
 
 def lock_file(opened: int, waits: bool) -> bool:

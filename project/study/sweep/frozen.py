@@ -12,7 +12,8 @@ from project.core.files import write_text
 FILE = "sweep.yaml"
 _OWN = ".sweep"
 # Settings without an effect on the results: another machine may need others.
-_FREE = ("name", "root", "log_level", "timeout", "data.num_workers", "data.pin_memory", "data.prefetch_factor")
+_LOADERS = ("num_workers", "pin_memory", "prefetch_factor", "persistent_workers")
+_FREE = ("name", "root", "log_level", "timeout", *(f"data.{name}" for name in _LOADERS))
 _MOST, _LENGTH = 3, 200  # differences that a message shows, and characters of a value
 _ABSENT = "not set"
 

@@ -40,10 +40,12 @@ def parse_jobs(text: str) -> int:
     """Return the number of workers.
 
     Raises:
-        ConfigError: it is not one.
+        ConfigError: it is not one, or several could not agree on who trains which run.
     """
     if not (text.isdecimal() and int(text) > 0):
         raise ConfigError(f"--jobs is {show_value(text)}; it takes the number of runs that train at a time, such as 2")
+    if int(text) > 1 and not HAS_LOCKS:
+        raise ConfigError("--jobs needs locks of files, which this system does not have; use --jobs 1")
     return int(text)
 
 
@@ -62,20 +64,13 @@ def run_workers(
     Returns:
         The exit code: 0 if no run has failed, 1 if one has, 75 or 130 if a signal stopped the workers.
     """
-    if jobs > 1 and not HAS_LOCKS:
-        raise ConfigError("--jobs needs locks of files, which this system does not have; use --jobs 1")
-    if jobs > 1 and ranks is not None:
-        raise ConfigError(
-            f"--jobs is for workers of one process, but {ranks.size} were started for each run\n"
-            "Start several workers, as tasks of an array: sbatch --array=0-7 scripts/sweep.sh ..."
-        )
     children = Children()
     children.install()
     children.number = interruption.number if interruption is not None else 0
     if ranks is None:
         return _work_all(sweep, children, jobs, retry_failed)
     if ranks.rank > 0:
-        warm_up(sweep)
+        warm_up(sweep.experiment)
         return ranks.follow(children)
     return ranks.lead(lambda: _work_all(sweep, children, jobs, retry_failed, ranks))
 
@@ -83,7 +78,7 @@ def run_workers(
 def _work_all(sweep: Sweep, children: Children, jobs: int, retry_failed: bool, ranks: Ranks | None = None) -> int:
     sweep = replace(sweep, digests={"code": digest_code(), "data": digest_data(sweep.experiment)})
     _prepare(sweep, retry_failed)
-    warm_up(sweep)
+    warm_up(sweep.experiment)
     code = Worker(sweep, children, ranks).work() if jobs == 1 else _supervise(sweep, children, jobs)
     failed = _summarize(sweep)
     if code in (PREEMPTED, CTRL_C):
@@ -109,8 +104,7 @@ def _visible_gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name.strip()]
-    # Private, but without it torch asks CUDA where NVML does not answer, after which no fork can use a GPU.
-    return [str(index) for index in range(max(0, torch.cuda._device_count_nvml()))]
+    return [str(index) for index in range(torch.cuda.device_count())]  # asks the driver's NVML
 
 
 def _prepare(sweep: Sweep, retry_failed: bool) -> None:
@@ -172,9 +166,12 @@ def _stop_code(number: int) -> int:
 
 def _summarize(sweep: Sweep) -> int:
     """Log how many runs ended how; return the number of failed ones."""
-    counts = Counter(sweep.directory.state(run) for run in sweep.runs())
-    total, done = sum(counts.values()), sum(counts[state] for state in DONE)
+    trials = [[sweep.directory.state(run) for run in sweep.runs_of(trial)] for trial in sweep.trials.known()]
+    counts = Counter(state for states in trials for state in states)
+    unneeded = sum(state not in DONE for states in trials if "pruned" in states for state in states)
+    total, done = sum(counts.values()), sum(counts[state] for state in DONE) + unneeded
     parts = [f"{counts[state]} {state}" for state in DONE if counts[state]]
+    parts += [f"{unneeded} of pruned trials not started"] if unneeded else []
     parts += [f"{total - done} not done or held by other workers"] if total > done else []
     advice = "; --retry_failed starts failed runs again" if counts["failed"] else ""
     logger.log("ERROR" if counts["failed"] else "INFO", f"{total} runs: {', '.join(parts)}{advice}")

@@ -5,6 +5,7 @@ import io
 import json
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -17,15 +18,15 @@ from project.core.config.configuration import build_config
 from project.core.config.construction import build_dataset
 from project.core.data.datamodule import DataModule
 from project.core.data.seeding import seed_run
-from project.core.errors import ConfigError
+from project.core.errors import ConfigError, RunStopped
 from project.core.files import write_text
 from project.core.run.checkpoint_files import find_checkpoint, load_checkpoint
 from project.core.run.resume import saved_tree
 from project.study.sweep.definition import Definition
 from project.study.sweep.directory import SweepDirectory
-from project.study.sweep.forked import call_forked
 from project.study.sweep.plan import PlannedRun, Trial, runs_of
 from project.study.sweep.process import Children, run_stage
+from project.study.sweep.separate import call_separately
 
 DIRECTORY = "out_of_fold"
 Row = dict[str, str]
@@ -45,7 +46,7 @@ def finish(
         directory: its directory.
         trial: the trial.
         seed: the seed; None for that of the yaml.
-        children: passes signals on to the stage `validate`; None passes none.
+        children: passes signals on to the stages; None passes none.
 
     Returns:
         0, or the exit code of a stage that failed or was stopped; the next call starts again.
@@ -62,12 +63,17 @@ def finish(
         return 0
     try:
         for run in runs:
-            options = ["validate", "--trust", "--ckpt_path", str(directory.path / run.name)]
-            code = run_stage(options, directory.log(run), None, children)
+            # The checkpoint is of this sweep's own yaml, which may name any class.
+            argv = ["validate", "--trust", "--ckpt_path", str(directory.path / run.name)]
+            code = run_stage(argv, directory.log(run), None, children)
             if code != 0:
                 logger.error(f"{target}: validate of {run.name} ended with exit code {code}; see {directory.log(run)}")
                 return code
-        call_forked(lambda: _write(target, [directory.path / run.name for run in runs]), f"{target}", log)
+        write = partial(_write, target, [directory.path / run.name for run in runs])
+        call_separately(write, f"joining the folds in {target}", log, children)
+    except (ConfigError, RunStopped) as error:
+        logger.error(f"{target}: {error}")
+        return 1
     finally:
         os.close(lock)
     logger.info(f"out-of-fold predictions are in {target}")

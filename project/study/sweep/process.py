@@ -151,7 +151,7 @@ def run_in_child(
     """
     os.environ.update(environment)
     os.environ.pop("SLURM_ARRAY_TASK_ID", None)  # `fit` would append it to the run's name
-    _redirect_output(log)
+    redirect_output(log)
     sys.argv = [str(CLI), *argv]  # Lightning starts further processes of a run with it
     forget_messages()  # those of the sweep, which a run would write to its log.txt
     random.seed()
@@ -171,7 +171,8 @@ def run_in_child(
     return code
 
 
-def _redirect_output(log: Path) -> None:
+def redirect_output(log: Path) -> None:
+    """Append what this process prints to a file."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     for stream in (1, 2):
         os.dup2(output, stream)

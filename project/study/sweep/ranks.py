@@ -23,7 +23,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from project.core.distributed.cluster import apply_cluster, restart_count
 from project.core.distributed.signals import PREEMPTED
-from project.core.errors import RunStopped
+from project.core.errors import ConfigError, RunStopped
 from project.core.run.pruning import Pruning
 from project.study.sweep.process import Children, run_in_child
 
@@ -135,8 +135,12 @@ class _DecidedElsewhere:
         raise AssertionError("only rank 0 decides")
 
 
-def connect_ranks(environment: Mapping[str, str]) -> Ranks | None:
+def connect_ranks(environment: Mapping[str, str], jobs: int) -> Ranks | None:
     """Connect the processes that train each run together; return None if this one trains alone.
+
+    Args:
+        environment: environment variables.
+        jobs: number of workers of this command.
 
     Raises:
         ConfigError: they were started in a way that a run does not support.
@@ -144,6 +148,11 @@ def connect_ranks(environment: Mapping[str, str]) -> Ranks | None:
     cluster = _find_cluster(environment)
     if cluster is None:
         return None
+    if jobs > 1:
+        raise ConfigError(
+            f"--jobs is for runs of one process each, but {cluster.world_size()} were started for each run\n"
+            "Start several workers, as tasks of an array: sbatch --array=0-7 scripts/sweep.sh ..."
+        )
     rank, size = cluster.global_rank(), cluster.world_size()
     url = f"tcp://{cluster.main_address}:{cluster.main_port}?rank={rank}&world_size={size}"
     store, _, _ = next(rendezvous(url, timeout=_START))

@@ -12,7 +12,6 @@ from project.core.config.yaml_files import Tree, merge_all, nest
 from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError
 from project.registry import Dataset
-from project.study.sweep.worker import Sweep
 
 _INTERNALS = f"{__name__.partition('.')[0]}.core.training.lightning_internals"
 # Imported by a run when it needs them.
@@ -24,13 +23,17 @@ class _NeedsData(Exception):
     """The configuration depends on the training set, which may start threads: only the runs build it."""
 
 
-def warm_up(sweep: Sweep) -> None:
-    """Import what the runs will need, and parse the configuration of one: the parsers' caches are forked with it."""
+def warm_up(experiment: Tree) -> None:
+    """Import what the runs will need, and parse the configuration of one: the parsers are forked with the process.
+
+    Args:
+        experiment: the merged tree of the experiment.
+    """
     for name in (*_MODULES, *_OWN_MODULES):
         import_module(name)
     Image.init()
     try:
-        config = build_config(merge_all([sweep.experiment, nest("name", "warm_up")]), _refuse)
+        config = build_config(merge_all([experiment, nest("name", "warm_up")]), _refuse)
         for stage in ("fit", "test"):
             with ExitStack() as stack:
                 StageCLI(Arguments(stage, print_config=True), config, None, Interruption(), stack)

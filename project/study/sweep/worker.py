@@ -53,10 +53,14 @@ class Sweep:
     trials: Trials
     digests: Mapping[str, str] = field(default_factory=dict)
 
+    def runs_of(self, trial: Trial) -> list[PlannedRun]:
+        """Return the runs of a trial."""
+        return [*runs_of(trial, self.definition)]
+
     def runs(self) -> Iterator[PlannedRun]:
         """Yield the runs of all trials whose settings are decided."""
         for trial in self.trials.known():
-            yield from runs_of(trial, self.definition)
+            yield from self.runs_of(trial)
 
     def digests_of(self, run: PlannedRun) -> dict[str, str]:
         """Return the digests of a run if it began now."""
@@ -66,8 +70,8 @@ class Sweep:
     def has_test(self, run: PlannedRun) -> bool:
         """Return whether a run has data for the stage test."""
         data = self.experiment.get("data")
-        words = [*self.options, *options_of(run, self.definition, self.experiment)]
-        return (isinstance(data, dict) and bool(data.get("eval"))) or any(w.startswith("--data.eval") for w in words)
+        swept = any(path.startswith("data.eval") for path in run.trial.settings)
+        return swept or (isinstance(data, dict) and bool(data.get("eval")))
 
 
 class Worker:
@@ -86,7 +90,11 @@ class Worker:
         self._told: set[int] = set()  # numbers of trials that are complete
 
     def work(self) -> int:
-        """Train runs until none can be claimed; return 0, or 75 or 130 if a signal stopped the worker."""
+        """Train runs until none can be claimed; return 0, or 75 or 130 if a signal stopped the worker.
+
+        If the results of a cross-validation cannot be written, it is 1.
+        """
+        worst = 0
         while not self.children.number and (claimed := self._claim()) is not None:
             run, lock = claimed
             try:
@@ -95,19 +103,18 @@ class Worker:
                 os.close(lock)
             if code in (PREEMPTED, CTRL_C):
                 return code
-        if not self.children.number:
-            return self._finish_folds()
-        return CTRL_C if self.children.number == signal.SIGINT else PREEMPTED
+            if code == 0:
+                worst = max(worst, self._finish_folds(run.trial))
+        for trial in self.sweep.trials.known() if not self.children.number else ():
+            worst = max(worst, self._finish_folds(trial))  # if a worker was killed before it could
+        return (CTRL_C if self.children.number == signal.SIGINT else PREEMPTED) if self.children.number else worst
 
-    def _finish_folds(self) -> int:
-        """Write the results of cross-validations whose worker was killed before it could."""
+    def _finish_folds(self, trial: Trial) -> int:
+        """Write the results of a cross-validation if all folds are finished; return 1 if that failed."""
         definition, directory = self.sweep.definition, self.sweep.directory
-        codes = [
-            finish(definition, directory, trial, seed, self.children)
-            for trial in self.sweep.trials.known()
-            for seed in definition.seeds or (None,)
-        ]
-        return max(codes, default=0)
+        seeds = definition.seeds or (None,)
+        codes = [finish(definition, directory, trial, seed, self.children) for seed in seeds if definition.folds]
+        return int(any(codes))
 
     def _claim(self) -> tuple[PlannedRun, int] | None:
         """Lock a run for which something is left to do; decide a further trial if there is none."""
@@ -129,7 +136,7 @@ class Worker:
 
         With a pruner, the other runs of a trial wait until the first has finished: it speaks for all.
         """
-        runs = [*runs_of(trial, self.sweep.definition)]
+        runs = self.sweep.runs_of(trial)
         for run in runs:
             if run.name not in self._states and (state := self.sweep.directory.state(run)) in DONE:
                 self._states[run.name] = state
@@ -142,7 +149,7 @@ class Worker:
         """Tell how a trial ended, if it did."""
         if trial.number not in self._told and not self._open_runs(trial):
             self._told.add(trial.number)
-            self.sweep.trials.tell(trial, self._outcome([*runs_of(trial, self.sweep.definition)]))
+            self.sweep.trials.tell(trial, self._outcome(self.sweep.runs_of(trial)))
 
     def _count_open(self) -> int:
         return sum(len(self._open_runs(trial)) for trial in self.sweep.trials.known())
@@ -172,6 +179,7 @@ class Worker:
         if code == 0:
             state = "pruned" if directory.summary(run).get("state") == "pruned" else "finished"
             directory.record_end(run, state)
+            finish(self.sweep.definition, directory, run.trial, run.seed)
             logger.info(f"{run.name}: {state} {seconds}{self._best(run)}; {self._count_open()} left")
         else:
             reason = _reason(code, log, size)
@@ -195,7 +203,7 @@ class Worker:
 
     def _pruning(self, run: PlannedRun) -> Pruning | None:
         """Return what decides whether a run ends early; None for other runs than the first of a trial."""
-        if run != next(runs_of(run.trial, self.sweep.definition)):
+        if run != self.sweep.runs_of(run.trial)[0]:
             return None
         with self.sweep.directory.locked():
             return self.sweep.trials.pruning(run.trial)

@@ -8,7 +8,7 @@ from pathlib import Path
 from project.core.console import print_text
 from project.core.errors import ConfigError, user_message
 from project.study.options import Option, describe_options, parse_options
-from project.study.runs import RunRow, find_runs, read_run
+from project.study.runs import RunRow, find_failed_starts, find_runs, read_run
 from project.study.table.content import Choices, Table, make_table
 from project.study.table.formats import format_csv, format_html, format_latex, format_markdown, format_text
 
@@ -69,8 +69,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _read_rows(roots: Sequence[str]) -> list[RunRow]:
     """Return the runs in directories, each once."""
-    paths = {path.resolve(): path for root in roots for path in find_runs(Path(root))}
-    return [read_run(path) for path in paths.values()]
+    paths = {path.resolve(): path for root in roots for path in find_runs(Path(root))}.values()
+    return [*map(read_run, paths), *find_failed_starts(paths)]
 
 
 def _terminal_width() -> int | None:

@@ -24,7 +24,7 @@ def describe_runs(rows: Sequence[RunRow], differing: Sequence[str]) -> list[str]
         notes.append(f"not in the means, of an unknown state: {name_runs(others)}")
     if unknown := [row for row in rows if row.state == "unknown"]:
         notes.append(f"without summary.json, and counted as if finished: {name_runs(unknown)}")
-    if unread := [row for row in rows if not row.settings]:
+    if unread := [row for row in rows if not row.settings and row.problems]:
         notes.append(f"not in the table, because config.yaml could not be read: {name_runs(unread)}")
     if repeated := _find_repeated(rows, differing):
         notes.append(f"same settings as another run, and counted as a further one: {name_runs(repeated)}")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import pytorch_lightning as pl
@@ -14,12 +14,15 @@ from loguru import logger
 from torch import Tensor, nn
 
 from project import load
+from project.core.cli import building
 from project.core.cli.building import PartCLI, load_module
 from project.core.config.configuration import build_config
 from project.core.errors import ConfigError
 from project.core.model.module import SupervisedModule
 from tests.components import MLP
 from tests.conftest import TINY, Cli
+
+PARTS: tuple[Literal["model", "data"], ...] = ("model", "data")
 
 
 def test_load_returns_the_trained_module_in_evaluation_mode(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
@@ -120,3 +123,14 @@ def test_ops_of_another_project_give_a_warning(
         logger.remove(sink)
     (message,) = messages
     assert message.startswith("`ops` is that of another project (other); start Python in the directory of ")
+
+
+def test_parser_is_built_once_for_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Building it takes as long as parsing, and the runs of a sweep have the same; a module needs no data."""
+    monkeypatch.setattr(building, "_parsers", {})
+    trees = [{key: value for key, value in (TINY | {"seed": seed}).items() if key != "base"} for seed in (1, 2)]
+    built = [PartCLI(build_config(tree), part) for tree in trees for part in PARTS]
+    assert built[0].parser is built[2].parser
+    assert built[1].parser is built[3].parser
+    assert built[0].parser is not built[1].parser
+    assert (built[2].config.get("data"), built[3].config.get("model")) == (None, None)

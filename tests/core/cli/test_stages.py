@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from project.core.cli import building, main
+from project.core.cli import building, stage_building
 from project.core.model.module import SupervisedModule
 from project.core.run import resume
 from project.core.training.lightning_internals.fast_steps import EvaluationLoop
@@ -20,7 +20,7 @@ from tests.conftest import CONFIGS, Cli
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Calls by function: `build_config`, `merge_all` of main, `torch.load`, and `load_state_dict` of the module."""
+    """Calls by function: `build_config`, `merge_all`, `torch.load`, and `load_state_dict` of the module."""
     calls: Counter[str] = Counter()
 
     def count(owner: Any, name: str) -> None:
@@ -32,9 +32,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(owner, name, counted)
 
-    for module in (main, resume, building):
+    for module in (stage_building, resume, building):
         count(module, "build_config")
-    count(main, "merge_all")
+    count(stage_building, "merge_all")
     count(torch, "load")
     count(SupervisedModule, "load_state_dict")
     return calls

@@ -1,13 +1,17 @@
 """Pruning: a run whose monitored value is not promising ends after a validation, says so, and can be resumed."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
+import project
+from tests.conftest import CONFIGS, Cli
 from tests.exactness import differing, outcome
 
 STRIKE = "tests.core.random_components.Strike"
@@ -127,3 +131,26 @@ def test_pruner_without_a_monitored_value_is_refused(
     assert ran.code == 2
     assert ran.err.startswith("error: a pruner needs a monitored value")
     assert not (tmp_path / "experiments").exists()
+
+
+# Lightning starts rank 1 with the same command, but nobody gives it the object that decides.
+TWO_RANKS = """
+import os, sys
+from project.core.cli.main import main
+from tests.core.run.test_pruning import Judge
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], pruning=None if "LOCAL_RANK" in os.environ else Judge(last=2)))
+"""
+
+
+@pytest.mark.slow
+def test_all_ranks_end_with_rank_0(tiny: Callable[..., str], tmp_path: Path) -> None:
+    """A rank that went on alone would wait for ever."""
+    trainer = {"devices": 2, "strategy": "ddp", "max_epochs": 3}
+    (tmp_path / "fit.py").write_text(TWO_RANKS.replace("project.core", f"{project.__name__}.core"))
+    command = [sys.executable, "fit.py", "fit", "--config", tiny({"trainer": trainer})]
+    environment = os.environ | {"PYTHONPATH": str(CONFIGS.parent)}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, timeout=200, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    summary = read(tmp_path / "experiments/tiny")
+    assert (summary["state"], summary["steps"]) == ("pruned", 2), ended.stderr

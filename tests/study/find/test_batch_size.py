@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,9 @@ def find(tiny: Callable[..., str], tmp_path: Path, capfd: pytest.CaptureFixture[
     The test fails if a file is left.
     """
 
-    def call(net: str, samples: int = 1000) -> tuple[int, list[list[str]], str]:
-        data = {"train": {"type": "tests.core.components.IndexImages", "length": samples}, "val": None, "eval": None}
+    def call(net: str, **data: Any) -> tuple[int, list[list[str]], str]:
+        images = {"type": "tests.core.components.IndexImages", "length": 1000}
+        data = data or {"train": images, "val": None, "eval": None}
         arguments = {} if net.endswith("BrokenNet") else {"in_features": 64, "num_classes": 10}
         model = {"net": {"type": net} | arguments, "metric": None}
         config = tiny({"root": str(tmp_path / "runs"), "model": model, "data": data})
@@ -53,13 +55,28 @@ def test_the_largest_size_is_found_to_a_sixteenth_with_few_attempts(bound: int |
 
 @pytest.mark.slow
 def test_all_samples_fit_and_the_fastest_size_is_told(find: Find) -> None:
-    code, lines, _ = find("tests.components.MLP", samples=5)
+    code, lines, _ = find("tests.components.MLP", train={"type": "tests.core.components.IndexImages", "length": 5})
     assert (code, lines[0]) == (0, ["batch", "size", "memory", "seconds", "per", "sample"])
     assert [words[0] for words in lines[1:4]] == ["2", "4", "5"]
     assert all(words[2] == "MB" and 0 < float(words[3]) < 1 for words in lines[1:4])
     assert lines[4][-2:] == ["--data.batch_size", "5"]
     assert lines[4][-5:-2] == ["whole", "training", "set:"]
     assert lines[5][:4] == ["least", "time", "per", "sample:"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("data", "largest"),
+    [
+        ({"train": {"type": "tests.core.components.IndexStream", "length": 5}, "num_workers": 2}, "5"),
+        ({"type": "tests.core.components.TwoLoaders", "sizes": [8]}, "8"),
+    ],
+)
+def test_data_of_unknown_length_bounds_the_size_where_it_ends(data: dict[str, Any], largest: str, find: Find) -> None:
+    """TwoLoaders, a data module of the user's own, gives its last batch although it is smaller."""
+    code, lines, _ = find("tests.components.MLP", **data)
+    assert code == 0
+    assert lines[-2] == ["largest", "that", "fits:", "--data.batch_size", largest]
 
 
 @pytest.mark.slow

@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.study.report.root_pages import write_root
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 Show = Callable[..., "Page"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three learning rates with two seeds; one run is running."""
+    return write_root(tmp_path / "root")
 
 
 @pytest.fixture

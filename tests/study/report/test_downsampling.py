@@ -28,10 +28,10 @@ def test_downsample_keeps_values_that_are_not_finite() -> None:
     """A NaN among many values is still an interruption of the curve, and hides no peak."""
     values = np.zeros(50_000)
     values[[123, 30_000]] = np.nan, np.inf
-    values[[124, 30_001]] = 5, -5
+    values[[124, 125, 30_001]] = 5, -7, -5
     kept = downsample(values, 1000)
     assert len(kept) <= 1000
-    assert {123, 124, 30_000, 30_001} <= set(kept.tolist())
+    assert {123, 124, 125, 30_000, 30_001} <= set(kept.tolist())
 
 
 def test_round_numbers() -> None:

@@ -1,6 +1,6 @@
-"""The page of many runs in a browser: sorting, filtering, brushing, and updates while runs train."""
+"""The page of many runs in a browser: sorting, filtering, brushing, curves."""
 
-from collections.abc import Iterator
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -8,40 +8,16 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from project.study.report.root_page import root_page
-from tests.study.made_runs import add_points, make_run, make_study
+from tests.study.made_runs import make_run, make_study
 from tests.study.report.conftest import Show
-from tests.study.report.test_serving import serving
+from tests.study.report.root_pages import choose, shown_runs
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-LR, DEPTH = "model.optimizer.lr", "model.net.depth"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Three learning rates with two seeds; one run is running."""
-    for number, lr in enumerate((1e-3, 1e-2, 1e-1)):
-        for seed in range(2):
-            level = [0.5, 0.9, 0.7][number] + 0.01 * seed
-            name = f"{number}_seed{seed}"
-            running = name == "2_seed1"
-            curves = {
-                "val/accuracy": [level * step / 8 for step in range(1, 9)],
-                "val/l1": [1 / step for step in range(1, 9)],
-            }
-            results = None if running else {"accuracy": level}
-            state = "running" if running else "finished"
-            make_run(tmp_path / "root" / name, {LR: lr, "seed": seed, DEPTH: "a b"}, curves, results, state)
-    return tmp_path / "root"
-
-
-def shown_runs(page: "Page") -> list[str]:
-    """Return the names in the table of runs, from top to bottom."""
-    return page.locator("#runs tbody tr:visible th").all_inner_texts()
 
 
 def test_headings_sort_and_say_so(root: Path, show: Show) -> None:
@@ -109,10 +85,6 @@ def test_brushing_an_axis_filters_runs(root: Path, show: Show) -> None:
     assert page.locator("#parallel [role=slider]").first.get_attribute("aria-valuetext") == "0.01"
     page.keyboard.press("Escape")
     assert page.locator("#words").input_value() == "seed=0"
-
-
-def choose(page: "Page", menu: str, option: str) -> None:
-    page.locator("#controls label", has_text=menu).locator("select").select_option(option)
 
 
 def curve_count(page: "Page", title: str = "val/accuracy") -> int:
@@ -193,70 +165,19 @@ def test_redraw_of_a_hundred_runs_is_quick(tmp_path: Path, show: Show) -> None:
     assert seconds < 1
 
 
-@pytest.fixture
-def live(browser: "Browser", root: Path) -> Iterator["Page"]:
-    """The page of a server in this process."""
-    with serving(root) as (server, _):
-        page = browser.new_page(viewport={"width": 1280, "height": 700})
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(server.address)
-        yield page
-        page.close()
-        assert errors == []
-
-
-def test_a_served_page_follows_runs_and_keeps_what_was_chosen(root: Path, live: "Page") -> None:
-    from playwright.sync_api import expect
-
-    live.locator("#words").fill("lr=0.1")
-    live.get_by_label("unfinished runs").check()
-    choose(live, "show", "each run")
-    live.locator("#runs thead button", has_text="seed").click()
-    live.locator("#runs thead button", has_text="seed").click()
-    live.locator(".chart").first.scroll_into_view_if_needed()
-    live.locator(".plot").first.focus()
-    live.keyboard.press("+")
-    assert live.evaluate("scrollY") > 0
-    top = "document.querySelector('.plot').getBoundingClientRect().top"  # kept where tables above it grow
-    place = live.evaluate(top)
-    zoomed = live.locator(".plot").first.locator("text").all_inner_texts()[-1]
-    before = live.locator(".plot").first.inner_html()
-    add_points(root / "2_seed1", {"val/accuracy": [0.99, 0.3, 0.99, 0.3]}, first=8)
-    make_run(root / "3_seed0", {LR: 0.1, "seed": 7}, {"val/accuracy": [0.2] * 8, "val/new": [1.0]})
-    expect(live.locator("#count")).to_have_text("3 of 7 runs")
-    assert shown_runs(live) == ["3_seed0", "2_seed1", "2_seed0"]
-    assert live.locator("#words").input_value() == "lr=0.1"
-    assert live.locator("#runs th[aria-sort]").get_attribute("aria-sort") == "descending"
-    assert abs(live.evaluate(top) - place) < 2
-    assert live.locator(".plot").first.inner_html() != before
-    assert live.locator(".plot").first.locator("text").all_inner_texts()[-1] == zoomed
-    assert live.locator(".chart h3").all_inner_texts() == ["val/accuracy", "val/l1", "val/new"]
-    assert live.locator("#overview").inner_text().startswith("runs\n7")
-
-
-def test_a_served_page_does_not_ask_while_it_is_hidden(root: Path, live: "Page") -> None:
-    from playwright.sync_api import expect
-
-    asked: list[str] = []
-    live.on("request", lambda request: asked.append(request.url))
-    show = """hidden => {
-        Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
-        document.dispatchEvent(new Event("visibilitychange"));
-    }"""
-    live.evaluate(show, True)
-    live.wait_for_timeout(3000)
-    assert asked == []
-    make_run(root / "9", {LR: 0.1, "seed": 9})
-    live.evaluate(show, False)
-    expect(live.locator("#count")).to_have_text("all 7 runs")
-
-
-def test_a_served_page_says_when_it_is_no_longer_updated(root: Path, live: "Page") -> None:
-    from playwright.sync_api import expect
-
-    moved = root.rename(root.with_name("moved"))
-    expect(live.locator(".lost")).to_contain_text("does not exist")
-    assert len(shown_runs(live)) == 6
-    moved.rename(root)
-    expect(live.locator(".lost")).to_be_hidden()
+def test_texts_are_on_an_axis_with_numbers(tmp_path: Path, show: Show) -> None:
+    """A setting that is null in some runs has a place for it, which can be chosen."""
+    for number, clip in enumerate((None, 0.5, 1.0, "auto")):
+        settings = {"seed": 0, "trainer.clip": clip}
+        make_run(tmp_path / f"run{number}", settings, {"val/accuracy": [0.1 * number]})
+    page = show(root_page(tmp_path))
+    axis = page.locator("#parallel [role=slider]").first
+    axis.focus()
+    for words, expected in (("clip=0.5", "run1"), ("clip=1", "run2"), ("clip=auto", "run3"), ("clip=null", "run0")):
+        page.keyboard.press("ArrowUp")
+        assert page.locator("#words").input_value() == words
+        assert shown_runs(page) == [expected]
+    lines = page.locator("#parallel path").evaluate_all("all => all.map(each => each.getAttribute('d'))")
+    starts = [float(line.split(" ")[1].split("C")[0]) for line in lines]
+    assert len(set(starts)) == 4
+    assert all(re.fullmatch(r"M[\d. ]+C[\d. ]+", line) for line in lines)

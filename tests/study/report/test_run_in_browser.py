@@ -58,6 +58,9 @@ def test_curves_of_a_metric_share_a_chart_that_is_read_by_the_mouse(show: Show, 
     assert readings(page) == ["step 30", "val/hinge 0.1333", "train/hinge 0.1"]
     hover(page, 0.12)
     assert readings(page) == ["step 1", "train/hinge 3", "val/hinge at 10 0.4"]
+    cursors = page.locator("svg .cursor[visibility=visible]")
+    assert cursors.count() == 2  # accuracy has no value at this step
+    assert cursors.first.get_attribute("x1") == page.locator("svg circle").first.get_attribute("cx")
     page.mouse.move(5, 5)
     assert page.locator(".readings").is_hidden()
 
@@ -207,3 +210,12 @@ def test_names_are_texts(show: Show, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert page.title() == "<img src=x onerror=alert(1)>"
     assert page.locator("script").count() == 2
     assert page.locator("img[onerror]").count() == 0
+
+
+def test_a_tap_reads_values(show: Show, text: str) -> None:
+    page = show(text, width=360, has_touch=True)
+    box = chart(page, "hinge").locator("svg.plot").bounding_box()
+    assert box is not None
+    page.touchscreen.tap(box["x"] + box["width"] - 12, box["y"] + 50)
+    assert page.locator(".readings").is_visible()
+    assert readings(page) == ["step 30", "val/hinge 0.1333", "train/hinge 0.1"]

@@ -37,6 +37,16 @@ def test_highest_and_lowest_are_a_table_without_pictures(tmp_path: Path) -> None
     assert "Lowest" not in shown
 
 
+def test_many_samples_are_ranked_without_keeping_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "_MAX_KEPT", 30)
+    losses = [(index * 37) % 1009 for index in range(1009)]
+    write_samples(tmp_path, losses)
+    shown = show_samples(tmp_path, ["hinge"], Embedder([]))
+    assert shown is not None
+    assert [losses[index] for index in indices(shown, "Highest hinge")] == [*range(1008, 996, -1)]
+    assert [losses[index] for index in indices(shown, "Lowest hinge")] == [*range(12)]
+
+
 def test_samples_with_pictures_are_cards(tmp_path: Path) -> None:
     """Of equal losses, the ones that the evaluation drew are shown."""
     write_samples(tmp_path, [1.0] * 50)

@@ -1,8 +1,12 @@
 """The server of a page: what it answers to whom, and that it survives whatever happens to the runs."""
 
 import http.client
+import re
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +21,7 @@ from project.study.report.root_page import root_page
 from project.study.report.serving import LivePage, ReportServer
 from tests.study.made_runs import add_points, make_run
 
+REPOSITORY = Path(__file__).parents[3]
 Answer = tuple[int, str, dict[str, str]]
 Ask = Callable[..., Answer]
 
@@ -184,3 +189,21 @@ def test_a_port_in_use_is_said(root: Path) -> None:
         pytest.raises(ConfigError, match=r"cannot listen on port \d+: Address already in use"),
     ):
         ReportServer(LivePage(root, str), server.server_address[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_at_once(root: Path, number: int, code: int) -> None:
+    command = [sys.executable, "cli.py", "report", str(root), "--serve"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=REPOSITORY
+    ) as process:
+        assert process.stdout is not None
+        address = re.search(r"http://127.0.0.1:(\d+)/", process.stdout.readline())
+        assert address is not None
+        assert ask(int(address[1]), "/")[0] == 200
+        # A browser that keeps a connection open delays nothing.
+        with socket.create_connection(("127.0.0.1", int(address[1]))):
+            process.send_signal(number)
+            assert process.wait(timeout=5) == code
+        assert process.stdout.read() == ""

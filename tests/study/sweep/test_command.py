@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from project.study.sweep.command import main
+from project.study.sweep.directory import SweepDirectory
+from project.study.sweep.plan import PlannedRun, Trial
 from tests.conftest import Cli
 
 LR = "grid: {model.optimizer.lr: [1e-3, 1e-2]}\n"
@@ -31,10 +33,9 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the check of the first run, which takes a while."""
     from project.study.sweep import command
-    from project.study.sweep.worker import Worker
 
-    monkeypatch.setattr(command, "call_forked", lambda *_: None)
-    monkeypatch.setattr(Worker, "work", lambda self: 0)
+    monkeypatch.setattr(command, "call_separately", lambda *_: None)
+    monkeypatch.setattr(command, "run_workers", lambda *_: 0)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -56,9 +57,8 @@ def test_dry_run_of_a_sweep_that_was_begun_shows_states(sweep: Sweep, tiny: Call
     tiny()
     (tmp_path / "lr.yaml").write_text(LR)
     sweep("--sweep", "lr.yaml")
-    run = tmp_path / "experiments" / "lr" / "0001"
-    run.mkdir()
-    (run / "summary.json").write_text('{"state": "finished"}')
+    directory = SweepDirectory(tmp_path / "experiments" / "lr")
+    directory.record_end(PlannedRun("0001", Trial(1, {})), "finished")
     out = sweep("--sweep", "lr.yaml", "--dry_run")[1]
     assert out == "name  lr    state\n0000  1e-3  new\n0001  1e-2  finished\n\n2 runs: 2 trials\n"
 

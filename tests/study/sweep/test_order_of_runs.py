@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -143,3 +145,24 @@ def test_only_the_first_run_of_a_trial_can_be_pruned(directory: SweepDirectory) 
     with pytest.raises(ZeroDivisionError, match="asked for"):
         worker._pruning(first)
     assert worker._pruning(replace(first, name="0000_seed1", seed=1)) is None
+
+
+def test_worker_waits_for_the_training_of_one_that_was_killed(directory: SweepDirectory) -> None:
+    """It holds the lock until it has ended as well; the next trial would be drawn without its value."""
+    run, reading, writing = PlannedRun("0000", Trial(0, {})), *os.pipe()
+    process = os.fork()
+    if process == 0:
+        directory.claim(run)
+        if os.fork() == 0:  # the training
+            time.sleep(0.2)
+            os._exit(0)
+        os.write(writing, b"!")
+        time.sleep(60)
+    os.read(reading, 1)
+    assert directory.claim(run) is None  # the worker lives
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    claimed = directory.claim(run)
+    assert claimed is not None
+    for opened in (claimed, reading, writing):
+        os.close(opened)

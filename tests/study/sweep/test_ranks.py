@@ -16,13 +16,8 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from project.core.errors import ConfigError
 from project.study.sweep import ranks
-from project.study.sweep.definition import Definition
-from project.study.sweep.directory import SweepDirectory
-from project.study.sweep.jobs import run_workers
 from project.study.sweep.process import Children
 from project.study.sweep.ranks import Ranks, connect_ranks
-from project.study.sweep.trials import GridTrials
-from project.study.sweep.worker import Sweep
 from tests.components import MLP
 from tests.conftest import CONFIGS, TINY, slow_except
 
@@ -113,15 +108,15 @@ def test_an_error_of_rank_zero_ends_the_others(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_single_process_connects_to_no_others() -> None:
     for environment in ({}, {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "1"}):
-        assert connect_ranks(environment) is None
+        assert connect_ranks(environment, jobs=2) is None
 
 
-def test_jobs_are_refused_with_several_processes_per_run(tmp_path: Path) -> None:
-    definition = Definition({"seed": (0, 1)})
-    sweep = Sweep(definition, SweepDirectory(tmp_path), {}, [], GridTrials(definition))
-    leader = Ranks(TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False), 0, 2)
-    with pytest.raises(ConfigError, match="--jobs is for workers of one process, but 2 were started for each run"):
-        run_workers(sweep, 2, False, None, leader)
+def test_jobs_are_refused_with_several_processes_per_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    torchrun = {"TORCHELASTIC_RUN_ID": "none", "RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    for name, value in torchrun.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="--jobs is for runs of one process each, but 2 were started for each run"):
+        connect_ranks(torchrun, jobs=2)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,18 @@ def test_runs_that_did_not_finish_are_told_and_not_in_means(
     text = table(capsys, tmp_path)[0]
     reason = " (ValueError: x)" if state == "failed" else ""
     assert text == f"{before}\nnot in the means: 1 {state}: more{reason}\n"
+
+
+def test_runs_that_failed_before_they_had_a_directory_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their sweep knows of them: a setting was not valid, or the process was killed at once."""
+    write_study(tmp_path)
+    (tmp_path / ".sweep").mkdir()
+    for name, state in (("0004_seed0", "failed"), ("0005_seed0", "begun"), ("0000_seed0", "finished"), ("plan", None)):
+        (tmp_path / f".sweep/{name}.json").write_text(json.dumps({"state": state, "reason": "exit code 2; see x"}))
+    text = table(capsys, tmp_path)[0]
+    assert text.endswith("\n\nnot in the means: 1 failed: 0004_seed0 (exit code 2; see x)\n")
 
 
 def test_what_could_not_be_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
