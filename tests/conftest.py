@@ -31,9 +31,12 @@ CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
 # Tests that import packages of extras. Without these, as on a GPU machine, the other tests run.
 _SERVER = ("fastapi", "uvicorn", "python_multipart", "onnx", "onnxruntime")
 _NEEDED = {
+    "core/export/test_exporting.py": ("onnx",),
     "deploy/server": _SERVER,
     "deploy/demo": (*_SERVER, "playwright"),
     "template/test_serve_page.py": _SERVER,
+    "study/sweep/test_optuna_trials.py": ("optuna",),
+    "study/sweep/test_search.py": ("optuna",),
 }
 _MISSING = {path: [name for name in names if find_spec(name) is None] for path, names in _NEEDED.items()}
 collect_ignore = [path for path, names in _MISSING.items() if names]
