@@ -16,7 +16,6 @@ from typing import TextIO
 from loguru import logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from project.core.console import print_text as print_text
 from project.core.errors import ConfigError
 
 _FORMAT = "<green>{time:HH:mm:ss}</green> <level>{level: <7}</level> {message}"

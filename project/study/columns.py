@@ -1,6 +1,8 @@
 """Which settings differ between runs, and short headings for them."""
 
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +10,7 @@ from project.core.errors import ConfigError, did_you_mean, join_names
 from project.study.runs import RunRow
 
 # Settings that change where a run is kept and what it says, not what it computes.
-_NOT_COMPARED = ("name", "root", "replace", "log_level", "timeout")
+NOT_COMPARED = ("name", "root", "replace", "log_level", "timeout")
 _TYPES = ("type", "class_path")
 _MOST_KNOWN = 30  # columns that a message lists
 _REPEATED = re.compile(r"(?:^|\.)(?:seed|fold)$")
@@ -36,7 +38,7 @@ def differing_settings(rows: Sequence[RunRow]) -> list[str]:
     columns: dict[str, list[Any]] = {}
     for key in keys:
         values = [each.get(key, ABSENT) for each in settings]
-        if key in _NOT_COMPARED or not _differ(values):
+        if key in NOT_COMPARED or not _differ(values):
             continue
         # Values in the run directory, such as the directory of a logger, differ as its name does.
         frozen = [freeze(value).replace(run, "RUN") for value, run in zip(values, own, strict=True)]
@@ -51,6 +53,11 @@ def is_repetition(key: str) -> bool:
     return _REPEATED.search(key) is not None
 
 
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def freeze(value: Any) -> str:
     """Return a text that is the same for equal values only; 1, 1.0, true and '1' differ."""
     return f"{type(value).__name__} {value!r}"
@@ -61,16 +68,14 @@ def short_names(keys: Iterable[str]) -> dict[str, str]:
 
     `type` alone says nothing: the heading of `model.net.type` is `net.type`.
     """
-    keys = list(dict.fromkeys(keys))
-    tails = {key: [".".join(key.split(".")[-n:]) for n in range(1, key.count(".") + 2)] for key in keys}
-    counts: dict[str, int] = {}
-    for each in tails.values():
-        for tail in each:
-            counts[tail] = counts.get(tail, 0) + 1
-    return {
-        key: next((tail for tail in each if counts[tail] == 1 and (tail not in _TYPES or tail == key)), key)
-        for key, each in tails.items()
-    }
+    return {key: next((end for end in ends if end not in _TYPES), key) for key, ends in unique_ends(keys).items()}
+
+
+def unique_ends(keys: Iterable[str]) -> dict[str, list[str]]:
+    """Return the ends of each config path that no other has, the shortest first; the last is the whole path."""
+    ends = {key: [key.split(".", cut)[cut] for cut in range(key.count("."), -1, -1)] for key in keys}
+    counts = Counter(end for each in ends.values() for end in each)
+    return {key: [end for end in each if counts[end] == 1 or end == key] for key, each in ends.items()}
 
 
 def find_column(name: str, known: Iterable[str], option: str) -> str:
@@ -92,7 +97,7 @@ def find_columns(name: str, known: Iterable[str], option: str) -> list[str]:
         ConfigError: there is none.
     """
     columns = [*known]
-    found = [column for column in columns if column == name] or [each for each in columns if _ends_with(each, name)]
+    found = [column for column in columns if column == name] or [each for each in columns if ends_with(each, name)]
     if not found:
         tails = {".".join(column.split(".")[-n:]) for column in columns for n in (1, 2)}
         near = did_you_mean(name, [*columns, *sorted(tails), *(column.rpartition(" ")[2] for column in columns)])
@@ -101,7 +106,8 @@ def find_columns(name: str, known: Iterable[str], option: str) -> list[str]:
     return found
 
 
-def _ends_with(column: str, name: str) -> bool:
+def ends_with(column: str, name: str) -> bool:
+    """Return whether a column has a name as its end, after a dot, slash or space."""
     return column.endswith((f".{name}", f"/{name}", f" {name}"))
 
 

@@ -12,16 +12,15 @@ import numpy.typing as npt
 from project.study.records import DamagedFile, Records, read_records, view_as
 
 Array = np.ndarray
-Curves = dict[
-    str, tuple[Array, Array, Array]
-]  # by name: steps int64 (N,), values float64 (N,), wall times float64 (N,)
+Points = dict[str, list[tuple[Array, Array, Array]]]  # parts of curves, by name
+# By name: steps int64 (N,), values float64 (N,), and the times of logging, seconds since 1970, float64 (N,).
+Curves = dict[str, tuple[Array, Array, Array]]
 _VARINT, _DOUBLE, _BYTES, _FLOAT = 0, 1, 2, 5  # wire types of protocol buffers
 _TIME, _STEP, _SUMMARY, _SESSION = 1, 2, 5, 7  # fields of an event
 _TAG, _SIMPLE_VALUE, _TENSOR = 1, 2, 8  # fields of a value of a summary
 _DTYPE, _CONTENT = 1, 4  # fields of a tensor
 _TENSOR_VALUES = {1: (5, "<f"), 2: (6, "<d")}  # by dtype: the field of its values, and their format
 _START = 1  # of a session log: the writer has gone back to this step
-Points = dict[str, list[tuple[Array, Array, Array]]]
 
 
 def read_curves(run: Path, problems: list[str] | None = None) -> Curves:

@@ -1,13 +1,13 @@
 """Groups of runs that differ in seed and fold only, their means, and their differences to a baseline."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from project.study.columns import ABSENT, freeze
-from project.study.runs import RunRow
+from project.study.runs import RunRow, metrics_of
 from project.study.statistics import Interval, Summary, mean_interval, summarize
 
 # A run without summary.json was written by an earlier version: nothing says that it did not finish.
@@ -55,16 +55,26 @@ class Comparison:
     unpaired: tuple[RunRow, ...]
 
 
-def metrics_of(row: RunRow) -> dict[str, float]:
-    """Return the metrics of a run: `best NAME` of the monitored value, `last NAME` of each curve, and `STAGE/NAME`."""
-    best = {f"best {row.best.monitor}": row.best.value} if row.best is not None else {}
-    return best | {f"last {name}": value for name, value in row.last.items()} | row.results
-
-
 def metric_names(rows: Iterable[RunRow]) -> list[str]:
     """Return the metrics of runs: best values, then results of evaluations, then last values."""
     names = dict.fromkeys(name for row in rows for name in metrics_of(row))
     return sorted(names, key=lambda name: (name.startswith("last "), not name.startswith("best ")))
+
+
+def drop_sums(names: Sequence[str], metrics: Sequence[Mapping[str, float]]) -> list[str]:
+    """Return metrics without each `sum` that repeats another value of its split: it is the sum of a single loss.
+
+    Args:
+        names: names of metrics, such as `test/sum`.
+        metrics: their values in each run or evaluation.
+    """
+
+    def is_repeated(name: str) -> bool:
+        split, having = name.removesuffix("sum"), [each for each in metrics if name in each]
+        others = [other for other in names if other.startswith(split) and other != name]
+        return any(all(repr(each[name]) == repr(each.get(other)) for each in having) for other in others)
+
+    return [name for name in names if not (name.rpartition("/")[2] == "sum" and is_repeated(name))]
 
 
 def group_runs(rows: Iterable[RunRow], by: Sequence[str]) -> list[Group]:

@@ -13,7 +13,8 @@ from typing import Any
 from project.core.errors import ConfigError, first_line
 from project.study.saved_config import read_settings
 
-_DURING_TRAINING = re.compile(r"(?:epoch|step)_\d+")  # directories of evaluations
+STATE = ".sweep"  # directory in ROOT/SWEEP of what a sweep itself keeps
+DURING_TRAINING = re.compile(r"(?:epoch|step)_\d+")  # directories of evaluations
 
 
 @dataclass
@@ -71,6 +72,12 @@ class RunRow:
         return self.path.name
 
 
+def metrics_of(row: RunRow) -> dict[str, float]:
+    """Return the metrics of a run: `best NAME` of the monitored value, `last NAME` of each curve, and `STAGE/NAME`."""
+    best = {f"best {row.best.monitor}": row.best.value} if row.best is not None else {}
+    return best | {f"last {name}": value for name, value in row.last.items()} | row.results
+
+
 def find_runs(root: Path) -> list[Path]:
     """Return the run directories in a directory, sorted; one if it is a run directory itself.
 
@@ -104,7 +111,7 @@ def find_failed_starts(runs: Iterable[Path]) -> list[RunRow]:
     """Return the runs that failed before they had a directory, in the sweeps of other runs."""
     rows = []
     for sweep in sorted({path.parent for path in runs}):
-        for record in sorted((sweep / ".sweep").glob("*.json")):
+        for record in sorted((sweep / STATE).glob("*.json")):
             row = RunRow(sweep / record.stem)
             if not row.path.exists():
                 _read_failure(row)
@@ -156,7 +163,7 @@ def _read_json(row: RunRow, name: str) -> dict[str, Any]:
 def _read_failure(row: RunRow) -> None:
     """Take over what a sweep recorded of a run that was killed, and could not say so itself."""
     try:
-        record = json.loads((row.path.parent / f".sweep/{row.name}.json").read_text(encoding="utf-8"))
+        record = json.loads((row.path.parent / STATE / f"{row.name}.json").read_text(encoding="utf-8"))
         if record["state"] == "failed":
             row.state, row.reason = "failed", _text(record["reason"])
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
@@ -205,7 +212,7 @@ def _read_events(row: RunRow, has_summary: bool) -> None:
 def _stages(directory: Path) -> list[str]:
     """Return the names of the evaluations of a run, without those during its training."""
     try:
-        return sorted(entry.name for entry in os.scandir(directory) if not _DURING_TRAINING.fullmatch(entry.name))
+        return sorted(entry.name for entry in os.scandir(directory) if not DURING_TRAINING.fullmatch(entry.name))
     except OSError:
         return []
 
@@ -236,7 +243,6 @@ class Runs(list[RunRow]):
             pandas = import_module("pandas")
         except ImportError as error:
             raise ConfigError("to_pandas needs the package pandas: pip install pandas") from error
-        from project.study.grouping import metrics_of
 
         own = ("state", "reason", "seconds", "steps")
         return pandas.DataFrame(

@@ -37,7 +37,6 @@ def make_run(
         seconds: seconds of training.
         reason: why it ended.
     """
-    (path / "checkpoints").mkdir(parents=True)
     tree: dict[str, Any] = {"name": path.name, "checkpoint": {"monitor": "val/accuracy", "mode": "max"}}
     for key, value in settings.items():
         *parents, last = key.split(".")
@@ -45,8 +44,6 @@ def make_run(
         for parent in parents:
             part = part.setdefault(parent, {})
         part[last] = value
-    (path / "config.yaml").write_text(dump_yaml(tree), encoding="utf-8")
-    add_points(path, curves or {})
     monitored = [value for value in (curves or {}).get("val/accuracy", ()) if math.isfinite(value)]
     best = (
         {"monitor": "val/accuracy", "value": max(monitored), "epoch": 1, "step": 10, "file": None}
@@ -57,11 +54,47 @@ def make_run(
     values = {name: points[-1] for name, points in (curves or {}).items() if len(points)}
     summary: dict[str, Any] = {"state": state, "reason": reason, "best": best, "last": None, "values": values}
     summary |= {"seconds": seconds, "steps": steps, "epochs": 1}
-    (path / "summary.json").write_text(json.dumps(summary))
+    _write(path, tree, summary, results)
+    add_points(path, curves or {})
+    return path
+
+
+def write_run(
+    path: Path,
+    config: dict[str, Any],
+    state: str = "finished",
+    reason: str | None = "done",
+    best: float | None = None,
+    values: dict[str, float] | None = None,
+    test: float | None = None,
+) -> Path:
+    """Write a run directory without curves, whose best value is the lowest val/loss.
+
+    Args:
+        path: the directory.
+        config: settings beside those that every run has.
+        state: state in summary.json; empty for none.
+        reason: reason in summary.json.
+        best: best val/loss.
+        values: last values; None for a summary without them.
+        test: accuracy of an evaluation.
+    """
+    common = {"name": path.name, "root": str(path.parent), "checkpoint": {"monitor": "val/loss", "mode": "min"}}
+    where = {"monitor": "val/loss", "value": best, "epoch": 2, "step": 8, "file": "checkpoints/best.ckpt"}
+    summary: dict[str, Any] = {"state": state, "reason": reason, "best": None if best is None else where, "last": None}
+    summary |= {"seconds": 1.5, "steps": 10, "epochs": 3} | ({} if values is None else {"values": values})
+    _write(path, common | config, summary if state else None, None if test is None else {"accuracy": test})
+    return path
+
+
+def _write(path: Path, tree: dict[str, Any], summary: Any, results: Mapping[str, float] | None) -> None:
+    (path / "checkpoints").mkdir(parents=True)
+    (path / "config.yaml").write_text(dump_yaml(tree), encoding="utf-8")
+    if summary:
+        (path / "summary.json").write_text(json.dumps(summary))
     if results:
         (path / "eval/test").mkdir(parents=True)
         (path / "eval/test/metrics.json").write_text(json.dumps(dict(results)))
-    return path
 
 
 def add_points(run: Path, curves: Points, first: int = 0) -> None:

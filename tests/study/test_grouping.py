@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from project.study.columns import ABSENT, freeze
-from project.study.grouping import compare, find_baseline, group_runs, metric_names, metrics_of
-from project.study.runs import Best, RunRow
+from project.study.grouping import compare, drop_sums, find_baseline, group_runs, metric_names
+from project.study.runs import Best, RunRow, metrics_of
 from project.study.statistics import mean_interval, summarize
 
 
@@ -74,3 +74,13 @@ def test_runs_with_the_same_settings_are_one_side_of_a_pair() -> None:
     comparison = compare(other, base, "test/accuracy", ["seed"])
     assert comparison.interval.mean == pytest.approx(0.4)
     assert comparison.interval.n == 1
+
+
+def test_only_a_sum_that_repeats_a_value_of_its_split_is_dropped() -> None:
+    """Also of runs with other metrics, and where two other metrics are equal."""
+    metrics = [{"test/l1": 1.0, "test/sum": 1.0, "test/f1": 0.5, "test/accuracy": 0.5}, {"best val/sum": 2.0}]
+    metrics.append({"best val/l1": 3.0})
+    names = list(dict.fromkeys(name for each in metrics for name in each))
+    assert drop_sums(names, metrics) == [name for name in names if name != "test/sum"]
+    assert drop_sums(["l1", "sum"], [{"l1": 1.0, "sum": 2.0}]) == ["l1", "sum"]
+    assert drop_sums(["l1", "sum"], [{"l1": math.nan, "sum": math.nan}]) == ["l1"]

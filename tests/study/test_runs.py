@@ -12,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 import project
 from project.core.errors import ConfigError
 from project.study.runs import Best, find_runs, read_run
-from tests.study.written_runs import write_run
+from tests.study.made_runs import write_run
 
 
 def write_curve(run: Path, name: str, *values: float) -> None:

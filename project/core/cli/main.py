@@ -16,6 +16,7 @@ from project.core.cli.help import component_help, describe_versions, stage_help
 from project.core.cli.stage_building import build_stage
 from project.core.config.references import ReferenceResolver, show_references
 from project.core.config.yaml_files import merge_all
+from project.core.console import print_text
 from project.core.distributed.reduction import barrier_on_exit
 from project.core.distributed.signals import (
     Interrupted,
@@ -34,7 +35,7 @@ from project.core.errors import (
     user_message,
 )
 from project.core.garbage import delaying_collection
-from project.core.log import is_rank_zero, logging_to_console, print_text, rank
+from project.core.log import is_rank_zero, logging_to_console, rank
 from project.core.run.pruning import Pruning
 
 LOST_PROCESS = "another process of the run ended or does not answer"

@@ -160,8 +160,8 @@ class StageCLI(BuildCLI):
         self.directory = RunDirectory(config.root, config.name)
         if self.is_fit:
             replace = self.arguments.replace or config.replace
-            is_trial = bool(config.trainer.fast_dev_run)
-            self.start = RunStart(self.directory, replace, self.checkpoint, self._finetune(), is_trial)
+            is_fast_dev_run = bool(config.trainer.fast_dev_run)
+            self.start = RunStart(self.directory, replace, self.checkpoint, self._finetune(), is_fast_dev_run)
             pretrained = self._pretrained()
             self.start.check(pretrained.path if pretrained is not None else None)
             if self.start.finetune is not None:
@@ -221,13 +221,13 @@ class StageCLI(BuildCLI):
                 self.datamodule.check("eval", self.trainer)
 
     def _fit_callbacks(self, run: Run, settings: Settings, trainer: dict[str, Any]) -> list[Callback]:
-        directory, is_trial = self.directory.path, self.start.is_trial
-        saves = trainer["enable_checkpointing"] is not False and not is_trial
+        directory, is_fast_dev_run = self.directory.path, self.start.is_fast_dev_run
+        saves = trainer["enable_checkpointing"] is not False and not is_fast_dev_run
         callbacks = [*run.callbacks(saves, self._monitor(settings) if saves else None)]
         if trainer["logger"] is not False:
             callbacks.append(LearningRates())
         if settings.visual:
-            files = directory / "progress" if settings.progress.local and not is_trial else None
+            files = directory / "progress" if settings.progress.local and not is_fast_dev_run else None
             callbacks.append(ProgressPictures(settings.visual, settings.progress, files))
         if settings.evaluation.is_active:
             self._check_evaluation_classes()

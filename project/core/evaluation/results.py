@@ -15,6 +15,7 @@ from rich.table import Table
 from torch.utils._pytree import tree_map
 
 from project.core.config.terms import Visuals
+from project.core.console import print_text
 from project.core.data.datamodule import SampleNamer, dataset_name, find_dataset, sample_namer
 from project.core.data.raw_inputs import CLASS, class_names
 from project.core.data.tensors import Tensors, batch_size, select_rows
@@ -25,7 +26,6 @@ from project.core.evaluation.pictures import PictureCollector, picture_name
 from project.core.evaluation.sample_table import SampleTable, concat, sample_indices, to_csv
 from project.core.file_names import check_file_name
 from project.core.files import write_picture, write_text
-from project.core.log import print_text
 from project.core.model.wiring import as_picture
 
 _PICTURE_SAMPLES = 16

@@ -2,5 +2,5 @@
 
 Imports `config`, `data`, `distributed`, `errors`, `functions`, `registry`, `tensorboard` and
 `training.lightning_internals`. Read `wiring.py` first, then `module.py`; `fitting.py` fits components to the training
-set before the first step.
+set before the first step, and `ensemble.py` averages outputs.
 """

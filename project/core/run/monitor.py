@@ -96,8 +96,8 @@ class MonitorCheck(Callback):
         self._monitors = []
         for monitor in (*self._given, *_find_monitors(trainer)):
             split = monitor.name.partition("/")[0]
-            is_trial = trainer.fast_dev_run  # type: ignore[attr-defined]  # which replaces these settings
-            reason = None if is_trial else why_never_logged(split, trainer, self.settings.evaluation)
+            is_fast_dev_run = trainer.fast_dev_run  # type: ignore[attr-defined]  # which replaces these settings
+            reason = None if is_fast_dev_run else why_never_logged(split, trainer, self.settings.evaluation)
             known = self._known_names(trainer)
             if reason:
                 problem = f"'{monitor.name}' is never logged: {reason}"

@@ -84,7 +84,7 @@ class Run:
         Raises:
             ConfigError: the training may be pruned, but no value is monitored.
         """
-        if self.pruning is not None and not self.start.is_trial and not (saves and monitor):
+        if self.pruning is not None and not self.start.is_fast_dev_run and not (saves and monitor):
             raise ConfigError(
                 "a pruner needs a monitored value and checkpoints: set checkpoint.monitor to a logged value, such as "
                 "val/sum, and remove trainer.enable_checkpointing: false"
@@ -108,7 +108,7 @@ class Run:
         else:
             self.interruption.uninstall()
         self.summary = RunSummary(self.directory.path, self.policy, check)
-        return callbacks if self.start.is_trial else [*callbacks, self.summary]
+        return callbacks if self.start.is_fast_dev_run else [*callbacks, self.summary]
 
     def attach(self, trainer: pl.Trainer) -> None:
         """Have a trainer write checkpoints with the run's writer, and call `after_batch`.
@@ -152,7 +152,7 @@ class Run:
         Raises:
             ConfigError: another process trains in the directory, or the weights do not fit the model.
         """
-        if self.start.is_trial:
+        if self.start.is_fast_dev_run:
             logger.info("trainer.fast_dev_run: nothing is saved")
             self._load_first_weights(model)
             trainer.fit(model, datamodule)

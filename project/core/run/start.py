@@ -33,14 +33,14 @@ class RunStart:
         replace: whether an existing run of this name may be moved.
         checkpoint: checkpoint that the run is resumed from.
         finetune: weights that `--finetune` names.
-        is_trial: whether the trainer only tries the code (`trainer.fast_dev_run`) and nothing is saved.
+        is_fast_dev_run: whether the trainer only tries the code (`trainer.fast_dev_run`) and nothing is saved.
     """
 
     directory: RunDirectory
     replace: bool = False
     checkpoint: LoadedCheckpoint | None = None
     finetune: Pretrained | None = None
-    is_trial: bool = False
+    is_fast_dev_run: bool = False
 
     @property
     def first_step(self) -> int:
@@ -65,7 +65,7 @@ class RunStart:
         Args:
             pretrained: path in `model.pretrained`, if a new run starts with these weights.
         """
-        if self.is_trial:
+        if self.is_fast_dev_run:
             if self.checkpoint is not None:
                 raise ConfigError("--resume continues a run, but trainer.fast_dev_run only tries the code")
             return
@@ -101,7 +101,7 @@ class RunStart:
         """
         if self.checkpoint is not None:
             self._restore_directory(self.checkpoint, config, trainer)
-        if trainer.is_global_zero and not self.is_trial:
+        if trainer.is_global_zero and not self.is_fast_dev_run:
             text = json.dumps(describe_environment(trainer, self.directory.git), indent=2)
             write_text(self.directory.path / f"environment{self.directory.suffix}.json", f"{text}\n")
 

@@ -18,10 +18,11 @@ from pytorch_lightning.utilities.data import extract_batch_size
 
 from project.core.cli.main import report_error
 from project.core.config.yaml_files import Tree, merge_all
+from project.core.console import print_text
 from project.core.data.datamodule import DataModule
 from project.core.distributed.signals import die_with_parent
 from project.core.errors import ConfigError, RunStopped, causes, find_cause, message_of, user_message
-from project.core.log import logging_to_console, print_text
+from project.core.log import logging_to_console
 from project.study.find.memory import limit_memory, status_bytes
 from project.study.find.short_training import ShortTraining
 

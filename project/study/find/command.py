@@ -11,10 +11,11 @@ from project.core.config.paths import expand_paths
 from project.core.config.references import ReferenceResolver
 from project.core.config.settings import DEFAULT_ROOT
 from project.core.config.yaml_files import Tree, merge_all, read_config
+from project.core.console import print_text
 from project.core.distributed.signals import Interruption, restoring_signals
 from project.core.errors import ConfigError, did_you_mean, join_names
 from project.core.file_names import check_file_name
-from project.core.log import logging_to_console, print_text
+from project.core.log import logging_to_console
 from project.core.writable import check_writable
 from project.study.find.batch_size import find_batch_size
 from project.study.find.learning_rate import find_learning_rate

@@ -11,9 +11,9 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from project.core.config.yaml_files import Tree
+from project.core.console import print_text
 from project.core.errors import ConfigError, RunStopped
 from project.core.files import write_text
-from project.core.log import print_text
 from project.core.model.module import SupervisedModule
 from project.study.find.picture import write_curve
 from project.study.find.short_training import ShortTraining

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from project.core.config.yaml_files import flatten, parse_untyped
 from project.core.errors import ConfigError, message_of, shorten
+from project.study.columns import NOT_COMPARED
 from project.study.report.html import Html, section, tag
 from project.study.report.pieces import details, format_number, grid, problem, read_text
 
 _DEFAULTS = Path(__file__).parents[3] / "configs/default.yaml"
-_HIDDEN = ("name", "root", "replace", "log_level", "timeout")  # they do not change results
 _MAX_LENGTH = 200  # characters of a value
 _MAX_FILE = 100_000  # characters of a file that are shown
 
@@ -27,7 +27,7 @@ def show_configuration(run: Path, settings: dict[str, object], problems: list[st
     rows = [
         [tag("th", path, scope="row"), _value(path, text, settings), (defaults or {}).get(path, "")]
         for path, text in chosen.items()
-        if path.split(".")[0] not in _HIDDEN
+        if path.split(".")[0] not in NOT_COMPARED
         and not _equal(text, (defaults or {}).get(path))
         and (given is not None or text != "null" or path in (defaults or {}))
     ]

@@ -50,7 +50,7 @@ def drop_copies(curves: Curves) -> Curves:
     return {name: curves[name] for name in curves if name in kept}
 
 
-def pack_curves(curves: Curves, limit: int = MAX_POINTS) -> dict[str, Any]:
+def pack_curves(curves: Curves) -> dict[str, Any]:
     """Return curves for the data of a page.
 
     Returns:
@@ -62,7 +62,7 @@ def pack_curves(curves: Curves, limit: int = MAX_POINTS) -> dict[str, Any]:
     packed = {}
     for name, (steps, values, times) in curves.items():
         order = np.argsort(steps, kind="stable")  # a module of the user's may log at any step
-        kept = order[downsample(values[order], limit)]
+        kept = order[downsample(values[order])]
         seconds = [round(float(time) - first, 1) for time in times[kept]]
         packed[name] = {
             "step": axes.setdefault(tuple(steps[kept].tolist()), len(axes)),

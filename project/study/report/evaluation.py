@@ -1,20 +1,20 @@
 """Results of the evaluations of a run: metrics, confusion matrices, pictures and samples."""
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from project.study.grouping import drop_sums
 from project.study.report.confusion import FILE as CONFUSION
 from project.study.report.confusion import show_confusion
 from project.study.report.embedding import Embedder, spread
 from project.study.report.html import Html, join, section, tag
 from project.study.report.pieces import grid, number_cell, read_json
 from project.study.report.samples import show_samples
-from project.study.runs import RunRow
+from project.study.runs import DURING_TRAINING, RunRow
 
 _MAX_EVALUATIONS = 30  # in the table of metrics
-_DURING_TRAINING = re.compile(r"(epoch|step)_\d+")
+_MAX_TILES = 4
 
 
 def show_evaluations(row: RunRow, losses: Sequence[str], embedder: Embedder) -> Iterator[Html]:
@@ -28,7 +28,7 @@ def show_evaluations(row: RunRow, losses: Sequence[str], embedder: Embedder) -> 
     directories = sorted(path for path in (row.path / "eval").glob("*") if path.is_dir())
     if not directories:
         return
-    during = [path for path in directories if _DURING_TRAINING.fullmatch(path.name)]
+    during = [path for path in directories if DURING_TRAINING.fullmatch(path.name)]
     stages = [path for path in directories if path not in during]
     if table := _show_metrics(row, spread(during, _MAX_EVALUATIONS), embedder.problems):
         left_out = len(during) - _MAX_EVALUATIONS
@@ -44,15 +44,13 @@ def _show_metrics(row: RunRow, during: Sequence[Path], problems: list[str]) -> H
     metrics: dict[str, dict[str, float]] = {}
     for path, value in row.results.items():
         stage, _, name = path.partition("/")
-        if not _DURING_TRAINING.fullmatch(stage):
-            metrics.setdefault(stage, {})[name] = value
+        metrics.setdefault(stage, {})[name] = value
     for directory in during:
         values = read_json(directory / "metrics.json", problems) or {}
         metrics[directory.name] = {name: value for name, value in values.items() if isinstance(value, int | float)}
     metrics = {stage: values for stage, values in metrics.items() if values}
     names = [*dict.fromkeys(name for values in metrics.values() for name in values)]
-    if all(map(_sum_is_a_copy, metrics.values())):
-        names = [name for name in names if name != "sum"]
+    names = drop_sums(names, [*metrics.values()])
     if not names:
         return None
     rows = (
@@ -60,12 +58,6 @@ def _show_metrics(row: RunRow, during: Sequence[Path], problems: list[str]) -> H
     )
     head = ["evaluation", *(tag("th", name, class_="number") for name in names)]
     return grid("metrics of evaluations", head, rows)
-
-
-def _sum_is_a_copy(values: Mapping[str, float]) -> bool:
-    """Return whether the sum of losses equals one of the values, which is the only loss."""
-    own = values.get("sum")
-    return own is None or any(value == own for name, value in values.items() if name != "sum")
 
 
 def _show_datasets(stage: Path, losses: Sequence[str], embedder: Embedder) -> Iterator[Html]:
@@ -93,9 +85,8 @@ def _show_results(directory: Path, losses: Sequence[str], embedder: Embedder) ->
             yield join(tag("h3", title), image)
 
 
-def metric_tiles(results: Mapping[str, float], limit: int = 4) -> list[tuple[str, float]]:
+def metric_tiles(results: Mapping[str, float]) -> list[tuple[str, float]]:
     """Return the metrics of the test, or else of other stages, that deserve a tile."""
     finite = {name: value for name, value in results.items() if math.isfinite(value) and not name.endswith("/sum")}
-    stages = [name for name in finite if not _DURING_TRAINING.match(name)]
-    chosen = [name for name in stages if name.startswith("test/")] or stages
-    return [(name, finite[name]) for name in chosen[:limit]]
+    chosen = [name for name in finite if name.startswith("test/")] or [*finite]
+    return [(name, finite[name]) for name in chosen[:_MAX_TILES]]

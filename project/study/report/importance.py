@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from project.study.columns import freeze, is_number
+
 MIN_RUNS = 8  # with fewer, chance alone orders the settings
 _MAX_LEVELS = 12  # more values of a number are made four groups of equal size
 
@@ -74,25 +76,21 @@ def _explained(ranks: np.ndarray, groups: np.ndarray) -> float:
 
 
 def _correlation(values: Sequence[Any], ranks: np.ndarray) -> float | None:
-    if not all(_is_number(value) for value in values) or len({*ranks.tolist()}) < 2:
+    if not all(is_number(value) for value in values) or len({*ranks.tolist()}) < 2:
         return None
     return float(np.corrcoef(rank(np.array(values, dtype=float)), ranks)[0, 1])
 
 
 def _group(values: Sequence[Any]) -> np.ndarray:
     """Return the number of each value's group: equal values, or quartiles of many numbers and the rest."""
-    numbers = [float(value) for value in values if _is_number(value)]
+    numbers = [float(value) for value in values if is_number(value)]
     levels = {_level(value): None for value in values}
     if len({*numbers}) > min(_MAX_LEVELS, len(values) // 2):
         edges = np.quantile(numbers, (0.25, 0.5, 0.75))
-        return np.array([int(np.searchsorted(edges, value)) if _is_number(value) else -1 for value in values])
+        return np.array([int(np.searchsorted(edges, value)) if is_number(value) else -1 for value in values])
     order = {level: number for number, level in enumerate(levels)}
     return np.array([order[_level(value)] for value in values])
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _level(value: Any) -> object:
-    return float(value) if _is_number(value) else f"{type(value).__name__} {value!r}"
+    return float(value) if is_number(value) else freeze(value)

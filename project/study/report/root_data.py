@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from project.study.columns import ABSENT
+from project.study.columns import ABSENT, is_number
 from project.study.events import Array, Curves
 from project.study.report.downsampling import drop_copies, round_numbers
-from project.study.report.runs_view import RunsView, is_number
+from project.study.report.runs_view import RunsView
 
 _MAX_POINTS, _MIN_POINTS = 200, 20  # of a curve
 _ALL_POINTS = 280_000  # of all curves: a page of 100 runs is below 2 MB

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from project.study.columns import ABSENT
+from project.study.columns import ABSENT, is_number
 from project.study.grouping import COUNTED, Group, compare
 from project.study.report.html import Html, section, tag
 from project.study.report.pieces import details, format_seconds, number_cell, problem, scrolling, tiles
-from project.study.report.runs_view import RunsView, is_number
+from project.study.report.runs_view import RunsView
 from project.study.runs import RunRow
 from project.study.table.values import show_interval, show_summary
 

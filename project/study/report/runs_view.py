@@ -9,10 +9,10 @@ from typing import Any
 from project.core.errors import shorten
 from project.study.columns import ABSENT, differing_settings, is_repetition, short_names
 from project.study.events import Curves
-from project.study.grouping import COUNTED, Group, group_runs, metric_names, metrics_of
+from project.study.grouping import COUNTED, Group, drop_sums, group_runs, metric_names
 from project.study.report.importance import Importance, rank_settings
 from project.study.report.samples import loss_names
-from project.study.runs import RunRow
+from project.study.runs import RunRow, metrics_of
 from project.study.table.values import show_settings
 
 _MAX_METRICS = 8  # columns of metrics
@@ -102,10 +102,7 @@ class RunsView:
         names = metric_names(self.rows)
         chosen = [name for name in names if not name.startswith("last ")]
         chosen = chosen or [name for name in names if "/" in name and not name.startswith("last train/")] or names
-        columns: dict[tuple[str, ...], str] = {}  # the weighted sum of a single loss says the same as the loss
-        for name in sorted(chosen, key=lambda name: name.endswith("/sum")):
-            columns.setdefault(tuple(repr(values.get(name)) for values in self.values), name)
-        return sorted(columns.values(), key=chosen.index)[:_MAX_METRICS]
+        return drop_sums(chosen, self.values)[:_MAX_METRICS]
 
     @cached_property
     def target(self) -> str | None:
@@ -159,11 +156,6 @@ class RunsView:
         """Return the number of runs in each state."""
         states = [row.state for row in self.rows]
         return {state: states.count(state) for state in dict.fromkeys(states)}
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _cut(text: str) -> str:

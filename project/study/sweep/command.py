@@ -12,11 +12,13 @@ from project.core.config.references import ReferenceResolver
 from project.core.config.settings import DEFAULT_ROOT
 from project.core.config.values import to_type
 from project.core.config.yaml_files import Tree, merge_all, read_config
+from project.core.console import print_text
 from project.core.distributed.signals import Interruption, restoring_signals
 from project.core.errors import ConfigError, show_value
 from project.core.file_names import check_file_name
-from project.core.log import logging_to_console, print_text
+from project.core.log import logging_to_console
 from project.core.writable import check_writable
+from project.study.runs import STATE
 from project.study.sweep.checks import SweepCheck, check_definition
 from project.study.sweep.definition import read_definition
 from project.study.sweep.directory import SweepDirectory
@@ -64,7 +66,7 @@ def _run(arguments: Arguments, words: list[str], interruption: Interruption | No
     directory = SweepDirectory(Path(str(root)) / name)
     frozen = FrozenSweep(directory.path, tree, experiment)
     is_begun = frozen.check()
-    trials = choose_trials(definition, directory.path / ".sweep", experiment)
+    trials = choose_trials(definition, directory.path / STATE, experiment)
     sweep = Sweep(definition, directory, experiment, _options_of_fit(words), trials)
     if not is_begun:
         call_separately(SweepCheck(definition, experiment, sweep.options).check, "the check of the first run")

@@ -1,7 +1,6 @@
-"""Digests of what a run was computed from: its configuration, the code and the data."""
+"""Digests of the code and data that runs were computed from; `frozen.py` keeps their configuration."""
 
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +11,6 @@ from project.core.config.yaml_files import Tree, flatten
 _PROJECT = Path(__file__).parents[2]
 _SOURCES = {".py", ".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp"}
 _MAX_FILES = 20_000  # of the data; more would take too long on a shared disk
-_WITHOUT_EFFECT = ("name", "root")  # settings that change no bit of a run
 
 
 def digest_code(packages: Sequence[Path] = (_PROJECT, _PROJECT.parent / "ops")) -> str:
@@ -38,24 +36,14 @@ def digest_data(experiment: Tree) -> str:
     return _digest(str(fact) for directory in directories for fact in _describe(Path(directory)))
 
 
-def digest_config(experiment: Tree, options: Sequence[str]) -> str:
-    """Return a digest of the settings of a run.
-
-    Args:
-        experiment: the merged tree of the experiment.
-        options: the options in which the run differs from it.
-    """
-    settings = {key: value for key, value in experiment.items() if key not in _WITHOUT_EFFECT}
-    return _digest([json.dumps(settings, sort_keys=True, default=str), *options])
-
-
-def describe_changes(pairs: Iterable[tuple[Mapping[str, str], Mapping[str, str]]]) -> str:
+def describe_changes(earlier: Iterable[Mapping[str, str]], now: Mapping[str, str]) -> str:
     """Return how many runs differ in what, such as `3 in code, 1 in data`; empty if none do.
 
     Args:
-        pairs: the digests of each run when it began, and now; a run without digests does not count.
+        earlier: the digests of each run when it began; a run without digests does not count.
+        now: the digests of a run that begins now.
     """
-    changed = Counter(name for before, now in pairs for name in now if before and before.get(name) != now[name])
+    changed = Counter(name for before in earlier for name in now if before and before.get(name) != now[name])
     return ", ".join(f"{count} in {name}" for name, count in sorted(changed.items()))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from loguru import logger
 
 from project.core.files import write_text
+from project.study.runs import STATE
 from project.study.sweep.plan import PlannedRun
 
 try:
@@ -23,7 +24,6 @@ except ImportError:  # Windows, where a sweep has one worker
 
 HAS_LOCKS = fcntl is not None
 DONE = ("finished", "pruned", "failed")
-_STATE = ".sweep"  # directory of what the sweep itself keeps
 _DYING_TIME, _POLL = 10.0, 0.02  # seconds
 
 
@@ -31,7 +31,7 @@ class SweepDirectory:
     """Directory of the runs of a sweep.
 
     Of each run it keeps `.sweep/NAME.json`: `state` (begun, or one of DONE), `reason` (why it failed, or null) and
-    `digests` (of the configuration, code and data with which it began); and NAME.txt, what it printed.
+    `digests` (of the code and data with which it began); and NAME.txt, what it printed.
 
     Args:
         path: ROOT/SWEEP.
@@ -42,7 +42,7 @@ class SweepDirectory:
 
     def create(self) -> None:
         """Create the directory."""
-        (self.path / _STATE).mkdir(parents=True, exist_ok=True)
+        (self.path / STATE).mkdir(parents=True, exist_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -97,7 +97,7 @@ class SweepDirectory:
         self._write(run, {"state": "begun", "reason": None, "digests": before or dict(digests)})
 
     def record_end(self, run: PlannedRun, state: str, reason: str | None = None) -> None:
-        """Record that nothing is left to do for a run.
+        """Record that nothing is left to do for a run, which may have no directory if it failed.
 
         Args:
             run: the run.
@@ -106,27 +106,23 @@ class SweepDirectory:
         """
         self._write(run, self._read(run) | {"state": state, "reason": reason})
 
-    def record_failure(self, run: PlannedRun, reason: str) -> None:
-        """Record a run that failed, which may have no directory."""
-        self.record_end(run, "failed", reason)
-
     def forget_failure(self, run: PlannedRun) -> None:
         """Let a failed run be started again."""
         self._write(run, self._read(run) | {"state": "begun", "reason": None})
 
     def log(self, run: PlannedRun) -> Path:
         """Return the file of what a run prints."""
-        return self.path / _STATE / f"{run.name}.txt"
+        return self.path / STATE / f"{run.name}.txt"
 
     def _read(self, run: PlannedRun) -> dict[str, Any]:
-        return _read_json(self.path / _STATE / f"{run.name}.json")
+        return _read_json(self.path / STATE / f"{run.name}.json")
 
     def _write(self, run: PlannedRun, record: Mapping[str, Any]) -> None:
-        write_text(self.path / _STATE / f"{run.name}.json", json.dumps(record) + "\n")
+        write_text(self.path / STATE / f"{run.name}.json", json.dumps(record) + "\n")
 
     def _has_dead_owner(self, run: PlannedRun) -> bool:
         """Return whether the worker that locked a run last was one of this machine, and has ended."""
-        machine, _, process = (self.path / _STATE / f"{run.name}.lock").read_text(encoding="utf-8").partition(" ")
+        machine, _, process = (self.path / STATE / f"{run.name}.lock").read_text(encoding="utf-8").partition(" ")
         if machine != socket.gethostname() or not process.isdecimal():
             return False
         try:
@@ -153,7 +149,7 @@ class SweepDirectory:
             os.close(opened)
 
     def _lock(self, name: str, waits: bool) -> int | None:
-        opened = os.open(self.path / _STATE / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        opened = os.open(self.path / STATE / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
         if HAS_LOCKS and not lock_file(opened, waits):
             os.close(opened)
             return None

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from project.study.columns import short_names
 from project.study.sweep.definition import Definition
 from project.study.sweep.directory import SweepDirectory
-from project.study.sweep.plan import Trial, runs_of, shortest_headings, shown_value
+from project.study.sweep.plan import Trial, runs_of, shown_value
 
 
 def describe_runs(definition: Definition, trials: Sequence[Trial], directory: SweepDirectory | None) -> str:
@@ -17,7 +18,7 @@ def describe_runs(definition: Definition, trials: Sequence[Trial], directory: Sw
     """
     runs = [run for trial in trials for run in runs_of(trial, definition)]
     columns = {"name": [run.name for run in runs]}
-    for path, heading in shortest_headings(definition.paths).items():
+    for path, heading in short_names(definition.paths).items():
         columns[heading] = [shown_value(run.trial.settings[path]) if path in run.trial.settings else "" for run in runs]
     if definition.seeds:
         columns["seed"] = [str(run.seed) for run in runs]

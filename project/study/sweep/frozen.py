@@ -8,9 +8,9 @@ from project.core.config.untyped_dump import dump_flow, dump_untyped
 from project.core.config.yaml_files import Tree, parse_untyped
 from project.core.errors import ConfigError, join_names, shorten
 from project.core.files import write_text
+from project.study.runs import STATE
 
 FILE = "sweep.yaml"
-_OWN = ".sweep"
 # Settings without an effect on the results: another machine may need others.
 _LOADERS = ("num_workers", "pin_memory", "prefetch_factor", "persistent_workers")
 _FREE = ("name", "root", "log_level", "timeout", *(f"data.{name}" for name in _LOADERS))
@@ -41,7 +41,7 @@ class FrozenSweep:
             raise ConfigError(f"{self.directory} is a file; {self._remedy}")
         if not self.file.is_file():
             names = [path.name for path in self.directory.iterdir()] if self.directory.is_dir() else []
-            others = [name for name in names if name != _OWN and not name.startswith(f".{FILE}.")]
+            others = [name for name in names if name != STATE and not name.startswith(f".{FILE}.")]
             if others:
                 what = "a run directory" if "config.yaml" in others else f"no sweep: it contains {sorted(others)[0]}"
                 raise ConfigError(f"{self.directory} is {what}; {self._remedy}")

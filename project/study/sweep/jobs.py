@@ -116,7 +116,7 @@ def _prepare(sweep: Sweep, retry_failed: bool) -> None:
             if retry_failed and state == "failed":
                 directory.forget_failure(run)
     kept = [run for run, state in states if state in ("finished", "pruned")]
-    if changes := describe_changes((directory.digests(run), sweep.digests_of(run)) for run in kept):
+    if changes := describe_changes(map(directory.digests, kept), sweep.digests):
         logger.warning(
             f"{directory.path}: finished runs that differ from what would be trained now: {changes}; they are kept\n"
             "To train them again, remove their directories, or give the sweep another name"

@@ -34,7 +34,7 @@ _RESULTS = Path("eval") / "validate"  # of a run, by the stage validate
 
 
 def finish(
-    definition: Definition, directory: SweepDirectory, trial: Trial, seed: int | None, children: Children | None = None
+    definition: Definition, directory: SweepDirectory, trial: Trial, seed: int | None, children: Children
 ) -> int:
     """Write the out-of-fold predictions of a trial and seed, if all their runs are finished and it is not yet done.
 
@@ -46,7 +46,7 @@ def finish(
         directory: its directory.
         trial: the trial.
         seed: the seed; None for that of the yaml.
-        children: passes signals on to the stages; None passes none.
+        children: passes signals on to the stages.
 
     Returns:
         0, or the exit code of a stage that failed or was stopped; the next call starts again.

@@ -1,7 +1,7 @@
 """The runs of a trial: their names, and the settings in which they differ from the experiment's yaml."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from string import Formatter
@@ -11,6 +11,7 @@ from project.core.config.untyped_dump import dump_flow
 from project.core.config.yaml_files import Tree, flatten
 from project.core.errors import ConfigError, did_you_mean, join_names
 from project.core.file_names import check_file_name
+from project.study.columns import short_names, unique_ends
 from project.study.sweep.definition import Choice, Definition
 from project.study.sweep.folds import fold_settings
 
@@ -59,7 +60,7 @@ def runs_of(trial: Trial, definition: Definition) -> Iterator[PlannedRun]:
     values = {
         path: shown_value(trial.settings[path]) if path in trial.settings else "none" for path in definition.paths
     }
-    fields = {heading: values[path] for path, headings in _headings(definition.paths).items() for heading in headings}
+    fields = {end: values[path] for path, ends in unique_ends(definition.paths).items() for end in ends}
     fields["trial"] = f"{trial.number:04d}"
     for seed in definition.seeds or (None,):
         for fold in range(definition.folds) if definition.folds else (None,):
@@ -86,11 +87,6 @@ def check_names(definition: Definition) -> None:
     name, count = Counter(run.name for run in runs).most_common(1)[0] if not definition.space else ("", 1)
     if count > 1:
         raise ConfigError(f"sweep.name is {definition.name!r}, which calls {count} runs '{name}'; add {{trial}}")
-
-
-def shortest_headings(paths: Iterable[str]) -> dict[str, str]:
-    """Return the shortest end of each config path that is that of no other one, such as `lr`."""
-    return {path: headings[0] for path, headings in _headings(paths).items()}
 
 
 def shown_value(value: object) -> str:
@@ -131,27 +127,18 @@ def _default_name(definition: Definition) -> str:
     return "{trial}" + "_seed{seed}" * bool(definition.seeds) + "_fold{fold}" * bool(definition.folds)
 
 
-def _headings(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Return the ends of each config path that are those of no other one, the shortest first."""
-    ends = {path: [path.split(".", cut)[cut] for cut in range(path.count("."), -1, -1)] for path in paths}
-    counts = Counter(end for each in ends.values() for end in each)
-    # A path that is the end of another one, which no end of its own tells apart, is the heading itself.
-    return {path: [end for end in each if counts[end] == 1 or end == path] for path, each in ends.items()}
-
-
 def _check_pattern(definition: Definition) -> None:
     pattern = definition.name or _default_name(definition)
     try:
         parsed = [*Formatter().parse(pattern)]
     except ValueError as error:
         raise ConfigError(f"sweep.name is {pattern!r}: {error}; a literal {{ is {{{{") from error
-    headings = _headings(definition.paths)
     varied = ["seed"] * bool(definition.seeds) + ["fold"] * bool(definition.folds)
-    known = ["trial", *varied, *(end for ends in headings.values() for end in ends)]
+    known = ["trial", *varied, *(end for ends in unique_ends(definition.paths).values() for end in ends)]
     used = {key for _, key, _, _ in parsed if key is not None}
     for _, key, spec, conversion in parsed:
         if key is not None and key not in known:
-            shown = [*known[: 1 + len(varied)], *shortest_headings(definition.paths).values()]
+            shown = [*known[: 1 + len(varied)], *short_names(definition.paths).values()]
             near = did_you_mean(key, shown)
             raise ConfigError(f"sweep.name has {{{key}}}, which is no setting{near}\nknown: {join_names(shown)}")
         if spec or conversion:

@@ -17,7 +17,6 @@ from project.core.distributed.signals import PREEMPTED
 from project.core.errors import shorten
 from project.core.run.pruning import Pruning
 from project.study.sweep.definition import Definition
-from project.study.sweep.digest import digest_config
 from project.study.sweep.directory import DONE, SweepDirectory
 from project.study.sweep.out_of_fold import finish
 from project.study.sweep.plan import PlannedRun, Trial, options_of, runs_of
@@ -43,7 +42,7 @@ class Sweep:
         experiment: the merged tree of the experiment's yaml and options.
         options: the options of the experiment, for `fit`: its --config files and settings.
         trials: where trials come from.
-        digests: of code and data, which all runs share.
+        digests: of the code and data with which runs begin now.
     """
 
     definition: Definition
@@ -61,11 +60,6 @@ class Sweep:
         """Yield the runs of all trials whose settings are decided."""
         for trial in self.trials.known():
             yield from self.runs_of(trial)
-
-    def digests_of(self, run: PlannedRun) -> dict[str, str]:
-        """Return the digests of a run if it began now."""
-        options = options_of(run, self.definition, self.experiment)
-        return {"config": digest_config(self.experiment, options), **self.digests}
 
     def has_test(self, run: PlannedRun) -> bool:
         """Return whether a run has data for the stage test."""
@@ -167,7 +161,7 @@ class Worker:
         directory, start = self.sweep.directory, time.monotonic()
         settings = " ".join(f"{path} {value}" for path, value in run.trial.settings.items())
         logger.info(f"{run.name}: {'starts' if directory.state(run) == 'new' else 'continues'} ({settings})")
-        directory.record_start(run, self.sweep.digests_of(run))
+        directory.record_start(run, self.sweep.digests)
         log = directory.log(run)
         log.touch()
         size = log.stat().st_size
@@ -179,11 +173,10 @@ class Worker:
         if code == 0:
             state = "pruned" if directory.summary(run).get("state") == "pruned" else "finished"
             directory.record_end(run, state)
-            finish(self.sweep.definition, directory, run.trial, run.seed)
             logger.info(f"{run.name}: {state} {seconds}{self._best(run)}; {self._count_open()} left")
         else:
             reason = _reason(code, log, size)
-            directory.record_failure(run, reason)
+            directory.record_end(run, "failed", reason)
             logger.error(f"{run.name}: failed {seconds}: {reason}; see {log}; {self._count_open()} left")
         return code
 

@@ -9,14 +9,24 @@ from project.core.errors import ConfigError, did_you_mean, join_names
 from project.study.columns import (
     ABSENT,
     differing_settings,
+    ends_with,
     find_column,
     find_columns,
     freeze,
     is_repetition,
     short_names,
 )
-from project.study.grouping import Comparison, Group, compare, find_baseline, group_runs, metric_names, sort_key
-from project.study.runs import RunRow
+from project.study.grouping import (
+    Comparison,
+    Group,
+    compare,
+    drop_sums,
+    find_baseline,
+    group_runs,
+    metric_names,
+    sort_key,
+)
+from project.study.runs import RunRow, metrics_of
 from project.study.table.notes import describe_runs, name_runs
 from project.study.table.values import show_settings
 
@@ -125,15 +135,7 @@ def _choose_metrics(rows: Iterable[RunRow], given: Sequence[str] | None) -> list
         return list(dict.fromkeys(each for name in given for each in find_columns(name, names, "--metrics")))
     monitored = {f"last {row.best.monitor}" for row in rows if row.best is not None}
     chosen = [name for name in names if not name.startswith("last ") or name in monitored]
-    # `sum` of one loss is the loss again.
-    sums = {name for name in chosen if name.endswith("/sum") and _is_repeated(name, chosen, rows)}
-    return [name for name in chosen if name not in sums] or names
-
-
-def _is_repeated(name: str, chosen: Iterable[str], rows: Iterable[RunRow]) -> bool:
-    stage = name.removesuffix("sum")
-    others = [other for other in chosen if other.startswith(stage) and other != name]
-    return any(all(row.results.get(name) == row.results.get(other) for row in rows) for other in others)
+    return drop_sums(chosen, list(map(metrics_of, rows))) or names
 
 
 def _shown(columns: Iterable[Column], key: str) -> list[tuple[Value, str]]:
@@ -197,7 +199,7 @@ def _describe_unpaired(metric: str, compared: Iterable[Comparison | None]) -> li
 def _sort(columns: list[Column], text: str) -> None:
     """Sort the lines of a table by a column; those without a value come last."""
     names = {column.heading: column for column in columns} | {c.path: c for c in columns if c.kind == "setting"}
-    is_known = any(name == text or name.endswith((f".{text}", f"/{text}", f" {text}")) for name in names)
+    is_known = any(name == text or ends_with(name, text) for name in names)
     is_descending = text.startswith("-") and not is_known
     column = names[find_column(text.removeprefix("-") if is_descending else text, names, "--sort")]
     keys = {i: key for i, value in enumerate(column.values) if (key := _sort_key(value)) is not None}

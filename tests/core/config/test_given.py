@@ -4,7 +4,7 @@ import pytest
 
 from project.core.config.given import given_yaml
 from project.core.config.references import ReferenceResolver
-from project.core.config.yaml_files import PlainScalar, Tree, merge_all, parse_untyped
+from project.core.config.yaml_files import PlainScalar, merge_all, parse_untyped
 
 TEXTS = [
     "a: 010\nb: '8'\nc: 1e-3\nd: '1e-3'\ne: yes\nf: 'yes'\ng: null\nh: 12:30\ni: 2020-01-01\nj: .inf\n",
@@ -40,9 +40,3 @@ def test_list_to_which_a_reference_was_appended_keeps_its_items() -> None:
     again = parse_untyped(given_yaml(tree, resolved), "")
     assert kinds(ReferenceResolver(again).resolve()) == kinds(resolved)
     assert resolved["list"] == ["a", "b", "8", "${c}"]
-
-
-def test_sweep_is_not_a_part_of_a_run() -> None:
-    """A run of a sweep has no trace of it."""
-    tree: Tree = {"name": "x", "sweep": {"grid": {}}}
-    assert given_yaml(tree, {}) == "name: x\n"

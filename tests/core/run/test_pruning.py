@@ -41,8 +41,8 @@ def read(run: Path) -> dict[str, Any]:
     return summary
 
 
-def test_pruned_run_says_so_and_can_be_resumed(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
-    """A sweep leaves it out of means; a person who wants it to go on resumes it, and gets the run as it would be."""
+def test_pruned_run_says_so(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    """A sweep leaves it out of means."""
     config, run = tiny({"trainer": {"max_epochs": 3}}), tmp_path / "experiments/tiny"
     judge = Judge(last=4)
     ran = cli("fit", "--config", config, pruning=judge)
@@ -56,7 +56,14 @@ def test_pruned_run_says_so_and_can_be_resumed(cli: Cli, tiny: Callable[..., str
     assert "finished" not in ran.err
     assert "continue: python cli.py fit --resume experiments/tiny" in ran.err
     assert (run / "checkpoints/epoch_0001_step_000004.ckpt").samefile(run / "checkpoints/last.ckpt")
-    again = Judge(last=4)
+
+
+@pytest.mark.slow
+def test_pruned_run_can_be_resumed(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    """A person who wants it to go on gets the run as it would be."""
+    config, run = tiny({"trainer": {"max_epochs": 3}}), tmp_path / "experiments/tiny"
+    judge, again = Judge(last=4), Judge(last=4)
+    assert cli("fit", "--config", config, pruning=judge).code == 0
     assert cli("fit", "--resume", "experiments/tiny", pruning=again).code == 0
     assert again.reported == judge.reported[-1:]
     assert read(run)["state"] == "pruned"

@@ -15,6 +15,7 @@ import pytest
 from project.core.errors import ConfigError
 from project.study.report.root_data import average
 from project.study.report.root_page import root_page
+from tests.conftest import slow_except
 from tests.study.made_runs import make_run, make_study
 
 LR = "model.optimizer.lr"
@@ -119,7 +120,7 @@ def test_every_text_is_escaped(tmp_path: Path) -> None:
     assert text.count("</script>") == 2
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", slow_except([1, 2], 2))
 @pytest.mark.parametrize("state", ["finished", "failed", "running", "unknown"])
 @pytest.mark.parametrize("points", [[], [math.nan], [math.nan, math.inf, 1e300], [0.5]])
 def test_few_runs_with_odd_values_have_a_page(tmp_path: Path, count: int, state: str, points: list[float]) -> None:

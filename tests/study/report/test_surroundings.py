@@ -28,12 +28,12 @@ def test_warnings_are_shown_once_with_their_number() -> None:
 
 
 def test_a_long_log_is_cut() -> None:
-    lines = "".join(f"2026-01-01 10:00:00 WARNING number {index}\n" for index in range(20_000))
+    lines = "".join(f"2026-01-01 10:00:00 WARNING number {index}\n" for index in range(2_000))
     shown = str(show_log(lines))
     assert len(shown) < 70_000
-    assert "19970 more are left out" in shown
+    assert "1970 more are left out" in shown
     assert "only the last 50000 characters are shown" in shown
-    assert "number 19999\n" in shown
+    assert "number 1999\n" in shown
 
 
 def test_environment_says_what_changed_when_the_run_was_resumed(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+"""What a sweep keeps of its runs: locks, states and the digests with which they began."""
+
 import json
 import os
 import signal
@@ -11,7 +13,7 @@ from project.study.sweep.plan import PlannedRun, Trial
 from project.study.sweep.process import Children
 
 RUN = PlannedRun("0000", Trial(0, {}))
-DIGESTS = {"config": "a", "code": "b"}
+DIGESTS = {"code": "a", "data": "b"}
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_state_without_a_record_is_that_of_the_summary(
 def test_record_of_a_run(directory: SweepDirectory) -> None:
     directory.record_start(RUN, DIGESTS)
     assert directory.state(RUN) == "running"
-    directory.record_failure(RUN, "ZeroDivisionError: on purpose")
+    directory.record_end(RUN, "failed", "ZeroDivisionError: on purpose")
     assert directory.state(RUN) == "failed"
     assert json.loads((directory.path / ".sweep/0000.json").read_text())["reason"] == "ZeroDivisionError: on purpose"
     directory.forget_failure(RUN)
@@ -119,9 +121,9 @@ def test_damaged_record_is_as_if_the_run_had_not_ended(content: bytes, directory
 def test_resumed_run_keeps_the_digests_of_its_beginning(directory: SweepDirectory) -> None:
     """Its first steps were computed with them."""
     directory.record_start(RUN, DIGESTS)
-    directory.record_start(RUN, {"config": "new"})
-    assert directory.digests(RUN) == {"config": "new"}
+    directory.record_start(RUN, {"code": "new"})
+    assert directory.digests(RUN) == {"code": "new"}
     (directory.path / "0000/checkpoints").mkdir(parents=True)
     (directory.path / "0000/checkpoints/last.ckpt").touch()
-    directory.record_start(RUN, {"config": "newer"})
-    assert directory.digests(RUN) == {"config": "new"}
+    directory.record_start(RUN, {"code": "newer"})
+    assert directory.digests(RUN) == {"code": "new"}

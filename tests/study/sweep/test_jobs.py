@@ -1,3 +1,5 @@
+"""Workers of one command share the processors and GPUs."""
+
 import os
 
 import pytest

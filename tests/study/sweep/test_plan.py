@@ -7,7 +7,7 @@ import pytest
 from project.core.cli.arguments import parse_arguments
 from project.core.config.yaml_files import merge_all, parse_untyped
 from project.study.sweep.definition import Definition, read_definition
-from project.study.sweep.plan import Trial, check_names, grid_trials, options_of, runs_of, shortest_headings
+from project.study.sweep.plan import Trial, check_names, grid_trials, options_of, runs_of
 
 
 def names(text: str) -> list[str]:
@@ -39,11 +39,6 @@ def test_a_setting_that_is_not_set_in_a_trial_has_a_name() -> None:
     text = "{space: {t: [a, b], x: {int: [1, 8], when: {t: a}}}, trials: 2, name: '{trial}_{x}'}"
     definition = read_definition(parse_untyped(text, ""), 0)
     assert next(runs_of(Trial(3, {"t": "b"}), definition)).name == "0003_none"
-
-
-def test_shortest_headings_are_unambiguous() -> None:
-    headings = shortest_headings(["model.net.lr", "data.lr", "lr", "model.net.hidden"])
-    assert headings == {"model.net.lr": "net.lr", "data.lr": "data.lr", "lr": "lr", "model.net.hidden": "hidden"}
 
 
 VALUES = """

@@ -1,3 +1,5 @@
+"""A stage in a forked process is as one in a new process, and gets the signals of its parent."""
+
 import gc
 import os
 import random

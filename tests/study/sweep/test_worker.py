@@ -1,7 +1,10 @@
+"""A worker trains and tests the runs that are left, one after another, and records how they ended."""
+
 import json
 import os
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +144,20 @@ def test_signal_between_runs_ends_the_worker(machine: Machine) -> None:
     children.number = signal.SIGTERM
     assert Worker(make_sweep(machine), children).work() == 75
     assert machine.calls == []
+
+
+def test_signals_reach_the_processes_that_join_folds(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[object, ...]] = []
+
+    def finish(*arguments: object) -> int:
+        given.append(arguments[4:])
+        return 0
+
+    monkeypatch.setattr(worker, "finish", finish)
+    sweep, children = make_sweep(machine, data={"train": {"type": "Fold"}, "val": {"type": "Fold"}}), Children()
+    sweep.definition = replace(sweep.definition, folds=2)
+    assert Worker(sweep, children).work() == 0
+    assert {*given} == {(children,)}
 
 
 def test_other_seeds_of_a_pruned_trial_are_not_trained(machine: Machine) -> None:

@@ -12,7 +12,7 @@ import pytest
 import project
 from project.commands import main
 from project.core.config.yaml_files import parse_yaml
-from tests.study.written_runs import write_run
+from tests.study.made_runs import write_run
 
 PACKAGE = project.__name__
 
