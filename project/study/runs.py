@@ -136,7 +136,7 @@ def read_run(path: Path) -> RunRow:
     if row.state in ("running", "unknown"):
         _read_failure(row)
     row.best = _read_best(row, summary.get("best"))
-    row.last = _numbers(summary.get("values"))
+    row.last = _finite_or_nan(summary.get("values"))
     if "values" not in summary:
         _read_events(row, has_summary=bool(summary))
     for stage in _stages(path / "eval"):
@@ -183,7 +183,8 @@ def _describe(name: str, error: Exception) -> str:
 def _read_best(row: RunRow, best: object) -> Best | None:
     if not isinstance(best, dict):
         return None
-    monitor, value, step, epoch = (_text(best.get("monitor")), *map(_number, map(best.get, ("value", "step", "epoch"))))
+    monitor, step, epoch = _text(best.get("monitor")), _number(best.get("step")), _number(best.get("epoch"))
+    value = _finite_or_nan(best).get("value")
     if monitor is None or value is None or step is None:
         row.problems.append("summary.json: `best` has no monitor, value or step")
         return None
@@ -228,6 +229,12 @@ def _number(value: object) -> float | None:
 def _numbers(values: object) -> dict[str, float]:
     pairs = values.items() if isinstance(values, dict) else ()
     return {str(name): float(value) for name, value in pairs if _number(value) is not None}
+
+
+def _finite_or_nan(values: object) -> dict[str, float]:
+    """Return the numbers of summary.json, in which null is one that was not finite."""
+    pairs = values.items() if isinstance(values, dict) else ()
+    return _numbers({name: math.nan if value is None else value for name, value in pairs})
 
 
 class Runs(list[RunRow]):

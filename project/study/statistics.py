@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -59,6 +60,7 @@ def mean_interval(differences: Sequence[float], confidence: float = 0.95) -> Int
     return Interval(mean, mean - half, mean + half, n)
 
 
+@cache
 def student_quantile(probability: float, degrees: int) -> float:
     """Return the value that Student's t distribution does not exceed with a probability.
 

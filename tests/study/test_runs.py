@@ -73,6 +73,16 @@ def test_a_run_of_nan_only_has_no_best(tmp_path: Path) -> None:
     assert math.isnan(row.last["val/loss"])
 
 
+def test_null_in_a_summary_is_a_value_that_was_not_finite(tmp_path: Path) -> None:
+    """A mean over seeds must not leave out the one that diverged."""
+    run = write_run(tmp_path / "a", {}, best=0.5, values={"val/loss": 0.7})
+    text = (run / "summary.json").read_text()
+    (run / "summary.json").write_text(text.replace("0.5", "null").replace("0.7", "null"))
+    row = read_run(run)
+    assert row.best is not None
+    assert (math.isnan(row.best.value), math.isnan(row.last["val/loss"]), row.problems) == (True, True, [])
+
+
 @pytest.mark.parametrize("text", ["", "{", '{"state": "fini', "[1]", "null", "\0", "[" * 100_000, '{"state": 3}'])
 @pytest.mark.parametrize("name", ["summary.json", "eval/test/metrics.json"])
 def test_damaged_files_are_problems(name: str, text: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from project.study.columns import freeze, is_number
 
 MIN_RUNS = 8  # with fewer, chance alone orders the settings
+_SHUFFLES = 200  # orders of the runs that show what chance does
 _MAX_LEVELS = 12  # more values of a number are made four groups of equal size
 
 
@@ -21,11 +22,13 @@ class Importance:
         key: config path of the setting.
         share: share of the variance of the score's ranks between the values of the setting, in [0, 1]; adjusted for
             chance, so it is around 0 for a setting without effect however many values it has.
+        chance: the share that a setting without effect exceeds in one of 20 cases, which is large for few runs.
         correlation: Spearman's rank correlation with the score; None unless the setting is a number in all runs.
     """
 
     key: str
     share: float
+    chance: float
     correlation: float | None
 
 
@@ -48,12 +51,14 @@ def rank_settings(
     if len(scored) < MIN_RUNS:
         return []
     ranks = rank(np.array([score for _, score in scored]))
+    orders = np.random.default_rng(0).permuted(np.tile(ranks, (_SHUFFLES, 1)), axis=1)
     found = []
     for key in keys:
         values = [run.get(key) for run, _ in scored]
         groups = _group(values)
         if 1 < len(np.unique(groups)) <= len(scored) // 2:
-            found.append(Importance(key, _explained(ranks, groups), _correlation(values, ranks)))
+            share, *shuffled = _explained(np.concatenate([ranks[None], orders]), groups)
+            found.append(Importance(key, share, float(np.quantile(shuffled, 0.95)), _correlation(values, ranks)))
     return sorted(found, key=lambda each: -each.share)
 
 
@@ -64,15 +69,22 @@ def rank(values: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def _explained(ranks: np.ndarray, groups: np.ndarray) -> float:
-    """Return the share of the variance that is between groups: epsilon squared, not below 0."""
-    total = float(((ranks - ranks.mean()) ** 2).sum())
-    if total == 0:
-        return 0.0
-    levels = np.unique(groups)
-    within = sum(float(((ranks[groups == level] - ranks[groups == level].mean()) ** 2).sum()) for level in levels)
+def _explained(orders: np.ndarray, groups: np.ndarray) -> list[float]:
+    """Return the share of the variance that is between groups: epsilon squared, not below 0.
+
+    Args:
+        orders: ranks in several orders `(N, runs)`.
+        groups: number of the group of each run.
+    """
+    deviations = orders - orders.mean(1, keepdims=True)
+    total = (deviations**2).sum(1)
+    members = (groups[:, None] == np.unique(groups)).astype(float)
+    count, (num_runs, num_groups) = members.sum(0), members.shape
+    within = total - ((deviations @ members) ** 2 / count).sum(1)
     # k groups drawn by chance explain (k - 1) / (n - 1) of the variance.
-    return max(0.0, 1 - (within / (len(ranks) - len(levels))) / (total / (len(ranks) - 1)))
+    unexplained = within / (num_runs - num_groups) / np.where(total == 0, np.inf, total / (num_runs - 1))
+    shares: list[float] = np.where(total == 0, 0.0, np.clip(1 - unexplained, 0, 1)).tolist()
+    return shares
 
 
 def _correlation(values: Sequence[Any], ranks: np.ndarray) -> float | None:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from project.study.columns import ABSENT, is_number
-from project.study.grouping import COUNTED, Group, compare
+from project.study.grouping import COUNTED, Group, compare, describe_pairs
 from project.study.report.html import Html, section, tag
 from project.study.report.pieces import details, format_seconds, number_cell, problem, scrolling, tiles
 from project.study.report.runs_view import RunsView
@@ -81,8 +81,8 @@ def show_groups(view: RunsView) -> Html | None:
         rows.append(tag("tr", *cells))
     note = "mean ± standard deviation of finished runs"
     if compares:
-        paired = ", ".join(view.names[key] for key in view.repetitions)
-        note += f"; Δ: difference to {view.group_names[0]}" + (f" paired by {paired}, 95 % interval" if paired else "")
+        paired = f", {describe_pairs(view.repetitions, view.names)}, 95 % interval" if view.repetitions else ""
+        note += f"; Δ: difference to {view.group_names[0]}{paired}"
     return section("Groups", _table("groups", heads, rows), note=note)
 
 
@@ -118,17 +118,19 @@ def show_importance(view: RunsView) -> Html | None:
         cells = [
             tag("td", bar),
             number_cell(each.share, f"{each.share:.0%}"),
+            number_cell(each.chance, f"{each.chance:.0%}"),
             number_cell(each.correlation, correlation),
         ]
         rows.append(tag("tr", tag("th", view.names[each.key], scope="row", title=each.key), *cells))
     heads = [tag("th", "setting", scope="col"), tag("th", "share", scope="col", colspan=2)]
-    heads.append(tag("th", "rank correlation", scope="col", class_="number"))
+    heads += [tag("th", name, scope="col", class_="number") for name in ("by chance", "rank correlation")]
     table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), class_="importance")
     count = sum(score is not None and math.isfinite(score) for score in view.scores)
     text = (
         f"Share of the variance of the ranks of {view.target} among {count} runs that lies between the values of a "
-        "setting, each setting for itself; adjusted for chance, which alone gives about 0 %. It says which settings "
-        "went along with the result in these runs, not that they caused it; interactions are not seen."
+        "setting, each setting for itself, and the share that a setting without effect exceeds by chance in one of 20 "
+        "cases. It says which settings went along with the result in these runs, not that they caused it; interactions "
+        "are not seen."
     )
     return section("What mattered", scrolling("what mattered", table), tag("p", text, class_="note"))
 

@@ -158,6 +158,8 @@ def _read_settings(value: object, where: str, keys: _Keys) -> Mapping[str, Any]:
     own = dict(_OWN)
     if keys.monitor is not None:
         own |= dict.fromkeys(("checkpoint.monitor", "checkpoint.mode"), "sweep.monitor and sweep.mode set it")
+    elif keys.trials is not None or keys.pruner is not None:  # which compare trials
+        own |= dict.fromkeys(("checkpoint.monitor", "checkpoint.mode"), "set sweep.monitor and sweep.mode")
     for path in value:
         if not isinstance(path, str):
             raise ConfigError(f"{where} has the key {_show(path)}, which is no config path")

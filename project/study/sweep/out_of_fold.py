@@ -96,6 +96,11 @@ def _write(target: Path, runs: Sequence[Path]) -> None:
             tables.setdefault(name, []).extend(_add_fold(text, indices, fold))
             sizes[name] = sizes.get(name, 0) + len(indices)
     for name, rows in tables.items():
+        if (index := _find_repeated(rows)) is not None:
+            logger.warning(
+                f"{target / name} has no samples.csv: sample {index} is in the validation sets of several folds"
+            )
+            continue
         missing = sizes[name] - len({row["index"] for row in rows})
         if missing:
             logger.warning(f"{target / name}: {missing} of {sizes[name]} samples have no row")
@@ -130,8 +135,12 @@ def _whole_indices(run: Path) -> dict[str, NDArray[np.int64]]:
 def _indices(dataset: object) -> NDArray[np.int64]:
     """Return the index of each sample in the innermost of the datasets that views choose from."""
     indices = np.arange(len(dataset))  # type: ignore[arg-type]
-    while (chosen := getattr(dataset, "indices", None)) is not None and hasattr(dataset, "dataset"):
-        indices, dataset = np.asarray(chosen)[indices], dataset.dataset
+    while (inner := getattr(dataset, "dataset", None)) is not None:
+        if (chosen := getattr(dataset, "indices", None)) is not None:
+            indices = np.asarray(chosen)[indices]
+        elif len(inner) != len(dataset):  # type: ignore[arg-type]  # which samples it has is not known
+            break
+        dataset = inner
     return indices
 
 
@@ -145,19 +154,14 @@ def _without_index(row: Row) -> Row:
     return {name: value for name, value in row.items() if name != "index"}
 
 
-def _to_csv(rows: Sequence[Row]) -> str:
-    """Return rows as a csv text, sorted by index, with the columns that all have.
-
-    Raises:
-        ConfigError: a sample is in several folds.
-    """
+def _find_repeated(rows: Sequence[Row]) -> str | None:
+    """Return the index of a sample that is in several folds; None if each is in one, as those of Fold are."""
     folds: dict[str, str] = {}
-    for row in rows:
-        if folds.setdefault(row["index"], row["fold"]) != row["fold"]:
-            raise ConfigError(
-                f"sample {row['index']} is in the validation sets of several folds; "
-                "data.val must be the part val of Fold"
-            )
+    return next((row["index"] for row in rows if folds.setdefault(row["index"], row["fold"]) != row["fold"]), None)
+
+
+def _to_csv(rows: Sequence[Row]) -> str:
+    """Return rows as a csv text, sorted by index, with the columns that all have."""
     missing = {name for row in rows for name in row.keys() ^ rows[0].keys()}
     output = io.StringIO()
     names = [name for name in rows[0] if name not in missing]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from project.core.config.references import ReferenceResolver
 from project.core.config.yaml_files import Tree
 from project.core.errors import ConfigError, missing_package
 from project.core.run.pruning import Pruning
@@ -89,5 +90,6 @@ def choose_trials(definition: Definition, state: Path, experiment: Tree) -> Tria
         key = "space" if definition.space else "pruner"
         raise ConfigError(f"`{key}` needs the package optuna: pip install -c constraints.txt -e '.[sweep]'") from error
     if definition.monitor is None:
-        definition = replace(definition, mode=experiment.get("checkpoint", {}).get("mode", "min"))
+        checkpoint = ReferenceResolver(experiment).resolve("checkpoint").get("checkpoint") or {}
+        definition = replace(definition, mode=checkpoint.get("mode", "min"))
     return OptunaTrials(definition, state / JOURNAL)

@@ -154,7 +154,7 @@ class Worker:
             if state in states:
                 return Outcome(state, None)
         best = [self.sweep.directory.summary(run).get("best") for run in runs]
-        values = [each["value"] for each in best if each]
+        values = [each["value"] for each in best if each and each["value"] is not None]  # null is not finite
         return Outcome("finished", statistics.fmean(values) if len(values) == len(runs) else None)
 
     def _train(self, run: PlannedRun) -> int:
@@ -208,7 +208,9 @@ class Worker:
 
     def _best(self, run: PlannedRun) -> str:
         best = self.sweep.directory.summary(run).get("best")
-        return f", {best['monitor']} {best['value']:.4g}" if best else ""
+        if not best:
+            return ""
+        return f", {best['monitor']} {'is not finite' if best['value'] is None else format(best['value'], '.4g')}"
 
 
 def _reason(code: int, log: Path, start: int) -> str:

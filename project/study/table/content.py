@@ -20,6 +20,7 @@ from project.study.grouping import (
     Comparison,
     Group,
     compare,
+    describe_pairs,
     drop_sums,
     find_baseline,
     group_runs,
@@ -108,8 +109,8 @@ def make_table(rows: Sequence[RunRow], choices: Choices) -> Table:
     if baseline is not None:
         key, value = baseline
         shown = next(shown for each, shown in _shown(columns, key) if freeze(each) == value)
-        paired = f" by {', '.join(headings[each] for each in rest)}" if rest else ""
-        notes.insert(0, f"Δ: difference to {headings[key]} {shown}, paired{paired}; mean [95 % interval, Student's t]")
+        paired = describe_pairs(rest, headings)
+        notes.insert(0, f"Δ: difference to {headings[key]} {shown}, {paired}; mean [95 % interval, Student's t]")
     if choices.sort is not None:
         _sort(columns, choices.sort)
     return Table(columns, notes)

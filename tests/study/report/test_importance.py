@@ -40,6 +40,19 @@ def test_a_setting_without_effect_has_a_share_around_0(levels: int) -> None:
     assert np.median(shares) < 0.03
 
 
+@pytest.mark.parametrize(("count", "levels"), [(8, 2), (9, 3), (40, 4)])
+def test_a_setting_without_effect_exceeds_the_share_of_chance_in_one_of_20_cases(count: int, levels: int) -> None:
+    """With few runs, chance alone explains much: of 9 runs with 3 values, more than half of the variance."""
+    draw = random.Random(0)
+    found = [
+        rank_settings([{"a": n % levels} for n in range(count)], ["a"], [draw.random() for _ in range(count)])[0]
+        for _ in range(400)
+    ]
+    exceeded = np.mean([each.share > each.chance for each in found])
+    assert 0.01 * (count > 8) <= exceeded < 0.08  # of two halves of 8 runs, several orders have equal shares
+    assert (np.mean([each.chance for each in found]) > 0.35) == (count < 10)
+
+
 def test_many_values_of_a_number_form_groups_and_others_too_many_are_left_out() -> None:
     settings = [{"lr": 10 ** (n / 10), "path": f"/data/{n}", "maybe": None if n % 3 else n / 7} for n in range(30)]
     found = {

@@ -68,7 +68,7 @@ def test_groups_have_means_and_paired_differences(grid: Path) -> None:
         ["0.1", "2 of 3", "0.5050 ± 0.0071", "0.5050 ± 0.0071", "0.4950 ± 0.0071"],
     ]
     assert [row[5] for row in rows] == ["baseline", "-0.105 [-0.169, -0.041]"]
-    assert "Δ: difference to lr=0.01 paired by seed, 95 % interval" in text
+    assert "Δ: difference to lr=0.01, paired by seed, 95 % interval" in text
     # Which values are better is known of the monitored metric and of losses.
     assert len(re.findall("data-best>", text)) == 3
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import pytest
 
 import project
+from project.core.config.yaml_files import parse_untyped
 from project.core.errors import ConfigError
 from project.study.sweep.definition import Choice, Definition, Number
 from project.study.sweep.optuna_trials import OptunaTrials
@@ -200,10 +201,12 @@ def test_trial_without_a_value_is_a_bad_one(value: float | None, tmp_path: Path)
     assert content(tmp_path / "journal")[0][1] == "PRUNED"
 
 
-def test_search_finds_the_highest_value_where_that_is_best(tmp_path: Path) -> None:
-    """A sweep without a monitor of its own takes the mode of the experiment."""
+@pytest.mark.parametrize("mode", ["max", "${vars.mode}"])
+def test_search_finds_the_highest_value_where_that_is_best(mode: str, tmp_path: Path) -> None:
+    """A sweep without a monitor of its own takes the mode of the experiment, which may be a reference."""
     definition = Definition(space={"x": Number(0.0, 1.0)}, trials=14)
-    trials = choose_trials(definition, tmp_path, {"checkpoint": {"mode": "max"}})
+    experiment = parse_untyped(f"{{vars: {{mode: max}}, checkpoint: {{mode: '{mode}'}}}}", "here")
+    trials = choose_trials(definition, tmp_path, experiment)
     while (trial := trials.ask()) is not None:
         trials.tell(trial, Outcome("finished", trial.settings["x"]))
     drawn = [trial.settings["x"] for trial in trials.known()]

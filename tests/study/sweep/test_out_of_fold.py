@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from project.core.errors import ConfigError
+from project.datasets.named import Named
+from project.study.sweep import out_of_fold
 from project.study.sweep.command import main
 from project.study.sweep.out_of_fold import _add_fold, _indices, _to_csv, summarize
 from tests.study.sweep.folded import Fold
@@ -29,10 +30,23 @@ def test_rows_of_one_sample_stay_together() -> None:
     assert _to_csv(rows) == "index,fold,x\n2,0,c\n9,0,a\n9,0,b\n"
 
 
-def test_sample_in_several_folds_is_refused() -> None:
-    rows = _add_fold("index,x\n0,a\n", np.array([3]), 0) + _add_fold("index,x\n0,a\n", np.array([3]), 1)
-    with pytest.raises(ConfigError, match="sample 3 is in the validation sets of several folds"):
-        _to_csv(rows)
+def test_validation_set_that_is_not_divided_has_no_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str]
+) -> None:
+    """One beside that of Fold, the same in all runs; the metrics of both are averaged."""
+    for fold in range(2):
+        for name in ("cv", "fixed"):
+            (tmp_path / f"{fold}/eval/validate/{name}").mkdir(parents=True)
+            (tmp_path / f"{fold}/eval/validate/{name}/samples.csv").write_text(f"index,x\n0,{fold}\n")
+        (tmp_path / f"{fold}/eval/validate/metrics.json").write_text(json.dumps({"cv/x": fold, "fixed/x": fold}))
+    monkeypatch.setattr(
+        out_of_fold, "_whole_indices", lambda run: {"cv": np.array([int(run.name)]), "fixed": np.array([3])}
+    )
+    out_of_fold._write(tmp_path / "out", [tmp_path / "0", tmp_path / "1"])
+    assert (tmp_path / "out/cv/samples.csv").read_text() == "index,fold,x\n0,0,0\n1,1,1\n"
+    assert not (tmp_path / "out/fixed").exists()
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["fixed/x"]["mean"] == 0.5
+    assert messages[-1].endswith("fixed has no samples.csv: sample 3 is in the validation sets of several folds")
 
 
 def test_index_is_that_of_the_innermost_dataset() -> None:
@@ -46,6 +60,8 @@ def test_index_is_that_of_the_innermost_dataset() -> None:
 
     assert _indices(Last()).tolist() == [fold.indices[2], fold.indices[1]]
     assert _indices(fold.dataset).tolist() == [*range(267)]
+    named = Named(fold, fields={"image": "image"})  # numbers its samples as the fold does
+    assert _indices(named).tolist() == list(fold.indices)
 
 
 def test_summary_of_folds() -> None:

@@ -57,6 +57,7 @@ class Machine:
         self.path, self.calls = path, [""][:0]
         self.codes: dict[str, int] = {}  # by call, such as "fit 0000"; 0 for the others
         self.states: dict[str, str] = {}  # by name; finished for the others
+        self.values: dict[str, float | None] = {}  # best ones, by name
 
     def run_stage(self, argv: Sequence[str], log: Path, pruning: object, children: object) -> int:
         name = log.stem
@@ -66,7 +67,7 @@ class Machine:
         state = self.states.get(name, "finished") if code == 0 else "failed"
         if argv[0] == "fit":
             (self.path / name).mkdir(exist_ok=True)
-            best = {"monitor": "val/sum", "value": 0.5 + int(name[3:4])}
+            best = {"monitor": "val/sum", "value": self.values.get(name, 0.5 + int(name[3:4]))}
             (self.path / name / "summary.json").write_text(json.dumps({"state": state, "best": best}))
         return code
 
@@ -83,6 +84,15 @@ def make_sweep(machine: Machine, seeds: tuple[int, ...] = (), data: dict[str, An
     directory = SweepDirectory(machine.path)
     directory.create()
     return Sweep(definition, directory, {"data": data or {"eval": {}}}, [], RecordingTrials(definition))
+
+
+def test_best_value_that_is_not_finite_is_none(machine: Machine, messages: list[str]) -> None:
+    """A loss that is infinite in each validation is null in summary.json, and must not end the worker."""
+    machine.values["0000"] = None
+    sweep = make_sweep(machine)
+    assert Worker(sweep).work() == 0
+    assert sweep.trials.told == [(0, Outcome("finished", None)), (1, Outcome("finished", 1.5))]  # type: ignore[attr-defined]
+    assert any("0000: finished after" in line and "val/sum is not finite" in line for line in messages)
 
 
 @pytest.mark.usefixtures("machine")

@@ -137,6 +137,9 @@ def test_a_run_that_diverged_is_not_left_out(tmp_path: Path, capsys: pytest.Capt
     write_run(tmp_path / "a", {"seed": 0}, test=0.5)
     write_run(tmp_path / "b", {"seed": 1}, test=float("nan"))
     assert table(capsys, tmp_path)[0].splitlines()[1].split() == ["2", "nan", "±", "nan"]
+    for run in ("a", "b"):  # the sum of a single loss is left out, also if it is NaN
+        (tmp_path / run / "eval/test/metrics.json").write_text('{"mse": NaN, "sum": NaN}')
+    assert table(capsys, tmp_path)[0].splitlines()[0].split() == ["runs", "test/mse"]
 
 
 def test_several_roots_have_each_run_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
