@@ -23,8 +23,8 @@ def write_sweep(slurm: Slurm, *rates: float) -> Path:
 
 def states(sweep: Path) -> dict[str, str]:
     """Return the states of the runs in their directories."""
-    runs = sorted(path for path in sweep.iterdir() if not path.name.startswith("."))
-    return {run.name: json.loads((run / "summary.json").read_text())["state"] for run in runs}
+    files = sorted(sweep.glob("[!.]*/summary.json"))
+    return {file.parent.name: json.loads(file.read_text())["state"] for file in files}
 
 
 def test_a_preempted_worker_of_an_array_is_requeued(slurm: Slurm) -> None:

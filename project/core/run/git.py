@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MAX_DIFF = 2**20  # bytes; larger new files are named, without their content
-# The configuration of a repository may name programs; none is run for these.
+# The configuration of a repository may name programs. Of these, only filters of content are run, such as Git LFS.
 _OPTIONS = ("core.fsmonitor=false", f"core.hooksPath={os.devnull}", f"core.bigFileThreshold={_MAX_DIFF}")
 
 
@@ -50,7 +50,8 @@ def _read_diff(index: Path) -> str | None:
         return None
     with tempfile.TemporaryDirectory() as directory:
         copied = shutil.copy2(index, directory)  # with its time, from which git sees that a file may be newer
-        _git("add", "--intent-to-add", ".", index=copied)
+        # The whole checkout, also from an ignored directory. Errors: a new repository in it that has no commit yet.
+        _git("add", "--ignore-errors", "--intent-to-add", ":/", index=copied)
         shown = ["diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD"]
         diff = _git(*shown, index=copied)
         if diff is None or len(diff) <= _MAX_DIFF:

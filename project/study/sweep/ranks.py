@@ -31,7 +31,7 @@ _POLL = 0.05  # seconds
 _START = timedelta(minutes=10)  # for which a process waits until the others have started
 # Seconds for which a process whose peer failed may go on: it notices by itself, and logs why it ends.
 _GRACE = 15.0
-_LAST_WAIT = 5.0  # seconds for which rank 0 waits until the others know that the sweep ends
+_LAST_WAIT = 5.0  # seconds for which a process waits until the others tell, or know, that a stage or the sweep ends
 
 
 class Ranks:
@@ -114,6 +114,10 @@ class Ranks:
             time.sleep(_POLL)
         self._tell(number, code)
         while self.store.add(f"{number}/ended", 0) < self.size:
+            if self.store.add(f"{number}/failed", 0):
+                deadline = deadline or time.monotonic() + _GRACE
+                if time.monotonic() > deadline + _LAST_WAIT:  # by then, its sweep has killed it and told so
+                    raise RunStopped("another process of the sweep ended without saying so")
             time.sleep(_POLL)
         if self.store.add(f"{number}/failed", 0):
             return int(self.store.get(f"{number}/code"))

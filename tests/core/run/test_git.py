@@ -69,3 +69,16 @@ def test_what_git_does_not_tell_is_unknown(case: str, tmp_path: Path, monkeypatc
         subprocess.run([*GIT, "init", "-q"], check=True)
     assert read_git() == GitState(None, None)
     assert read_git().is_dirty is None
+
+
+def test_new_files_of_the_whole_checkout_count(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in an ignored working directory, and beside a new repository that has no commit and cannot be added."""
+    for name in ("ignored", "nested"):
+        (repository / name).mkdir()
+    (repository / ".gitignore").write_text("ignored\n")
+    subprocess.run([*GIT, "init", "-q", "nested"], check=True)
+    (repository / "nested/file").touch()
+    (repository / "new.py").write_text("new\n")
+    assert "+new" in str(read_git().diff)
+    monkeypatch.chdir(repository / "ignored")
+    assert "+new" in str(read_git().diff)

@@ -14,7 +14,7 @@ import yaml
 from torch import Tensor
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from project.core.errors import ConfigError
+from project.core.errors import ConfigError, RunStopped
 from project.study.sweep import ranks
 from project.study.sweep.process import Children
 from project.study.sweep.ranks import Ranks, connect_ranks
@@ -88,6 +88,17 @@ def test_a_stage_ends_with_the_code_of_the_rank_that_failed(
     assert ports["second"][0] == ports["second"][1]
     assert ports["second"][0].endswith(" True")
     assert ports["first"][0].split()[0] != ports["second"][0].split()[0]
+
+
+def test_a_rank_that_was_killed_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slurm and torchrun ask the others to end, which must do so before they are killed as well."""
+    monkeypatch.setattr(ranks, "run_in_child", pretend)
+    monkeypatch.setattr(ranks, "_GRACE", 0.05)
+    monkeypatch.setattr(ranks, "_LAST_WAIT", 0.05)
+    monkeypatch.setenv("RANK", "0")
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    with pytest.raises(RunStopped, match="another process of the sweep ended without saying so"):
+        Ranks(store, 0, 2).run(["1", "0"], tmp_path / "log.txt", None, Children())
 
 
 class Undecided:
