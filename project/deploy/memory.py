@@ -2,7 +2,6 @@
 
 import os
 import re
-import resource
 import sys
 from pathlib import Path
 from time import perf_counter
@@ -69,6 +68,8 @@ def _peak_memory() -> int:
     status = Path("/proc/self/status")  # Linux: getrusage would count the process that started this one
     if status.exists() and (peak := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
         return 1024 * int(peak[1])
+    import resource  # not on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

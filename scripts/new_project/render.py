@@ -39,7 +39,8 @@ def render(name: str, folder: Path, commit: str) -> None:
     try:
         old = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
         members = {part for path in (folder / old).iterdir() for part in (path.name, path.stem)}
-        members |= {"load", "Predictor"}  # attributes of the package itself
+        code = (folder / old / "__init__.py").read_text(encoding="utf-8")
+        members |= {"Predictor", *re.findall(r"^def ([a-z]\w*)", code, re.M)}  # attributes of the package itself
         rename(folder, Renaming(old, name, members))
         (folder / old).rename(folder / name)
         _make_own(name, folder)

@@ -71,6 +71,7 @@ def test_a_package_imports_only_those_above_it(file: Path) -> None:
     [
         *("core.config", "core.distributed", "core.data", "core.model", "core.training", "core.evaluation"),
         *("core.run", "core.export", "deploy", "deploy.demo", "deploy.server"),
+        *("study", "study.table", "study.report", "study.sweep", "study.find"),
     ],
 )
 def test_docstring_of_a_package_lists_what_it_imports(package: str) -> None:
@@ -80,6 +81,17 @@ def test_docstring_of_a_package_lists_what_it_imports(package: str) -> None:
     assert sentence is not None
     imported = {ORDER[other].removeprefix("core.") for other in ranks if other is not None}
     assert set(re.findall("`(.*?)`", sentence[1])) == imported
+
+
+def test_modules_that_windows_lacks_are_imported_where_they_are_used() -> None:
+    """Other parts of the engine work there."""
+    lacking = {"fcntl", "grp", "pwd", "resource", "termios"}
+    found = []
+    for file in FILES:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        names = [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
+        found += [(module_name(file), name) for name in names if name in lacking]
+    assert found == []
 
 
 def test_lightning_internals_import_only_errors() -> None:

@@ -1,4 +1,4 @@
-"""The pages name files that exist, and docs/architecture.md draws the imports that there are."""
+"""The pages name files and headings that exist, and docs/architecture.md draws the imports that there are."""
 
 import re
 from pathlib import Path
@@ -15,10 +15,11 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 def paths(text: str) -> set[str]:
     """Return what a page names as a path of this repository: `core/data/sampling.py`, `docs/`, [a](link.md)."""
     code = re.findall(r"`([\w./-]+/[\w./-]*)`", text)
-    links = re.findall(r"\]\((?!https?:)([\w./-]+)\)", text)
+    links = re.findall(r"\]\((?!https?:)([\w./-]+)(?:#[\w-]+)?\)", text)
     known = (
         "core/",
         "deploy/",
+        "study/",
         "configs/",
         "docs/",
         "ops/",
@@ -35,6 +36,18 @@ def test_named_files_exist(page: Path) -> None:
     roots = (page.parent, ROOT, PACKAGE)
     missing = {path for path in paths(page.read_text(encoding="utf-8")) if not any((r / path).exists() for r in roots)}
     assert missing == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES])
+def test_links_lead_to_headings(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([\w./-]*)#([\w-]+)\)", page.read_text(encoding="utf-8"))
+    assert {(file, name) for file, name in links if name not in headings(page.parent / file if file else page)} == set()
+
+
+def headings(page: Path) -> set[str]:
+    """Return the names of a page's headings in links, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in re.findall(r"^#+ (.*)$", text, re.M)}
 
 
 def test_the_arrows_of_the_architecture_are_imports() -> None:

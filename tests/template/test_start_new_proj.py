@@ -44,7 +44,8 @@ def check_files(copy: Path, child: Path) -> None:
     """Check that only files of the template are missing, and that the package has only its new name."""
     before, after = (set(git(folder, "ls-files").splitlines()) for folder in (copy, child))
     left_out = {name for name in before if name.startswith("tests/template/")}
-    left_out |= {"CHANGELOG.md", ".ci/start_projects", ".ci/test_projects", "tests/slurm/test_page.py"}
+    left_out |= {"CHANGELOG.md", "tests/slurm/test_page.py"}
+    left_out |= {f".ci/{name}" for name in ("slow_tests", "start_projects", "test_projects")}
     renamed = {re.sub("^project/", "Alpha/", name) for name in before - left_out}
     assert after == renamed | {".template.toml"}
     assert all(path.stat().st_mode & 0o111 for path in (child / ".ci/run", *(child / "scripts").glob("*.sh")))
@@ -57,6 +58,8 @@ def check_files(copy: Path, child: Path) -> None:
     assert not re.search(
         r'\b(from|import) project\b|\bproject\.(core|registry)|\bproject_ops|project/core|"project",', code
     )
+    pages = "".join(path.read_text() for path in child.rglob("*.md") if path.name != "new_project.md")
+    assert not re.search(r"\bproject\.(?:[a-z_]+\(|[A-Z])|\bimport project\b", pages)
 
 
 @pytest.mark.parametrize("name", slow_except([LONG, "a", "Metric", "zz_project"], LONG))

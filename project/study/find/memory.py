@@ -1,7 +1,6 @@
 """The memory of this process, and what is free for it."""
 
 import re
-import resource
 from pathlib import Path
 
 from project.core.errors import ConfigError
@@ -26,6 +25,8 @@ def available_memory() -> int:
 
 def limit_memory() -> None:
     """Let allocations of this process fail before the machine swaps, and Linux kill no other process for its memory."""
+    import resource  # not on Windows
+
     limit = status_bytes("VmData") + int(_SHARE * available_memory())
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))

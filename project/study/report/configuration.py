@@ -34,8 +34,8 @@ def show_configuration(run: Path, settings: dict[str, object], problems: list[st
     note = "what was set in yaml files and options, where it differs from configs/default.yaml"
     if given is None:
         note = "what differs from configs/default.yaml; without given.yaml, defaults of components are among it"
-    elif defaults is None:
-        note = "what was set in yaml files and options"
+    if defaults is None:
+        note = "what is not null" if given is None else "what was set in yaml files and options"
     head = ["setting", "value", "default"] if defaults else ["setting", "value"]
     table = grid("settings", head, [row[: len(head)] for row in rows], class_="facts code")
     whole = read_text(run / "config.yaml", problems) or ""

@@ -51,6 +51,8 @@ def test_without_default_yaml_all_that_was_set_is_shown(tmp_path: Path) -> None:
     shown = str(show_configuration(tmp_path / "run", {}, []))
     assert len(rows(shown)) == 1
     assert "<th>default</th>" not in shown
+    (tmp_path / "run/given.yaml").unlink()
+    assert "configs/default.yaml" not in str(show_configuration(tmp_path / "run", {"seed": 0}, []))
 
 
 @pytest.mark.parametrize("text", ["a: [", "", "5", "a: &x [*x]", "\0"])

@@ -27,6 +27,8 @@ def test_mistake_gets_its_message_and_leaves_no_files(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
+    for package in case.get("needs", []):
+        pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     tiny(case.get("yaml"))
     (tmp_path / "lr.yaml").write_text(case.get("sweep", SWEEP))
