@@ -8,6 +8,19 @@ const charts = [];
 
 const redraw = () => charts.forEach((chart) => chart.invalidate());
 
+// Draw what is out of sight a little later, one chart at a time: a picture of the whole page shows all.
+let drawTimer = null;
+
+function drawLater() {
+  clearTimeout(drawTimer);
+  drawTimer = setTimeout(() => {
+    const chart = charts.find((each) => each.isStale && !each.box.hidden);
+    if (!chart) return;
+    chart.draw();
+    drawLater();
+  }, 50);
+}
+
 function setZoom(zoom) {
   view.zoom = zoom;
   redraw();
@@ -35,7 +48,8 @@ class Chart {
     host.append(this.box);
     charts.push(this);
     listen(this);
-    // Charts are drawn when they come near the screen: a hundred of them take no time at the start.
+    // Charts near the screen are drawn first: a hundred of them take no time at the start.
+    drawLater();
     new IntersectionObserver((entries) => {
       this.isSeen = entries.some((entry) => entry.isIntersecting);
       if (this.isSeen && this.isStale) this.draw();
@@ -43,10 +57,11 @@ class Chart {
     new ResizeObserver(() => { if (this.width !== this.plot.clientWidth) this.invalidate(); }).observe(this.plot);
   }
 
-  // Draw again, when it is seen.
+  // Draw again, at once if it is seen.
   invalidate() {
     this.isStale = true;
     if (this.isSeen) this.draw();
+    else drawLater();
   }
 
   enlarge() {

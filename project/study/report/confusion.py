@@ -28,7 +28,8 @@ def show_confusion(directory: Path, problems: list[str]) -> Html | None:
     names = [str(name) for name in classes]
     is_small = len(names) <= _MAX_CLASSES
     size = None if is_small else tag("p", f"The matrix of {len(names)} classes is left out.", class_="note")
-    return join(tag("h3", "Confusion matrix"), _matrix(counts, names) if is_small else size, _confusions(counts, names))
+    matrix = tag("div", tag("h3", "Confusion matrix"), _matrix(counts, names) if is_small else size)
+    return tag("div", matrix, _confusions(counts, names), class_="beside")
 
 
 def _is_matrix(counts: object, classes: object) -> bool:
@@ -99,7 +100,7 @@ def _confusions(counts: Sequence[Sequence[float]], names: Sequence[str]) -> Html
     )
     right = {"class_": "number"}
     head = ["true class", "predicted as", tag("th", "samples", **right), tag("th", "of the class", **right)]
-    return join(tag("h3", "Most frequent confusions"), grid("most frequent confusions", head, rows))
+    return tag("div", tag("h3", "Most frequent confusions"), grid("most frequent confusions", head, rows))
 
 
 def _share(part: float, total: float) -> str:

@@ -1,4 +1,4 @@
-// Elements, texts and data. Provides: data, unpack, el, svg, formatNumber, formatSeconds, HUES, color, ramp.
+// Elements, texts and data. Provides: data, unpack, el, svg, formatNumber, largestUnit, formatSeconds, HUES, color, ramp.
 
 // What `page` was given; filled by main.js before anything is shown.
 const data = {};
@@ -35,10 +35,13 @@ function formatNumber(value) {
   return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
 }
 
+// Return the seconds of the largest unit in which a duration is 1 or more.
+const largestUnit = (seconds) => (Math.abs(seconds) >= 3600 ? 3600 : Math.abs(seconds) >= 60 ? 60 : 1);
+
 // Return a duration in its largest unit.
 function formatSeconds(seconds) {
-  if (Math.abs(seconds) >= 3600) return `${+(seconds / 3600).toPrecision(3)} h`;
-  return Math.abs(seconds) >= 60 ? `${+(seconds / 60).toPrecision(3)} min` : `${+seconds.toPrecision(3)} s`;
+  const unit = largestUnit(seconds);
+  return `${+(seconds / unit).toPrecision(3)} ${{3600: "h", 60: "min", 1: "s"}[unit]}`;
 }
 
 // Colours of things without an order, as hues of equal lightness, and of things with one, by a fraction in [0, 1].

@@ -1,6 +1,7 @@
 // What a chart consists of. Provides: MARGIN, isDrawable, findLimits, drawKey, makeDot, drawChart.
 
 const MARGIN = {left: 48, right: 10, top: 8, bottom: 24};
+const MAX_DOTS = 12; // lines of more points have no dots
 
 // Return whether a value has a place on the y axis.
 const isDrawable = (value) => typeof value === "number" && isFinite(value) && (!view.isLog || value > 0);
@@ -60,7 +61,9 @@ function drawChart(chart, {x0, x1, y0, y1, isLog}) {
     plot.append(svg("line", {class: "grid", x1: left, x2: width - right, y1: y, y2: y}),
       svg("text", {x: left - 7, y: y + 4, "text-anchor": "end"}, formatNumber(value)));
   }
-  for (const value of makeTicks(x0, x1, Math.max(2, width / 90))) {
+  const unit = view.axis === "time" ? largestUnit(x1) : 1;
+  for (const number of makeTicks(x0 / unit, x1 / unit, Math.max(2, width / 90))) {
+    const value = number * unit;
     plot.append(svg("text", {x: chart.x(value), y: height - 6, "text-anchor": "middle"}, formatX(value)));
   }
   const floor = height - bottom;
@@ -94,8 +97,14 @@ function drawLine(chart, inner, line) {
   const common = {fill: "none", stroke: line.color, "stroke-linejoin": "round", "stroke-linecap": "round"};
   if (line.raw) inner.append(svg("path", {...common, d: makePath(chart, line.x, line.raw), opacity: 0.28}));
   inner.append(svg("path", {...common, d: makePath(chart, line.x, line.y), "stroke-width": line.isThin ? 1.1 : 1.9,
-    opacity: line.isThin ? 0.6 : 1}));
+    opacity: !line.isThin ? 1 : chart.series.length > 60 ? 0.35 : 0.6}));
+  if (line.x.length <= MAX_DOTS && !line.isThin) {
+    inner.append(svg("path", {...common, d: makeDots(chart, line.x, line.y), "stroke-width": 5.5}));
+  }
 }
+
+const makeDots = (chart, xs, ys) => xs.map((x, index) => (isDrawable(ys[index])
+  ? `M${place(chart, x, ys[index])}h.01` : "")).join("");
 
 // Return the line through values; it is interrupted where one is missing, and a value between two of these is a dot.
 function makePath(chart, xs, ys) {

@@ -95,7 +95,7 @@ function read(chart, x, y, where) {
 }
 
 function describe({line, index, x, y}, shownX) {
-  const spread = line.spread ? ` ± ${formatNumber(line.spread[index])}` : "";
+  const spread = line.spread ? ` ± ${formatNumber(+line.spread[index].toPrecision(2))}` : "";
   // A line with fewer points says where its own nearest one is.
   const where = x === shownX ? null : el("small", null, `at ${formatX(x)}`);
   const value = el("b", null, formatNumber(y) + spread);

@@ -32,11 +32,12 @@ function labelRuns(by, setting) {
     if (value === null) return {name: `${setting.name}=—`, order: Infinity};
     const order = typeof value === "number" ? quarters.findIndex((quarter) => value <= quarter.at(-1)) : -1;
     if (order < 0) return {name: `${setting.name}=${showValue(value)}`, order: QUARTERS + values.indexOf(value)};
-    return {name: `${setting.name} ${showValue(quarters[order][0])} to ${showValue(quarters[order].at(-1))}`, order};
+    return {name: `${setting.name} ${showBound(quarters[order][0])} to ${showBound(quarters[order].at(-1))}`, order};
   });
 }
 
 const showValue = (value) => (typeof value === "number" ? formatNumber(value) : value);
+const showBound = (value) => formatNumber(+value.toPrecision(2));
 
 // Return sorted numbers in at most four parts; equal ones are in the same.
 function splitNumbers(numbers) {

@@ -25,10 +25,13 @@ function drawParallel(host, columns, runs, terms, choose) {
   if (focused !== undefined) plot.querySelector(`[data-axis="${focused}"]`)?.focus({preventScroll: true});
 }
 
-// Return {column, values, y, ticks, chosen}: where each value is, and which ones the filter chooses, null for all.
+// Return {column, places, values, y, ticks, chosen}: the value of each run, those of all in order, where each value is,
+// and which ones the filter chooses, null for all.
 function makeAxis(column, terms) {
   const {height, top, bottom} = PARALLEL, low = height - bottom;
-  const values = [...new Set(column.values)].filter((value) => value !== null).sort(compareValues);
+  // A run that lacks a setting, as it is of another sweep, has a place of its own; one without a result has none.
+  const places = data.settings.includes(column) ? column.values.map((value) => value ?? "—") : column.values;
+  const values = [...new Set(places)].filter((value) => value !== null).sort(compareValues);
   const own = terms.filter((term) => term.column === column);
   const chosen = own.length ? values.filter((value) => own.every((term) => holds(term, value, ""))) : null;
   const numbers = values.filter((value) => typeof value === "number");
@@ -36,15 +39,24 @@ function makeAxis(column, terms) {
   // Beside numbers, texts such as null are below them; alone, they share the axis.
   const step = numbers.length ? Math.min(TEXT_HEIGHT, (low - top) / 2 / texts.length)
     : (low - top) / Math.max(1, texts.length - 1);
-  const first = numbers[0], last = numbers.at(-1), isLog = first > 0 && last / first > 20;
-  const scale = makeScale(first, last, low - (texts.length ? step * texts.length : 0), top, isLog);
+  const first = numbers[0], last = numbers.at(-1), isLog = isEvenerInLog(numbers);
+  const scale = makeScale(first, last, low - (numbers.length ? step * texts.length : 0), top, isLog);
   const textY = (value) => (values.length > 1 ? low - step * texts.indexOf(value) : (low + top) / 2);
   const y = (value) => (typeof value === "number" ? scale(value) : textY(value));
-  const shownNumbers = !numbers.length || numbers.length <= 6 ? numbers : makeTicks(first, last, 5, isLog);
-  return {column, values, chosen, y, ticks: [...shownNumbers, ...(texts.length <= 20 ? texts : [])]};
+  const hasPlace = numbers.every((value, index) => !index || scale(numbers[index - 1]) - scale(value) >= LINE_HEIGHT);
+  const shownNumbers = hasPlace && numbers.length <= 6 ? numbers : makeTicks(first, last, 5, isLog);
+  return {column, places, values, chosen, y, ticks: [...shownNumbers, ...(texts.length <= 20 ? texts : [])]};
 }
 
-const TEXT_HEIGHT = 24;
+// Return whether sorted numbers, such as 0.001, 0.003, 0.01, are spread more evenly over a logarithmic axis.
+function isEvenerInLog(numbers) {
+  if (!(numbers[0] > 0)) return false;
+  const largestGap = (values) => Math.max(...values.slice(1).map((value, index) => value - values[index]))
+    / (values.at(-1) - values[0]);
+  return largestGap(numbers.map(Math.log)) < largestGap(numbers) - 1e-9;
+}
+
+const TEXT_HEIGHT = 24, LINE_HEIGHT = 14;
 const shorten = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
 
 function drawAxis(axis) {
@@ -76,7 +88,7 @@ function drawRuns(axes, runs) {
     const {title, isShown, rank} = runs[index];
     let path = "", previous = null;
     for (const axis of axes) {
-      const value = axis.column.values[index], x = axis.x, y = value === null ? null : +axis.y(value).toFixed(1);
+      const value = axis.places[index], x = axis.x, y = value === null ? null : +axis.y(value).toFixed(1);
       const middle = previous && (previous.x + x) / 2;
       if (y !== null) path += previous ? `C${middle} ${previous.y} ${middle} ${y} ${x} ${y}` : `M${x} ${y}`;
       previous = y === null ? null : {x, y};

@@ -15,7 +15,7 @@ def format_number(value: object, digits: int = 4) -> str:
     """Return a number as pages show it; `—` for one that is missing or not finite."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "—" if value is None else str(value)
-    return f"{value:.{digits}g}" if math.isfinite(value) else "—"
+    return f"{value + 0.0:.{digits}g}" if math.isfinite(value) else "—"
 
 
 def format_seconds(seconds: float | None) -> str:

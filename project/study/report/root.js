@@ -48,7 +48,8 @@ function refresh() {
   shown = data.runs.map((_, run) => terms.every((term) => holds(term, term.column?.values[run], texts[run] ?? "")));
   for (const row of rows) row.hidden = !shown[+row.cells[0].dataset.run];
   const count = shown.filter(Boolean).length;
-  document.getElementById("count").textContent = `${terms.length ? `${count} of` : "all"} ${data.runs.length} runs`;
+  const all = data.runs.length === 1 ? "1 run" : `all ${data.runs.length} runs`;
+  document.getElementById("count").textContent = terms.length ? `${count} of ${data.runs.length} runs` : all;
   document.getElementById("clear").hidden = !terms.length;
   groups = makeGroups(choices.by);
   showLegend();

@@ -65,12 +65,15 @@ def show_groups(view: RunsView) -> Html | None:
         return None
     best = {metric: view.best_group(metric) for metric in view.metrics}
     compares = view.target is not None and 1 < len(view.groups) <= _MANY
-    heads = [_head(view.names[key], key, _are_numbers(view, key)) for key in view.by] or [_head("group")]
+    rights = [_are_numbers(view, key) for key in view.by]
+    heads = [_head(view.names[key], key, right) for key, right in zip(view.by, rights, strict=True)] or [_head("group")]
     heads += [_head(name, is_right=True) for name in ("runs", *view.metrics)]
     heads += [_head(f"Δ {view.target}", is_right=True)] if compares else []
     rows = []
     for index, group in enumerate(view.groups):
-        settings = [*zip(group.values.values(), view.group_texts(group), strict=True)] or [("all", "all")]
+        settings = [*zip(group.values.values(), view.group_texts(group), rights, strict=True)] or [
+            ("all", "all", False)
+        ]
         cells = [_setting("th", *settings[0], scope="row", data_group=index)]
         cells += [*(_setting("td", *each) for each in settings[1:]), _count(group)]
         for metric in view.metrics:
@@ -93,7 +96,8 @@ def show_runs(view: RunsView, is_linked: bool) -> Html:
         view: the runs.
         is_linked: whether the names of runs lead to their pages, where there are any.
     """
-    heads = [_head("run"), _head("state"), *(_head(view.names[key], key, _are_numbers(view, key)) for key in view.keys)]
+    rights = {key: _are_numbers(view, key) for key in view.keys}
+    heads = [_head("run"), _head("state"), *(_head(view.names[key], key, right) for key, right in rights.items())]
     heads += [_head(name, is_right=True) for name in (*view.metrics, "time")]
     rows = []
     for index, (row, values) in enumerate(zip(view.rows, view.values, strict=True)):
@@ -101,7 +105,10 @@ def show_runs(view: RunsView, is_linked: bool) -> Html:
         has_page = is_linked and (row.path / "report.html").is_file()
         shown = tag("a", name, href=f"./{quote(name)}/report.html") if has_page else name
         cells = [tag("th", shown, scope="row", data_run=index), tag("td", _state(row))]
-        cells += [_setting("td", row.settings.get(key, ABSENT), view.texts[key][row.path]) for key in view.keys]
+        cells += [
+            _setting("td", row.settings.get(key, ABSENT), view.texts[key][row.path], right)
+            for key, right in rights.items()
+        ]
         cells += [number_cell(values.get(metric)) for metric in view.metrics]
         rows.append(tag("tr", *cells, number_cell(row.seconds, format_seconds(row.seconds))))
     return section("Runs", _table("runs", heads, rows), note="press a heading to sort")
@@ -145,15 +152,16 @@ def _head(name: str, title: str | None = None, is_right: bool = False) -> Html:
     return tag("th", button, scope="col", title=title, class_="number" if is_right else None)
 
 
-def _setting(name: str, value: Any, text: str, **attributes: object) -> Html:
+def _setting(name: str, value: Any, text: str, is_right: bool, **attributes: object) -> Html:
     exact, title = (repr(value) if is_number(value) else None), str(value)
-    kind = None if exact is None else "number"
-    title_shown = None if value is ABSENT or title == text else title
-    return tag(name, text, title=title_shown, class_=kind, data_v=exact, **attributes)
+    title_shown = None if value is ABSENT or value is None or title == text else title
+    return tag(name, text, title=title_shown, class_="number" if is_right else None, data_v=exact, **attributes)
 
 
 def _are_numbers(view: RunsView, key: str) -> bool:
-    return all(is_number(row.settings[key]) for row in view.rows if key in row.settings)
+    """Return whether a setting is a number, or null, in all runs that have it."""
+    values = [row.settings[key] for row in view.rows if key in row.settings]
+    return all(value is None or is_number(value) for value in values)
 
 
 def _state(row: RunRow) -> Html:

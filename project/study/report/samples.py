@@ -15,6 +15,8 @@ from project.study.report.pieces import format_number, grid, number_cell
 _SHOWN = 12  # worst samples, and best ones
 _MAX_ROWS = 1_000_000  # of samples.csv
 _MAX_VALUES = 8  # of a sample
+_PROBABILITY = "prediction.probability"
+_PAIR = ("prediction", "target", _PROBABILITY)  # columns that share a line of a card
 
 _MAX_KEPT = 10_000  # rows in memory
 
@@ -99,14 +101,31 @@ def _show_rows(rows: list[Row], loss: str, pictures: dict[str, Path], embedder: 
     if not any(_picture_name(row) in pictures for row in rows):
         lines = ([_title(row), *(_cell(row.get(name)) for name in (loss, *names))] for row in rows)
         return grid(title, ["sample", *(tag("th", name, class_="number") for name in (loss, *names))], lines)
+    has_pair = {"prediction", "target"} <= {*names}
+    note = tag("p", "target → prediction, and the probability p of it", class_="note") if has_pair else None
+    if has_pair:
+        names = [name for name in names if name not in _PAIR and not _says_whether_right(rows, name)]
     cards = []
     for row in rows:
         file = pictures.get(_picture_name(row))
         image = embedder.image(file, f"sample {_title(row)}") if file else None
         facts = (join(tag("dt", _breakable(name)), tag("dd", _shown(row.get(name)))) for name in names)
         heading = tag("p", tag("span", _title(row)), tag("span", _shown(row.get(loss)), title=loss))
-        cards.append(tag("li", image, heading, tag("dl", *facts) if names else None))
-    return tag("ul", *cards, class_="cards")
+        pair = _show_pair(row) if has_pair else None
+        cards.append(tag("li", image, heading, pair, tag("dl", *facts) if names else None))
+    return join(note, tag("ul", *cards, class_="cards"))
+
+
+def _show_pair(row: Row) -> Html:
+    """Return a line such as `8 → 3  p 0.41`."""
+    probability = _number(row.get(_PROBABILITY))
+    shown = None if math.isnan(probability) else tag("span", f"p {probability:.2f}", class_="dim")
+    return tag("p", tag("span", f"{_shown(row.get('target'))} → {_shown(row.get('prediction'))}"), shown)
+
+
+def _says_whether_right(rows: Sequence[Row], name: str) -> bool:
+    """Return whether a column is 1 where the prediction is the target and 0 elsewhere, such as the accuracy."""
+    return all(_number(row.get(name)) == (row.get("prediction") == row.get("target")) for row in rows)
 
 
 def _picture_name(row: Row) -> str:
@@ -128,7 +147,9 @@ def _cell(text: str | None) -> Html:
 
 
 def _shown(text: str | None) -> str:
-    return format_number(_number(text)) if text and not math.isnan(_number(text)) else text or "—"
+    if not text or text.isdecimal() or math.isnan(_number(text)):  # whole numbers may be classes
+        return text or "—"
+    return format_number(_number(text))
 
 
 def _number(text: str | None) -> float:

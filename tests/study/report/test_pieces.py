@@ -10,7 +10,16 @@ from project.study.report.pieces import format_number, format_seconds, grid, num
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0.123456, "0.1235"), (3, "3"), (1e-7, "1e-07"), (math.nan, "—"), (math.inf, "—"), (None, "—"), (True, "True")],
+    [
+        (0.123456, "0.1235"),
+        (3, "3"),
+        (-0.0, "0"),
+        (1e-7, "1e-07"),
+        (math.nan, "—"),
+        (math.inf, "—"),
+        (None, "—"),
+        (True, "True"),
+    ],
 )
 def test_format_number(value: object, shown: str) -> None:
     assert format_number(value) == shown

@@ -2,6 +2,7 @@
 
 import re
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,7 +11,7 @@ import pytest
 from project.study.report.root_page import root_page
 from tests.study.made_runs import make_run, make_study
 from tests.study.report.conftest import Show
-from tests.study.report.root_pages import choose, shown_runs
+from tests.study.report.root_pages import DEPTH, LR, choose, shown_runs
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -124,13 +125,13 @@ def test_mean_and_band_have_the_right_values(tmp_path: Path, show: Show) -> None
     for _ in range(4):
         seen.append(page.locator(".readings").inner_text().split("\n")[-1])
         page.keyboard.press("ArrowRight")
-    assert seen == ["2 ± 1.414", "4 ± 2.828", "3 ± 0", "4 ± 0"]
+    assert seen == ["2 ± 1.4", "4 ± 2.8", "3 ± 0", "4 ± 0"]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", [360, 1280])
 def test_axe_finds_nothing_serious(tmp_path: Path, show: Show, scheme: Literal["light", "dark"], width: int) -> None:
-    make_study(tmp_path, 30, points=5, repeats=2)
+    make_study(tmp_path, 12, points=5, repeats=2)
     page = show(root_page(tmp_path), width=width, color_scheme=scheme)
     page.locator("#runs thead button").first.click()
     page.locator("#words").fill("lr>0.0001")
@@ -181,3 +182,54 @@ def test_texts_are_on_an_axis_with_numbers(tmp_path: Path, show: Show) -> None:
     starts = [float(line.split(" ")[1].split("C")[0]) for line in lines]
     assert len(set(starts)) == 4
     assert all(re.fullmatch(r"M[\d. ]+C[\d. ]+", line) for line in lines)
+
+
+def tick_places(page: "Page", name: str) -> dict[str, float]:
+    """Return the labels of an axis of the parallel coordinates, with their places from above."""
+    axis = page.locator("#parallel svg > g", has=page.locator(f"[aria-label='{name}']"))
+    found = axis.locator("text:not(.name)")
+    return dict(found.evaluate_all("all => all.map(each => [each.textContent, each.getBoundingClientRect().y])"))
+
+
+def test_axis_of_settings_is_logarithmic_where_that_is_evener(tmp_path: Path, show: Show) -> None:
+    """1e-3, 3e-3 and 1e-2 have nearly equal distances, 1, 2 and 3 as well; labels of close results do not overlap."""
+    scores = (0.9, 0.9001, 0.9002, 0.95, 0.9501, 0.99)
+    for number, score in enumerate(scores):
+        settings = {LR: (1e-3, 3e-3, 1e-2)[number % 3], DEPTH: 1 + number % 3, "seed": number // 3}
+        make_run(tmp_path / f"{number}", settings, {"val/accuracy": [score]})
+    page = show(root_page(tmp_path))
+    rates, depths = tick_places(page, "lr"), tick_places(page, "depth")
+    height = rates["0.001"] - rates["0.01"]
+    assert 0.4 < (rates["0.003"] - rates["0.01"]) / height < 0.6
+    assert abs(depths["2"] - (depths["1"] + depths["3"]) / 2) < 1
+    results = sorted(tick_places(page, "best val/accuracy").values())
+    assert len(results) > 2
+    assert all(below - above >= 12 for above, below in pairwise(results))
+
+
+def test_runs_that_lack_a_setting_have_a_place_on_its_axis(tmp_path: Path, show: Show) -> None:
+    """Sweeps of different settings below one root: each line reaches all axes, and the others can be chosen."""
+    for number in range(2):
+        make_run(tmp_path / f"a{number}", {LR: 10.0**-number, "seed": 0}, {"val/accuracy": [0.5 + number / 10]})
+        make_run(tmp_path / f"b{number}", {DEPTH: 2 + number, "seed": 0}, {"val/accuracy": [0.8 + number / 10]})
+    page = show(root_page(tmp_path))
+    lines = page.locator("#parallel path").evaluate_all("all => all.map(each => each.getAttribute('d'))")
+    assert len(lines) == 4
+    assert all(re.fullmatch(r"M[\d. ]+(C[\d. ]+){2}", line) for line in lines)
+    axis = page.locator("#parallel [role=slider][aria-label=lr]")
+    axis.focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    assert page.locator("#words").input_value() == "lr=—"
+    assert shown_runs(page) == ["b0", "b1"]
+
+
+def test_printed_tables_fit_the_paper(tmp_path: Path, show: Show) -> None:
+    """Nothing scrolls on paper: what is wider than an A4 page is broken into lines."""
+    make_study(tmp_path, 8, points=5)
+    page = show(root_page(tmp_path), width=720)
+    assert page.locator("#runs").evaluate("table => table.clientWidth") > 720
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 720
+    assert page.locator("#runs").evaluate("table => table.clientWidth") <= 720

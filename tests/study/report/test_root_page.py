@@ -168,3 +168,15 @@ def test_long_curves_become_means_of_stretches() -> None:
     assert (steps.tolist(), values.tolist()) == ([1, 3, 5], [1, 5, math.inf])
     steps, values = average(np.array([3, 1, 2]), np.array([30.0, 10, 20]), 3)
     assert (steps.tolist(), values.tolist()) == ([1, 2, 3], [10, 20, 30])
+
+
+def test_column_of_numbers_is_aligned_also_where_it_has_none(tmp_path: Path) -> None:
+    """A setting that is null, or that a run lacks, is below the numbers of the others; texts are at the left."""
+    runs: list[dict[str, Any]] = [{LR: 0.1, "a": 1, "b": "x"}, {LR: None, "a": 2, "b": 3}, {"a": 3, "b": "y"}]
+    for number, settings in enumerate(runs):
+        make_run(tmp_path / f"{number}", settings, {"val/accuracy": [0.5]})
+    table = root_page(tmp_path).split('id="runs"')[1].split("</table>")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", table.split("<tbody>")[1])
+    for text in ("0.1", "null", "—"):
+        assert any(re.search(rf'<td class="number"[^>]*>{text}</td>', row) for row in rows)
+    assert len(re.findall(r"<td(?: data-v=\"3\")?>(?:x|y|3)</td>", table)) == 3

@@ -76,6 +76,8 @@ def test_drag_zooms_all_charts_and_double_click_zooms_out(show: Show, text: str)
     assert zoomed[0] != before[0]
     assert zoomed[1] != before[1]
     assert "10" not in zoomed[1]
+    style = chart(page, "hinge").locator("svg.plot").evaluate("plot => getComputedStyle(plot).outlineStyle")
+    assert style == "none"  # the ring of the focus is for keys
     chart(page, "hinge").locator("svg.plot").dblclick()
     assert (ticks(page), ticks(page, "lr-SGD")) == before
 
@@ -135,12 +137,30 @@ def test_curves_without_values_say_so(show: Show, tmp_path: Path, monkeypatch: p
     titles = page.locator(".chart")
     titles.last.scroll_into_view_if_needed()
     assert "no value to draw" in titles.nth(0).inner_text()
-    path = chart(page, "b").locator("svg.plot path").get_attribute("d")
+    path = chart(page, "b").locator("svg.plot path").first.get_attribute("d")
     assert path is not None
     assert path.count("M") == 3
-    assert chart(page, "e").locator("svg.plot path").get_attribute("d")
+    assert chart(page, "e").locator("svg.plot path").last.get_attribute("d")
     page.get_by_label("log y").check()
     assert "no value to draw" in titles.nth(3).inner_text()
+
+
+def test_few_points_are_dots_and_time_has_round_hours(
+    show: Show, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the two points are is seen, and charts out of sight are drawn in the end."""
+    from playwright.sync_api import expect
+
+    steps = np.arange(2)
+    curves = {f"{index:02d}": (steps, steps * 1.0, steps * 200_000.0) for index in range(15)}
+    monkeypatch.setattr(module, "read_curves", lambda run, problems: curves)
+    page = show(run_page(write_run(tmp_path / "run")))
+    expect(page.locator("svg.plot:has(path)")).to_have_count(15)
+    dots = page.locator(".chart").first.locator("path[stroke-width='5.5']").get_attribute("d")
+    assert dots is not None
+    assert dots.count("M") == 2
+    page.get_by_label("x axis").select_option("time")
+    assert ticks(page, "00")[-3:] == ["0 s", "20 h", "40 h"]
 
 
 def test_slider_shows_the_pictures_of_epochs(show: Show, text: str) -> None:

@@ -92,3 +92,21 @@ def test_loss_names_are_those_of_the_configuration() -> None:
         "model.lossy": 1,
     }
     assert loss_names(settings) == ["b", "a"]
+
+
+def test_cards_say_target_prediction_and_probability_in_a_line(tmp_path: Path) -> None:
+    """A column that says only whether they are equal is left out; of a number that differs, all is shown."""
+    lines = ("0,3,12345,0.4123,2.5,0,7", "1,8,8,0.9,0.1,1,6")
+    head = "index,prediction,target,prediction.probability,hinge,accuracy,extra"
+    (tmp_path / "samples.csv").write_text("\n".join((head, *lines)))
+    for index in range(2):
+        write_picture(tmp_path / f"samples/{index:06d}.png")
+    shown = show_samples(tmp_path, ["hinge"], Embedder([]))
+    assert shown is not None
+    assert "<span>12345 → 3</span>" in shown
+    assert ">p 0.41</span>" in shown
+    assert re.findall(r"<dt>(.*?)</dt>", shown) == ["extra", "extra"]
+    (tmp_path / "samples.csv").write_text("\n".join((head, lines[0], "1,8,8,0.9,0.1,0,6")))
+    shown = show_samples(tmp_path, ["hinge"], Embedder([]))
+    assert shown is not None
+    assert re.findall(r"<dt>(.*?)</dt>", shown) == ["accuracy", "extra"] * 2
