@@ -103,10 +103,10 @@ def user_message(error: BaseException) -> str:
     text = message_of(error if mistake is None else mistake).strip()
     if passed_on := _PASSED_ON.match(text):
         text = re.split(rf"^(?:\w+\.)*{passed_on[1]}: ", text, flags=re.MULTILINE)[-1]
-    return "\n".join(_without_commands(shorten(line, _MAX_LINE)) for line in text.splitlines()[:3])
+    return "\n".join(without_commands(shorten(line, _MAX_LINE)) for line in text.splitlines()[:3])
 
 
-def _without_commands(line: str) -> str:
+def without_commands(line: str) -> str:
     """Return a line without commands for a terminal, which names in a stranger's file may contain."""
     return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in line)
 

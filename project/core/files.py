@@ -24,6 +24,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(
+        missing_ok=True
+    )  # of an earlier process, or a link to another file, in a directory of somebody else's
     try:
         yield temporary
         temporary.replace(path)

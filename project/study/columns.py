@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from project.core.errors import ConfigError, did_you_mean, join_names
@@ -44,8 +44,12 @@ def differing_settings(rows: Sequence[RunRow]) -> list[str]:
         frozen = [freeze(value).replace(run, "RUN") for value, run in zip(values, own, strict=True)]
         if len(set(frozen)) > 1:
             columns[key] = frozen
-    columns = {key: values for key, values in columns.items() if not _is_null_part(key, values, columns)}
-    return [key for key in columns if not _is_implied(key, columns)]
+    inner = {parent for key in columns for parent in _parents(key)}
+    states = {freeze(None), freeze(ABSENT)}
+    # A mapping that is null in some runs is seen by its values in the others.
+    columns = {key: values for key, values in columns.items() if key not in inner or not states.issuperset(values)}
+    variables = {tuple(values) for key, values in columns.items() if key.startswith("vars.")}
+    return [key for key in columns if not _is_implied(key, columns, variables)]
 
 
 def is_repetition(key: str) -> bool:
@@ -116,16 +120,16 @@ def _differ(values: list[Any]) -> bool:
     return values.count(first) < len(values) or len(set(map(type, values))) > 1 or isinstance(first, list | dict)
 
 
-def _is_null_part(key: str, values: Sequence[str], columns: Mapping[str, Any]) -> bool:
-    """Return whether a setting is null in some runs, and a mapping in the others, whose values are columns."""
-    states = {freeze(None), freeze(ABSENT)}
-    return states.issuperset(values) and any(other.startswith(f"{key}.") for other in columns)
+def _parents(key: str) -> list[str]:
+    """Return the config paths of the mappings that contain a setting."""
+    parts = key.split(".")
+    return [".".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
-def _is_implied(key: str, columns: Mapping[str, Sequence[str]]) -> bool:
+def _is_implied(key: str, columns: Mapping[str, Sequence[str]], variables: Container[tuple[str, ...]]) -> bool:
     values = columns[key]
-    if any(other.startswith("vars.") and other != key and columns[other] == values for other in columns):
-        return not key.startswith("vars.")
+    if not key.startswith("vars.") and tuple(values) in variables:
+        return True
     parts = key.split(".")
     for depth in range(1, len(parts)):
         part = ".".join(parts[:depth])

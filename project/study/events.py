@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from project.study.files import check_regular, list_directory
 from project.study.records import DamagedFile, Records, read_records, view_as
 
 Array = np.ndarray
@@ -31,14 +32,17 @@ def read_curves(run: Path, problems: list[str] | None = None) -> Curves:
         problems: receives a line for each file that could not be read to its end.
     """
     points: Points = {}
-    for file in sorted((run / "event").glob("events.out.tfevents.*")):
+    for entry in list_directory(run / "event"):
+        if not entry.name.startswith("events.out.tfevents."):
+            continue
         try:
+            check_regular(file := Path(entry.path))
             for records in read_records(file):
                 _add_points(points, records)
         except (DamagedFile, OSError) as error:
             if problems is not None:
                 why = error.strerror if isinstance(error, OSError) else str(error)
-                problems.append(f"event/{file.name} {why}")
+                problems.append(f"event/{entry.name} {why}")
     curves = {}
     for name, parts in points.items():
         steps, values, times = (np.concatenate(each) for each in zip(*parts, strict=True))
@@ -57,33 +61,34 @@ class _Scalars:
     values: Array
     times: Array
 
-    def part(self, chosen: slice) -> "_Scalars":
-        """Return some of them."""
-        return _Scalars(
-            self.records[chosen], self.names[chosen], self.steps[chosen], self.values[chosen], self.times[chosen]
-        )
+    def part(self, chosen: npt.NDArray[np.intp]) -> "_Scalars":
+        """Return those at some positions."""
+        names = [self.names[index] for index in chosen.tolist()]
+        return _Scalars(self.records[chosen], names, self.steps[chosen], self.values[chosen], self.times[chosen])
 
 
 def _add_points(points: Points, records: Records) -> None:
     """Add the scalars of records to those of earlier records."""
     heads = _find_heads(records)
     scalars = _read_plain(records, heads)
-    restarts: dict[int, int] = {}
+    restarts: list[tuple[int, int]] = []
     others: list[tuple[int, bytes, int, float, float]] = []
     for index in np.flatnonzero(heads < 0).tolist():
         start = int(records.starts[index])
         event = _parse_event(records.data[start : start + int(records.lengths[index])])
         if event is not None and event.is_restart:
-            restarts[index] = event.step
+            restarts.append((index, event.step))
         if event is not None:
             others += [(index, name, event.step, value, event.time) for name, value in event.values]
     if others:
         scalars = _merge(scalars, others)
-    for index, step in restarts.items():
-        at = int(np.searchsorted(scalars.records, index))
-        _add(points, scalars.part(slice(0, at)))
-        _remove_from(points, step)
-        scalars = scalars.part(slice(at, None))
+    if restarts:
+        indices, steps = np.array(restarts, dtype=np.int64).T
+        lowest = np.minimum.accumulate(steps[::-1])[::-1]  # to which the writer goes back, then or later
+        _remove_from(points, int(lowest[0]))
+        later = np.searchsorted(indices, scalars.records, side="right")  # the first restart after each
+        is_kept = (later == len(lowest)) | (scalars.steps < np.append(lowest, 0)[later])
+        scalars = scalars.part(np.flatnonzero(is_kept))
     _add(points, scalars)
 
 

@@ -1,6 +1,5 @@
 """Runs as rows: what the files of a run directory say of it, read without torch."""
 
-import json
 import math
 import os
 import re
@@ -11,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from project.core.errors import ConfigError, first_line
+from project.study.files import MAX_YAML, list_directories, list_files, parse_json, read_file
 from project.study.saved_config import read_settings
 
 STATE = ".sweep"  # directory in ROOT/SWEEP of what a sweep itself keeps
 DURING_TRAINING = re.compile(r"(?:epoch|step)_\d+")  # directories of evaluations
+
+_PARTS = ("eval", "event", "progress")  # directories in a run
 
 
 @dataclass
@@ -94,24 +96,27 @@ def find_runs(root: Path) -> list[Path]:
     return found
 
 
-def _find(directory: Path) -> Iterator[Path]:
-    try:
-        entries = {entry.name: entry for entry in os.scandir(directory)}
-    except OSError:  # a directory of somebody else's
-        return
-    if "config.yaml" in entries and entries.keys() & {"checkpoints", "event", "log.txt"}:
-        yield directory
-        return
-    for name, entry in entries.items():
-        if not name.startswith(".") and entry.is_dir(follow_symlinks=False):
-            yield from _find(Path(entry.path))
+def _find(root: Path) -> Iterator[Path]:
+    waiting = [root]
+    while waiting:
+        directory = waiting.pop()
+        try:
+            entries = {entry.name: entry for entry in os.scandir(directory)}
+        except OSError:  # a directory of somebody else's
+            continue
+        if "config.yaml" in entries and entries.keys() & {"checkpoints", "event", "log.txt"}:
+            yield directory
+            continue
+        for name, entry in entries.items():
+            if not name.startswith(".") and entry.is_dir(follow_symlinks=False):
+                waiting.append(Path(entry.path))
 
 
 def find_failed_starts(runs: Iterable[Path]) -> list[RunRow]:
     """Return the runs that failed before they had a directory, in the sweeps of other runs."""
     rows = []
     for sweep in sorted({path.parent for path in runs}):
-        for record in sorted((sweep / STATE).glob("*.json")):
+        for record in list_files(sweep / STATE, ".json"):
             row = RunRow(sweep / record.stem)
             if not row.path.exists():
                 _read_failure(row)
@@ -126,13 +131,13 @@ def read_run(path: Path) -> RunRow:
     """
     row = RunRow(path)
     try:
-        row.settings = read_settings((path / "config.yaml").read_text(encoding="utf-8"))
+        row.settings = read_settings(read_file(path / "config.yaml", MAX_YAML))
     except (OSError, UnicodeDecodeError, ConfigError) as error:
         row.problems.append(_describe("config.yaml", error))
+    row.problems += [f"{name} is a link, which is not followed" for name in _PARTS if (path / name).is_symlink()]
     summary = _read_json(row, "summary.json")
     row.state, row.reason = _text(summary.get("state")) or "unknown", _text(summary.get("reason"))
-    row.seconds, steps = _number(summary.get("seconds")), _number(summary.get("steps"))
-    row.steps = None if steps is None else int(steps)
+    row.seconds, row.steps = _number(summary.get("seconds")), _whole(summary.get("steps"))
     if row.state in ("running", "unknown"):
         _read_failure(row)
     row.best = _read_best(row, summary.get("best"))
@@ -148,7 +153,7 @@ def read_run(path: Path) -> RunRow:
 def _read_json(row: RunRow, name: str) -> dict[str, Any]:
     """Return the mapping in a file of a run; an empty one without the file."""
     try:
-        value = json.loads((row.path / name).read_text(encoding="utf-8"))
+        value = parse_json(read_file(row.path / name))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
@@ -163,7 +168,7 @@ def _read_json(row: RunRow, name: str) -> dict[str, Any]:
 def _read_failure(row: RunRow) -> None:
     """Take over what a sweep recorded of a run that was killed, and could not say so itself."""
     try:
-        record = json.loads((row.path.parent / STATE / f"{row.name}.json").read_text(encoding="utf-8"))
+        record = parse_json(read_file(row.path.parent / STATE / f"{row.name}.json"))
         if record["state"] == "failed":
             row.state, row.reason = "failed", _text(record["reason"])
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
@@ -183,14 +188,13 @@ def _describe(name: str, error: Exception) -> str:
 def _read_best(row: RunRow, best: object) -> Best | None:
     if not isinstance(best, dict):
         return None
-    monitor, step, epoch = _text(best.get("monitor")), _number(best.get("step")), _number(best.get("epoch"))
-    value = _finite_or_nan(best).get("value")
+    monitor, step, value = _text(best.get("monitor")), _whole(best.get("step")), _finite_or_nan(best).get("value")
     if monitor is None or value is None or step is None:
         row.problems.append("summary.json: `best` has no monitor, value or step")
         return None
     mode = _text(best.get("mode")) or str(row.settings.get("checkpoint.mode", "min"))
     file = _text(best.get("file"))
-    return Best(monitor, mode, value, int(step), None if epoch is None else int(epoch), file)
+    return Best(monitor, mode, value, step, _whole(best.get("epoch")), file)
 
 
 def _read_events(row: RunRow, has_summary: bool) -> None:
@@ -199,8 +203,8 @@ def _read_events(row: RunRow, has_summary: bool) -> None:
 
     curves = read_curves(row.path, row.problems)
     row.last = {name: float(values[-1]) for name, (_, values, _) in curves.items()}
-    monitor, mode = row.settings.get("checkpoint.monitor"), str(row.settings.get("checkpoint.mode", "min"))
-    if has_summary or monitor not in curves:
+    monitor, mode = _text(row.settings.get("checkpoint.monitor")), str(row.settings.get("checkpoint.mode", "min"))
+    if has_summary or monitor is None or monitor not in curves:
         return
     steps, values, _ = curves[monitor]
     ranked = [-value if mode == "max" else value for value in values.tolist()]
@@ -212,10 +216,7 @@ def _read_events(row: RunRow, has_summary: bool) -> None:
 
 def _stages(directory: Path) -> list[str]:
     """Return the names of the evaluations of a run, without those during its training."""
-    try:
-        return sorted(entry.name for entry in os.scandir(directory) if not DURING_TRAINING.fullmatch(entry.name))
-    except OSError:
-        return []
+    return [path.name for path in list_directories(directory) if not DURING_TRAINING.fullmatch(path.name)]
 
 
 def _text(value: object) -> str | None:
@@ -224,6 +225,11 @@ def _text(value: object) -> str | None:
 
 def _number(value: object) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _whole(value: object) -> int | None:
+    number = _number(value)
+    return None if number is None or not math.isfinite(number) else int(number)
 
 
 def _numbers(values: object) -> dict[str, float]:

@@ -5,13 +5,14 @@ from functools import lru_cache
 from typing import Any
 
 from project.core.config.yaml_files import parse_yaml
-from project.core.errors import ConfigError
+from project.core.errors import ConfigError, shorten
 
 _NEXT_KEY = re.compile(r"\n(?=[^ \n-])")
 _KEY = re.compile(r"""([A-Za-z_][\w./-]*|'[^'\n]*'|"[^"\\\n]*"):(?= |\n|$)""")
 _IS_INDENTED = re.compile(r"(?:(?:  [^\n]*)?\n)+\Z")
 _UNUSUAL = re.compile(r"[\t\r\x85\u2028\u2029]|[^\n]\Z")  # other line ends of yaml; a text that ends within a line
 _MAX_LEVELS = 4  # that are split; deeper ones are parsed
+_MOST_PARTS = 100  # of a config path
 
 
 def read_settings(text: str) -> dict[str, Any]:
@@ -37,13 +38,20 @@ def read_settings(text: str) -> dict[str, Any]:
 
 
 def flatten_settings(tree: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the values of a tree by config path; lists and empty mappings are values."""
+    """Return the values of a tree by config path; lists and empty mappings are values.
+
+    Raises:
+        ConfigError: a config path has very many parts.
+    """
     flat: dict[str, Any] = {}
     for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if path.count(".") > _MOST_PARTS:
+            raise ConfigError(f"config.yaml: the config path {shorten(path, 40)} has more than {_MOST_PARTS} parts")
         if isinstance(value, dict) and value:
-            flat |= flatten_settings(value, f"{prefix}{key}.")
+            flat |= flatten_settings(value, f"{path}.")
         else:
-            flat[f"{prefix}{key}"] = value
+            flat[path] = value
     return flat
 
 

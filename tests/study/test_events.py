@@ -1,6 +1,7 @@
 """Curves are those of TensorBoard's own reader, whatever a file contains."""
 
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
 from tensorboard.util.tensor_util import make_ndarray  # type: ignore[import-untyped]
 from torch.utils.tensorboard import SummaryWriter
 
@@ -238,3 +240,19 @@ def test_records_that_cross_blocks_are_whole(tmp_path: Path, monkeypatch: pytest
 
 def test_a_run_without_event_files_has_no_curves(tmp_path: Path) -> None:
     assert project.curves(tmp_path) == {}
+
+
+def test_many_restarts_are_fast(tmp_path: Path) -> None:
+    """Each goes back to step 1: only the last point remains. The points were copied for each restart."""
+    restart = Event(wall_time=1.0, step=1, session_log=SessionLog(status=SessionLog.START))
+    point = Event(wall_time=1.0, step=1, summary=Summary(value=[Summary.Value(tag="a", simple_value=0.5)]))
+    (tmp_path / "event").mkdir()
+    with (tmp_path / "event/events.out.tfevents.1").open("wb") as file:
+        writer = RecordWriter(file)
+        for _ in range(20_000):
+            writer.write(restart.SerializeToString())
+            writer.write(point.SerializeToString())
+    start = time.monotonic()
+    curves = read_curves(tmp_path)
+    assert [array.tolist() for array in curves["a"][:2]] == [[1], [0.5]]
+    assert time.monotonic() - start < 10

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,57 @@ def test_a_damaged_config_is_a_problem(content: bytes, tmp_path: Path) -> None:
     assert row.best is not None
     assert len(row.problems) == 1
     assert row.problems[0].startswith("config.yaml")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "sparse"])
+@pytest.mark.parametrize("name", ["config.yaml", "summary.json", "eval/test/metrics.json"])
+def test_files_that_are_none_are_problems(kind: str, name: str, tmp_path: Path) -> None:
+    """A stranger's directory must not hang, fill the memory, or show other files."""
+    run = write_run(tmp_path / "a", {}, test=0.5)
+    (run / name).unlink()
+    if kind == "pipe":
+        os.mkfifo(run / name)
+    elif kind == "link":
+        (tmp_path / "secret").write_text('{"state": "secret", "accuracy": 1}')
+        (run / name).symlink_to(tmp_path / "secret")
+    else:
+        (run / name).touch()
+        os.truncate(run / name, 1 << 40)
+    row = read_run(run)
+    assert [problem for problem in row.problems if problem.startswith(f"{name} cannot be read: it")] == row.problems
+    assert (len(row.problems), row.state == "secret", "state" in row.settings) == (1, False, False)
+    assert row.results == ({} if "metrics" in name else {"test/accuracy": 0.5})
+
+
+def test_numbers_that_are_no_numbers_of_steps_are_left_out(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", {"checkpoint": {"monitor": ["a"]}})
+    (run / "summary.json").write_text('{"steps": NaN, "best": {"monitor": "a", "value": 1, "step": 1e999}}')
+    row = read_run(run)
+    assert (row.steps, row.best) == (None, None)
+    (run / "summary.json").unlink()
+    write_curve(run, "a", 1.0)
+    assert read_run(run).best is None
+
+
+def test_a_deep_tree_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path / "a", {})
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1100):
+        Path("d").mkdir()
+        os.chdir("d")
+    try:
+        assert find_runs(tmp_path) == [tmp_path / "a"]
+    finally:  # pytest cannot remove it
+        while not Path().samefile(tmp_path):
+            os.chdir("..")
+            Path("d").rmdir()
+
+
+def test_links_in_a_run_are_told(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", {})
+    (tmp_path / "other").mkdir()
+    (run / "eval").symlink_to(tmp_path / "other")
+    assert read_run(run).problems == ["eval is a link, which is not followed"]
 
 
 def test_values_of_other_kinds_are_left_out(tmp_path: Path) -> None:

@@ -181,3 +181,10 @@ def test_a_part_that_two_texts_share_is_parsed_once(monkeypatch: pytest.MonkeyPa
     del parsed[:]
     assert read_settings(text.replace("lr: 1", "lr: 5"))["model.optimizer.lr"] == 5
     assert set(parsed) == {"model", "optimizer", "lr: 5\n"}
+
+
+@pytest.mark.parametrize("text", ["a: " + "9" * 301 + "\n", "a: 0x" + "f" * 400 + "\n", "? " + "a." * 200 + "\n: 1\n"])
+def test_values_that_cannot_be_shown_are_refused(text: str) -> None:
+    """Numbers that are no float, and paths whose parts would fill the memory."""
+    with pytest.raises(ConfigError, match=r"more than [13]00"):
+        read_settings(text)

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from project.core.config.annotations import union_members
 from project.core.config.bounds import is_within
-from project.core.config.yaml_files import PlainScalar, parse_yaml
+from project.core.config.yaml_files import MAX_DIGITS, PlainScalar, parse_yaml
 
 _TEXTS = (str, Path, type(None))  # no set: some annotations have no hash
 _NUMBERS = (int, float, complex)  # bool is an int
-_MAX_DIGITS = 1000  # Python converts up to 4300
 _NOT_NUMBERS = (str, Path, Tensor, timedelta, type(None))
 
 
@@ -25,7 +24,7 @@ def to_type(value: object, annotation: Any) -> Any:
     members = list(union_members(annotation))
     if isinstance(value, PlainScalar):
         literals = [item for member in members if get_origin(member) is Literal for item in get_args(member)]
-        typed = parse_yaml(value, "") if len(value) <= _MAX_DIGITS else str(value)
+        typed = parse_yaml(value, "") if len(value) <= MAX_DIGITS else str(value)
         is_text = all(member in _TEXTS for member in members) or (value in literals and typed not in literals)
         return str(value) if is_text else typed
     if isinstance(value, str):

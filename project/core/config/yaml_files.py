@@ -62,6 +62,11 @@ class _Loader(_SafeLoader):
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def construct_integer(self, node: yaml.ScalarNode) -> int:
+        if len(node.value) > MAX_DIGITS:
+            raise yaml.MarkedYAMLError(problem=f"more than {MAX_DIGITS} digits", problem_mark=node.start_mark)
+        return int(self.construct_yaml_int(node))
+
 
 class _PlainLoader(_Loader):
     """Loader that keeps the text of unquoted numbers and booleans, and of all keys: `1:` and `yes:` are names."""
@@ -86,6 +91,7 @@ class Dumper(yaml.SafeDumper):
 _TAG = "tag:yaml.org,2002:"
 _MAX_LEVELS = 100
 _MAX_REPEATED = 100_000  # values that aliases repeat
+MAX_DIGITS = 300  # of a whole number; with more, it is no float
 # Scalars as in YAML 1.2: 1e-3 is a number, and 12:30:00 and 010 are not, which YAML 1.1 reads as 45000 and 8; a date
 # is a text. Other than in YAML 1.2, `yes`, `no`, `on` and `off` are booleans.
 _NUMBERS = {
@@ -102,6 +108,7 @@ for _class in (_Loader, _PlainLoader, Dumper):
     }
     for _kind, _pattern in _NUMBERS.items():
         _class.add_implicit_resolver(f"{_TAG}{_kind}", _pattern, list("-+.0123456789"))
+_Loader.add_constructor(f"{_TAG}int", _Loader.construct_integer)
 for _kind in (*_NUMBERS, "bool"):
     _PlainLoader.add_constructor(f"{_TAG}{_kind}", _PlainLoader.construct_plain)
 

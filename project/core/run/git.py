@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MAX_DIFF = 2**20  # bytes; larger new files are named, without their content
-# The configuration of a repository may name programs. Of these, only filters of content are run, such as Git LFS.
+# A repository may name programs for these; none is run. Filters such as that of git-lfs are: without them, its files
+# would differ.
 _OPTIONS = ("core.fsmonitor=false", f"core.hooksPath={os.devnull}", f"core.bigFileThreshold={_MAX_DIFF}")
 
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from project.core.errors import ConfigError, user_message
+from project.core.console import print_text
+from project.core.errors import ConfigError, user_message, without_commands
 from project.core.files import write_text
 from project.study.options import Option, Options, describe_options, parse_options
 from project.study.report.reading import RunReader
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
             raise ConfigError("--port needs --serve")
         file = Path(options.text("output", str(directory / "report.html")))
         _write(file, _page(directory))
-        print(f"the report is {file}")
+        print_text(without_commands(f"the report is {file}") + "\n")
     except ConfigError as error:
         print("error:", user_message(error), file=sys.stderr)
         return 2

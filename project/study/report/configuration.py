@@ -5,6 +5,7 @@ from pathlib import Path
 from project.core.config.yaml_files import flatten, parse_untyped
 from project.core.errors import ConfigError, message_of, shorten
 from project.study.columns import NOT_COMPARED
+from project.study.files import MAX_YAML, read_file
 from project.study.report.html import Html, section, tag
 from project.study.report.pieces import details, format_number, grid, problem, read_text
 
@@ -46,16 +47,22 @@ def show_configuration(run: Path, settings: dict[str, object], problems: list[st
 
 def _read(file: Path, problems: list[str]) -> dict[str, str] | None:
     """Return the values of a yaml file as text, by config path; None if it is missing or damaged."""
-    text = read_text(file, problems)
-    if text is None:
-        return None
+    name = f"{file.parent.name}/{file.name}"
     try:
-        tree = parse_untyped(text, f"{file.parent.name}/{file.name}")
+        tree = parse_untyped(read_file(file, MAX_YAML), name)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        problems.append(f"{name} cannot be read: {error.strerror}")
+        return None
+    except UnicodeDecodeError:
+        problems.append(f"{name} is not a text file in UTF-8")
+        return None
     except ConfigError as error:
         problems.append(message_of(error))
         return None
     if not isinstance(tree, dict):
-        problems.append(f"{file.parent.name}/{file.name} is damaged: it has no settings")
+        problems.append(f"{name} is damaged: it has no settings")
         return None
     return {path: _as_yaml(str(value)) for path, value in flatten(tree).items()}
 

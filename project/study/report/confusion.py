@@ -1,5 +1,6 @@
 """A confusion matrix as a table."""
 
+import heapq
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,23 +81,23 @@ def _heat_cell(names: Sequence[str], true: int, predicted: int, count: float, to
 
 
 def _confusions(counts: Sequence[Sequence[float]], names: Sequence[str]) -> Html | None:
-    found = [
-        (count, true, predicted)
+    confused = (
+        (-count, true, predicted)
         for true, row in enumerate(counts)
         for predicted, count in enumerate(row)
         if count and true != predicted
-    ]
-    found.sort(key=lambda each: (-each[0], each[1:]))
+    )
+    found = heapq.nsmallest(_SHOWN, confused)
     if not found:
         return None
     rows = (
         [
             names[true],
             names[predicted],
-            number_cell(count),
-            tag("td", _share(count, sum(counts[true])), class_="number"),
+            number_cell(-count),
+            tag("td", _share(-count, sum(counts[true])), class_="number"),
         ]
-        for count, true, predicted in found[:_SHOWN]
+        for count, true, predicted in found
     )
     right = {"class_": "number"}
     head = ["true class", "predicted as", tag("th", "samples", **right), tag("th", "of the class", **right)]

@@ -41,12 +41,12 @@ def round_numbers(values: Iterable[float], digits: int = _DIGITS) -> list[int | 
 
 def drop_copies(curves: Curves) -> Curves:
     """Return curves without those of sums that equal a curve of their own split: `val/sum` of a single loss."""
-    kept: Curves = {}
+    kept, seen = set[str](), set[tuple[str, bytes]]()
     for name in sorted(curves, key=lambda name: name.endswith("/sum")):
-        others = [other for other in kept if other.partition("/")[0] == name.partition("/")[0]]
-        is_copy = any(np.array_equal(curves[name][1], kept[other][1], equal_nan=True) for other in others)
-        if not (name.endswith("/sum") and is_copy):
-            kept[name] = curves[name]
+        values = (name.partition("/")[0], curves[name][1].tobytes())
+        if not (name.endswith("/sum") and values in seen):
+            kept.add(name)
+            seen.add(values)
     return {name: curves[name] for name in curves if name in kept}
 
 

@@ -4,17 +4,21 @@ import base64
 import io
 import re
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image
 
+from project.study.files import check_regular, list_files, walk
 from project.study.report.html import Html, tag
 
 _MAX_SIDE = 1100  # pixels; larger pictures are shrunk
 _MAX_LOSSLESS = 60_000  # bytes; larger pictures lose a little
 _MAX_FILE = 50_000_000  # bytes; larger files are not read
 _MAX_ALL = 4_000_000  # bytes of all pictures of a page
+# A small file may contain a huge picture: of one, and of all of a page.
+_MAX_PIXELS, _MAX_ALL_PIXELS, _MAX_PICTURES = 50_000_000, 1_000_000_000, 2000
 _QUALITY = 85
 _EPOCH_AND_STEP = re.compile(r"epoch_(\d+)_(?:between_)?step_(\d+)")
 
@@ -36,20 +40,22 @@ class Embedder:
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         self.bytes_left = _MAX_ALL
+        self._pixels_left, self._pictures_left = _MAX_ALL_PIXELS, _MAX_PICTURES
         self._num_left_out = 0
 
     def embed(self, file: Path) -> str | None:
         """Return the data URI of a picture; None if it cannot be read, or the page has enough."""
-        if self.bytes_left <= 0:
+        if min(self.bytes_left, self._pixels_left, self._pictures_left) <= 0:
             self._num_left_out += 1
             return None
+        self._pictures_left -= 1
         try:
-            if file.stat().st_size > _MAX_FILE:
-                raise OSError(f"it has more than {_MAX_FILE // 1_000_000} MB")
-            data = _encode(file)
+            check_regular(file, _MAX_FILE)
+            data = self._encode(file)
         # Pillow raises SyntaxError for some damaged files.
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            self.problems.append(f"{file.parent.name}/{file.name} cannot be shown: {error}")
+            why = getattr(error, "strerror", None) or error
+            self.problems.append(f"{file.parent.name}/{file.name} cannot be shown: {why}")
             return None
         self.bytes_left -= len(data)
         return f"data:image/webp;base64,{base64.b64encode(data).decode()}"
@@ -62,14 +68,27 @@ class Embedder:
     def report_omissions(self) -> None:
         """Add to the problems how many pictures were left out because the page has enough."""
         if self._num_left_out:
-            limit = f"the pictures of a page are limited to {_MAX_ALL // 1_000_000} MB"
+            limit = f"those of a page are limited to {_MAX_ALL // 1_000_000} MB, and to {_MAX_PICTURES}"
             self.problems.append(f"{self._num_left_out} pictures are left out: {limit}")
+
+    def _encode(self, file: Path) -> bytes:
+        with Image.open(file, formats=("PNG",)) as opened:
+            if (size := opened.width * opened.height) > _MAX_PIXELS:
+                raise ValueError(f"it has more than {_MAX_PIXELS} pixels")
+            self._pixels_left -= size
+            image = opened.convert("RGBA" if opened.has_transparency_data else "RGB")
+        image.thumbnail((_MAX_SIDE, _MAX_SIDE))
+        if image.width * image.height <= 300_000:  # pixels; those of larger photographs take seconds
+            data = _to_webp(image, lossless=True)
+            if len(data) <= _MAX_LOSSLESS:
+                return data
+        return _to_webp(image, lossless=False)
 
 
 def list_progress(run: Path) -> dict[str, list[Path]]:
     """Return the pictures of epochs in RUN/progress, by the directory they are in, such as `val`; in order of time."""
     groups: dict[str, list[tuple[int, Path]]] = {}
-    for file in (run / "progress").rglob("*.png"):
+    for file in chain.from_iterable(list_files(each, ".png") for each in walk(run / "progress")):
         if match := _EPOCH_AND_STEP.match(file.stem):
             name = f"{file.parent.relative_to(run / 'progress').as_posix()}{file.stem[match.end() :].replace('_', ' ')}"
             groups.setdefault(name, []).append((int(match[2]), file))
@@ -87,17 +106,6 @@ def spread(items: Sequence[Item], limit: int) -> list[Item]:
     if len(items) <= limit:
         return [*items]
     return [items[-1]] if limit < 2 else [items[round(i * (len(items) - 1) / (limit - 1))] for i in range(limit)]
-
-
-def _encode(file: Path) -> bytes:
-    with Image.open(file, formats=("PNG",)) as opened:
-        image = opened.convert("RGBA" if opened.has_transparency_data else "RGB")
-    image.thumbnail((_MAX_SIDE, _MAX_SIDE))
-    if image.width * image.height <= 300_000:  # pixels; those of larger photographs take seconds
-        data = _to_webp(image, lossless=True)
-        if len(data) <= _MAX_LOSSLESS:
-            return data
-    return _to_webp(image, lossless=False)
 
 
 def _to_webp(image: Image.Image, lossless: bool) -> bytes:

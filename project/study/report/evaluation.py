@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from project.study.files import list_directories, list_files
 from project.study.grouping import drop_sums
 from project.study.report.confusion import FILE as CONFUSION
 from project.study.report.confusion import show_confusion
@@ -13,7 +14,7 @@ from project.study.report.pieces import grid, number_cell, read_json
 from project.study.report.samples import show_samples
 from project.study.runs import DURING_TRAINING, RunRow
 
-_MAX_EVALUATIONS = 30  # in the table of metrics
+_MAX_EVALUATIONS, _MAX_METRICS = 30, 200  # of a page: during training, and of stages; columns of their metrics
 _MAX_TILES = 4
 
 
@@ -25,12 +26,15 @@ def show_evaluations(row: RunRow, losses: Sequence[str], embedder: Embedder) -> 
         losses: names of the losses.
         embedder: makes pictures, and receives problems.
     """
-    directories = sorted(path for path in (row.path / "eval").glob("*") if path.is_dir())
+    directories = list_directories(row.path / "eval")
     if not directories:
         return
     during = [path for path in directories if DURING_TRAINING.fullmatch(path.name)]
-    stages = [path for path in directories if path not in during]
-    if table := _show_metrics(row, spread(during, _MAX_EVALUATIONS), embedder.problems):
+    stages = [path for path in directories if not DURING_TRAINING.fullmatch(path.name)]
+    if len(stages) > _MAX_EVALUATIONS:
+        embedder.problems.append(f"{len(stages) - _MAX_EVALUATIONS} directories in eval are left out")
+        stages = stages[:_MAX_EVALUATIONS]
+    if table := _show_metrics(row, stages, spread(during, _MAX_EVALUATIONS), embedder.problems):
         left_out = len(during) - _MAX_EVALUATIONS
         yield section("Metrics", table, note=f"{left_out} evaluations are left out" if left_out > 0 else "")
     for stage in (*stages, *during[-1:]):
@@ -39,12 +43,13 @@ def show_evaluations(row: RunRow, losses: Sequence[str], embedder: Embedder) -> 
             yield section(f"Results of {stage.name}", *parts)
 
 
-def _show_metrics(row: RunRow, during: Sequence[Path], problems: list[str]) -> Html | None:
+def _show_metrics(row: RunRow, stages: Sequence[Path], during: Sequence[Path], problems: list[str]) -> Html | None:
     """Return a table with the metrics of stages, and of evaluations during training."""
-    metrics: dict[str, dict[str, float]] = {}
+    metrics: dict[str, dict[str, float]] = {stage.name: {} for stage in stages}
     for path, value in row.results.items():
         stage, _, name = path.partition("/")
-        metrics.setdefault(stage, {})[name] = value
+        if stage in metrics:
+            metrics[stage][name] = value
     for directory in during:
         values = read_json(directory / "metrics.json", problems) or {}
         metrics[directory.name] = {name: value for name, value in values.items() if isinstance(value, int | float)}
@@ -53,6 +58,9 @@ def _show_metrics(row: RunRow, during: Sequence[Path], problems: list[str]) -> H
     names = drop_sums(names, [*metrics.values()])
     if not names:
         return None
+    if len(names) > _MAX_METRICS:
+        problems.append(f"{len(names) - _MAX_METRICS} metrics are left out")
+        names = names[:_MAX_METRICS]
     rows = (
         [tag("th", stage, scope="row"), *map(number_cell, map(values.get, names))] for stage, values in metrics.items()
     )
@@ -63,7 +71,7 @@ def _show_metrics(row: RunRow, during: Sequence[Path], problems: list[str]) -> H
 def _show_datasets(stage: Path, losses: Sequence[str], embedder: Embedder) -> Iterator[Html]:
     """Yield what the results of a stage contain; each of several datasets has a directory and a heading."""
     yield from _show_results(stage, losses, embedder)
-    for directory in sorted(path for path in stage.glob("*") if path.is_dir() and (path / "samples.csv").is_file()):
+    for directory in [path for path in list_directories(stage) if (path / "samples.csv").is_file()][:_MAX_EVALUATIONS]:
         parts = [*_show_results(directory, losses, embedder)]
         if parts:
             yield join(tag("h3", f"Dataset {directory.name}", class_="dataset"), *parts)
@@ -76,7 +84,7 @@ def _show_results(directory: Path, losses: Sequence[str], embedder: Embedder) ->
     samples = show_samples(directory, losses, embedder)
     if samples:
         yield samples
-    pictures = [*directory.glob("*.png"), *(directory / "visual").glob("*.png")]
+    pictures = [*list_files(directory, ".png"), *list_files(directory / "visual", ".png")]
     for file in sorted(pictures):
         if confusion and file.stem == CONFUSION.removesuffix(".json"):
             continue

@@ -1,14 +1,12 @@
 """Pieces that pages share: tiles, tables, numbers, and files that may be missing, damaged or large."""
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from project.study.files import MAX_BYTES, check_regular, parse_json
 from project.study.report.html import Html, tag
-
-_MAX_BYTES = 20_000_000  # of a text file; more is not read
 
 
 def format_number(value: object, digits: int = 4) -> str:
@@ -70,10 +68,17 @@ def problem(text: str) -> Html:
 
 
 def read_text(path: Path, problems: list[str]) -> str | None:
-    """Return the text of a file; None if it is missing, or cannot be read, which is added to `problems`."""
+    """Return the text of a file; None if it is missing, or cannot be read, which is added to `problems`.
+
+    Of a very long one, such as a log, this is the end.
+    """
     try:
+        size = check_regular(path)
         with path.open("rb") as file:
-            return file.read(_MAX_BYTES).decode("utf-8", "replace")
+            if size > MAX_BYTES:
+                problems.append(f"only the last {MAX_BYTES // 1_000_000} MB of {_shown(path)} are read")
+                file.seek(size - MAX_BYTES)
+            return file.read(MAX_BYTES).decode("utf-8", "replace")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -87,7 +92,7 @@ def read_json(path: Path, problems: list[str]) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except (ValueError, RecursionError) as error:
         problems.append(f"{_shown(path)} is damaged: {error}")
         return None

@@ -18,8 +18,8 @@ def stamp_run(run: Path) -> str:
 def _describe(directory: Path, depth: int) -> Iterator[str]:
     try:
         entries = [*os.scandir(directory)]
-    except (FileNotFoundError, NotADirectoryError):
-        return  # deleted meanwhile
+    except OSError:
+        return  # deleted meanwhile, or somebody else's
     for entry in entries:
         if entry.name.startswith(".") or entry.name in ("checkpoints", "report.html"):
             continue
@@ -28,7 +28,7 @@ def _describe(directory: Path, depth: int) -> Iterator[str]:
                 yield from _describe(Path(entry.path), depth - 1)
             continue
         try:
-            status = entry.stat()
+            status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             continue
         yield f"{entry.path} {status.st_size} {status.st_mtime_ns} {status.st_ino}"

@@ -1,6 +1,7 @@
 """The tables of the page of many runs: groups, runs, and the settings that mattered."""
 
 import math
+import os
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -103,7 +104,7 @@ def show_runs(view: RunsView, is_linked: bool) -> Html:
     for index, (row, values) in enumerate(zip(view.rows, view.values, strict=True)):
         name = view.name(row)
         has_page = is_linked and (row.path / "report.html").is_file()
-        shown = tag("a", name, href=f"./{quote(name)}/report.html") if has_page else name
+        shown = tag("a", name, href=f"./{quote(os.fsencode(name))}/report.html") if has_page else name
         cells = [tag("th", shown, scope="row", data_run=index), tag("td", _state(row))]
         cells += [
             _setting("td", row.settings.get(key, ABSENT), view.texts[key][row.path], right)

@@ -5,15 +5,18 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from project.study.files import check_regular, list_files
 from project.study.report.embedding import Embedder
 from project.study.report.html import Html, join, tag
 from project.study.report.pieces import format_number, grid, number_cell
 
 _SHOWN = 12  # worst samples, and best ones
 _MAX_ROWS = 1_000_000  # of samples.csv
+_MAX_LINE = 1_000_000  # characters; csv refuses a value of as many
 _MAX_VALUES = 8  # of a sample
 _PROBABILITY = "prediction.probability"
 _PAIR = ("prediction", "target", _PROBABILITY)  # columns that share a line of a card
@@ -33,27 +36,34 @@ def show_samples(directory: Path, losses: Sequence[str], embedder: Embedder) -> 
         embedder: makes the pictures.
     """
     file = directory / "samples.csv"
-    if not file.is_file():
-        return None
     try:
+        check_regular(file)
         with file.open(encoding="utf-8", errors="replace", newline="") as opened:
-            reader = csv.DictReader(opened)
-            loss = next((name for name in losses if name in (reader.fieldnames or ())), None)
+            rows = csv.reader(iter(partial(opened.readline, _MAX_LINE), ""))
+            names = next(rows, [])
+            loss = next((name for name in losses if name in names), None)
             if loss is None:
                 return None
-            pictures = {each.stem: each for each in (directory / "samples").glob("*.png")}
-            ranking = _rank(islice(reader, _MAX_ROWS), loss, pictures)
-            is_cut = next(reader, None) is not None
+            columns = {name: names.index(name) for name in ("index", "name", loss) if name in names}
+            others = [name for name in names if name and name not in columns][:_MAX_VALUES]
+            columns |= {name: names.index(name) for name in others}
+            pictures = {each.stem: each for each in list_files(directory / "samples", ".png")}
+            found = ({name: row[at] for name, at in columns.items() if at < len(row)} for row in rows if row)
+            ranking = _rank(islice(found, _MAX_ROWS), loss, pictures)
+            is_cut = next(rows, None) is not None
+    except FileNotFoundError:
+        return None
     except (OSError, csv.Error) as error:
-        embedder.problems.append(f"{directory.name}/samples.csv cannot be read: {error}")
+        why = getattr(error, "strerror", None) or error
+        embedder.problems.append(f"{directory.name}/samples.csv cannot be read: {why}")
         return None
     count = ranking.num_not_finite
     notes = [f"{count} samples have a {loss} that is not finite"] if count else []
     notes += [f"only the first {_MAX_ROWS} samples were read"] if is_cut else []
     parts: list[object] = [tag("p", note, class_="problem") for note in notes]
-    for title, rows in ((f"Highest {loss}", ranking.worst), (f"Lowest {loss}", ranking.best)):
-        if rows:
-            parts += [tag("h3", title), _show_rows(rows, loss, pictures, embedder, title)]
+    for title, shown in ((f"Highest {loss}", ranking.worst), (f"Lowest {loss}", ranking.best)):
+        if shown:
+            parts += [tag("h3", title), _show_rows(shown, loss, others, pictures, embedder, title)]
     return join(*parts) if parts else None
 
 
@@ -95,9 +105,10 @@ def _keep_ends(ranked: list[_Entry]) -> list[_Entry]:
     return [*ranked[:_SHOWN], *ranked[_SHOWN:][-_SHOWN:]]
 
 
-def _show_rows(rows: list[Row], loss: str, pictures: dict[str, Path], embedder: Embedder, title: str) -> Html:
+def _show_rows(
+    rows: list[Row], loss: str, names: list[str], pictures: dict[str, Path], embedder: Embedder, title: str
+) -> Html:
     """Return a card with a picture for each sample, or a table where there are no pictures."""
-    names = [name for name in rows[0] if name and name not in ("index", "name", loss)][:_MAX_VALUES]
     if not any(_picture_name(row) in pictures for row in rows):
         lines = ([_title(row), *(_cell(row.get(name)) for name in (loss, *names))] for row in rows)
         return grid(title, ["sample", *(tag("th", name, class_="number") for name in (loss, *names))], lines)
@@ -130,7 +141,7 @@ def _says_whether_right(rows: Sequence[Row], name: str) -> bool:
 
 def _picture_name(row: Row) -> str:
     index = row.get("index", "")
-    return f"{int(index):06d}" if index.isascii() and index.isdecimal() else ""
+    return f"{int(index):06d}" if index.isascii() and index.isdecimal() and len(index) < 20 else ""
 
 
 def _breakable(name: str) -> Html:

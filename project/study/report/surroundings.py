@@ -2,23 +2,25 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from project.core.config.yaml_files import flatten
 from project.core.errors import shorten
+from project.study.files import list_files
 from project.study.report.html import Html, section, tag
 from project.study.report.pieces import details, format_number, format_seconds, grid, problem, read_json, read_text
 from project.study.runs import RunRow
 
 # Matched: lines of log.txt that the engine writes.
-_EPOCH = re.compile(r"^\S+ \S+ INFO +epoch (\d+)/\S+ +step \d+ +([\d.]+) s\b", re.MULTILINE)
+_EPOCH = re.compile(r"^\S+ \S+ INFO +epoch (\d+)/\S+ +step \d+ +(\d+(?:\.\d+)?) s\b", re.MULTILINE)
 _WARNING = re.compile(r"^\S+ (\S+) (?:WARNING|ERROR|CRITICAL) +(.*)$", re.MULTILINE)
 _MAX_WARNINGS = 30
 _MAX_LOG = 50_000  # characters at the end
-_MAX_LINES, _MAX_WIDTH = 2000, 500  # of a diff
+_MAX_LINES, _MAX_WIDTH = 2000, 500  # of a diff; characters of a line of it, and of a warning
 _MAX_VALUE = 300  # characters of a fact
 _FOLDED = ("packages",)  # groups with many values
 
@@ -46,13 +48,14 @@ def show_log(log: str) -> Html | None:
         return None
     found = Counter(match[2].strip() for match in _WARNING.finditer(log))
     shown = [
-        [tag("td", text, class_="warning"), f"{count} times" if count > 1 else ""] for text, count in found.items()
+        [tag("td", shorten(text, _MAX_WIDTH), class_="warning"), f"{count} times" if count > 1 else ""]
+        for text, count in islice(found.items(), _MAX_WARNINGS)
     ]
     cut = problem(f"only the last {_MAX_LOG} characters are shown") if len(log) > _MAX_LOG else None
-    more = problem(f"{len(shown) - _MAX_WARNINGS} more are left out") if len(shown) > _MAX_WARNINGS else None
+    more = problem(f"{len(found) - _MAX_WARNINGS} more are left out") if len(found) > _MAX_WARNINGS else None
     return section(
         "Log",
-        grid("warnings", [], shown[:_MAX_WARNINGS], class_="facts") if shown else None,
+        grid("warnings", [], shown, class_="facts") if shown else None,
         more,
         details("log.txt", cut, tag("pre", log[-_MAX_LOG:], tabindex=0)),
         note=f"{len(found)} different warnings and errors" if found else "no warnings",
@@ -81,12 +84,28 @@ def show_diffs(run: Path, problems: list[str]) -> Html | None:
     parts = []
     for file in (run / "git.diff", *_list_resumed(run, "git", ".diff")):
         if text := read_text(file, problems):
-            lines = text.splitlines()
+            lines = [*_without_content(text.splitlines())]
             left_out = len(lines) - _MAX_LINES
             cut = problem(f"{left_out} more lines are left out") if left_out > 0 else None
             content = tag("pre", *_color_lines(lines[:_MAX_LINES]), class_="diff", tabindex=0)
             parts.append(details(f"{file.name}, {len(lines)} lines", content, cut, is_open=len(lines) <= 100))
     return section("Changes since the commit", *parts) if parts else None
+
+
+def _without_content(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of a diff, without the content of new files that are no code.
+
+    Such a file may contain anything, such as a password, and a page is sent to others.
+    """
+    is_code = is_left_out = False
+    for line in lines:
+        if line.startswith("diff "):
+            is_code, is_left_out = line.rstrip('"').endswith(".py"), False
+        is_left_out = is_left_out or (line.startswith("new file") and not is_code)
+        if is_left_out and line.startswith("@@"):
+            yield "(git.diff contains this file)"
+        if not (is_left_out and line.startswith(("@@", "+", "\\")) and not line.startswith("+++ ")):
+            yield line
 
 
 def _color_lines(lines: list[str]) -> Iterator[Html]:
@@ -106,8 +125,9 @@ def _list_resumed(run: Path, name: str, ending: str) -> list[Path]:
     """Return the files that a run wrote when it was resumed, such as environment.resume1.json, in order."""
     numbers = {
         int(number): file
-        for file in run.glob(f"{name}.resume*{ending}")
-        if (number := file.name.removeprefix(f"{name}.resume").removesuffix(ending)).isdecimal()
+        for file in list_files(run, ending)
+        if file.name.startswith(f"{name}.resume")
+        and (number := file.name.removeprefix(f"{name}.resume").removesuffix(ending)).isdecimal()
     }
     return [numbers[number] for number in sorted(numbers)]
 

@@ -1,6 +1,7 @@
 """The definition of a sweep: what SWEEP.yaml, or the key `sweep` of an experiment's yaml, contains."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -13,7 +14,8 @@ from project.core.config.values import to_type
 from project.core.errors import ConfigError, did_you_mean, join_names, shorten, show_value
 
 _MAX_SHOWN = 200  # characters
-_MAX_TRIALS = 100_000  # of a grid
+_MAX_RUNS = 100_000
+_MAX_VALUES = 5000  # of a setting
 _KINDS = ("choice", "float", "int", "log")
 # Settings that the sweep itself gives its runs, and what to write instead.
 _OWN = {
@@ -127,7 +129,7 @@ def read_definition(tree: object, first_seed: int) -> Definition:
     if keys.mode is not None and keys.monitor is None:
         raise ConfigError("sweep.mode needs sweep.monitor, the value that says how good a run is")
     settings = _read_settings(tree[given[0]], f"sweep.{given[0]}", keys) if given else {}
-    return Definition(
+    definition = Definition(
         grid=_read_grid(settings) if given != ["space"] else {},
         space=_read_space(settings) if given == ["space"] else {},
         trials=keys.trials or 0,
@@ -138,6 +140,12 @@ def read_definition(tree: object, first_seed: int) -> Definition:
         mode=keys.mode or "min",
         name=keys.name or "",
     )
+    trials = definition.trials or math.prod(map(len, definition.grid.values()))
+    if (count := trials * max(1, len(definition.seeds)) * max(1, definition.folds)) > _MAX_RUNS:
+        raise ConfigError(
+            f"the sweep has {show_value(count)} runs, more than {_MAX_RUNS}; use sweep.space with fewer trials"
+        )
+    return definition
 
 
 def _show(value: object) -> str:
@@ -170,10 +178,7 @@ def _read_settings(value: object, where: str, keys: _Keys) -> Mapping[str, Any]:
 
 
 def _read_grid(settings: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
-    grid = {path: _read_values(values, f"sweep.grid.{path}") for path, values in settings.items()}
-    if (count := math.prod(map(len, grid.values()))) > _MAX_TRIALS:
-        raise ConfigError(f"sweep.grid has {count} combinations, more than {_MAX_TRIALS}; use sweep.space and trials")
-    return grid
+    return {path: _read_values(values, f"sweep.grid.{path}") for path, values in settings.items()}
 
 
 def _read_values(values: object, where: str) -> tuple[Any, ...]:
@@ -183,9 +188,12 @@ def _read_values(values: object, where: str) -> tuple[Any, ...]:
         raise ConfigError(f"{where} takes a list of values; a config path is one key, with dots: {where[11:]}.{key}")
     if not isinstance(values, list) or not values:
         raise ConfigError(f"{where} is {_show(values)}; it takes a list of values")
-    for number, value in enumerate(values):
-        if any(equals(value, other) for other in values[:number]):
-            raise ConfigError(f"{where} contains {_show(value)} twice")
+    if len(values) > _MAX_VALUES:
+        raise ConfigError(f"{where} has {len(values)} values, more than {_MAX_VALUES}")
+    typed = [to_type(value, Any) for value in values]
+    for number, value in enumerate(typed):
+        if any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in typed[:number]):
+            raise ConfigError(f"{where} contains {_show(values[number])} twice")
     return tuple(values)
 
 
@@ -194,8 +202,8 @@ def _read_seeds(seeds: int | list[int] | None, first_seed: int) -> tuple[int, ..
         return tuple(range(first_seed, first_seed + seeds))
     if seeds == []:
         raise ConfigError("sweep.seeds is []; it takes a number of seeds, or a list of them")
-    if seeds is not None and (twice := next((seed for seed in seeds if seeds.count(seed) > 1), None)) is not None:
-        raise ConfigError(f"sweep.seeds contains {twice} twice")
+    if seeds is not None and len(set(seeds)) < len(seeds):
+        raise ConfigError(f"sweep.seeds contains {Counter(seeds).most_common(1)[0][0]} twice")
     return tuple(seeds or ())
 
 

@@ -13,7 +13,9 @@ from typing import Any
 
 from loguru import logger
 
+from project.core.errors import ConfigError
 from project.core.files import write_text
+from project.study.files import parse_json, read_file
 from project.study.runs import STATE
 from project.study.sweep.plan import PlannedRun
 
@@ -25,6 +27,7 @@ except ImportError:  # Windows, where a sweep has one worker
 HAS_LOCKS = fcntl is not None
 DONE = ("finished", "pruned", "failed")
 _DYING_TIME, _POLL = 10.0, 0.02  # seconds
+_MAX_DIGITS = 9  # of the number of a process
 
 
 class SweepDirectory:
@@ -122,8 +125,9 @@ class SweepDirectory:
 
     def _has_dead_owner(self, run: PlannedRun) -> bool:
         """Return whether the worker that locked a run last was one of this machine, and has ended."""
-        machine, _, process = (self.path / STATE / f"{run.name}.lock").read_text(encoding="utf-8").partition(" ")
-        if machine != socket.gethostname() or not process.isdecimal():
+        owner = (self.path / STATE / f"{run.name}.lock").read_text(encoding="utf-8", errors="replace")
+        machine, _, process = owner.partition(" ")
+        if machine != socket.gethostname() or not process.isdecimal() or len(process) > _MAX_DIGITS:
             return False
         try:
             os.kill(int(process), 0)  # sends nothing
@@ -149,7 +153,10 @@ class SweepDirectory:
             os.close(opened)
 
     def _lock(self, name: str, waits: bool) -> int | None:
-        opened = os.open(self.path / STATE / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        file = self.path / STATE / f"{name}.lock"
+        if file.is_symlink():  # to a file that would be emptied
+            raise ConfigError(f"{file} is a link; remove it")
+        opened = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         if HAS_LOCKS and not lock_file(opened, waits):
             os.close(opened)
             return None
@@ -181,7 +188,7 @@ def _warn_of_missing_locks() -> None:
 def _read_json(file: Path) -> dict[str, Any]:
     """Return the mapping in a file; an empty one if there is none, or a machine lost power while it was written."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        content = parse_json(read_file(file))
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

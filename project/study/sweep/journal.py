@@ -63,10 +63,17 @@ class Journal:
 
     def __init__(self, file: Path, definition: Definition) -> None:
         self.direction = DIRECTIONS[definition.mode]
+        if file.is_symlink():  # to a file whose last line may be removed as an incomplete record
+            raise ConfigError(f"{file} is a link; remove it")
         try:
             self.storage = JournalStorage(JournalFileBackend(str(file), JournalLock(file)))
             self.study = self._open()
-        except (ValueError, KeyError, TypeError) as error:  # anything but a line of JSON, or a record of another kind
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            RecursionError,
+        ) as error:  # anything but a line of JSON, or a record of another kind
             raise ConfigError(
                 f"{file} is damaged: {message_of(error)}\nRestore it, or start the sweep again under another name"
             ) from error

@@ -16,6 +16,7 @@ from optuna.distributions import (
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from project.core.errors import ConfigError
 from project.core.run.pruning import Pruning
 from project.study.sweep.definition import Choice, Definition, Number
 from project.study.sweep.journal import Journal
@@ -85,6 +86,9 @@ class OptunaTrials:
 
     def _settings(self, trial: FrozenTrial) -> dict[str, Any]:
         space = self.definition.space
+        known = {path: _distribution(parameter) for path, parameter in space.items() if path in trial.distributions}
+        if known != trial.distributions:
+            raise ConfigError(f"{self.file} is that of another sweep: trial {trial.number} has other settings")
         return {
             path: parameter.values[trial.params[path]] if isinstance(parameter, Choice) else trial.params[path]
             for path, parameter in space.items()

@@ -173,7 +173,7 @@ def run_in_child(
 
 def redirect_output(log: Path) -> None:
     """Append what this process prints to a file."""
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o666)
     for stream in (1, 2):
         os.dup2(output, stream)
     os.close(output)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from project.core.config.yaml_files import parse_yaml
-from project.core.errors import ConfigError, did_you_mean, join_names
+from project.core.errors import ConfigError, did_you_mean, join_names, without_commands
 from project.study.columns import (
     ABSENT,
     differing_settings,
@@ -113,7 +113,9 @@ def make_table(rows: Sequence[RunRow], choices: Choices) -> Table:
         notes.insert(0, f"Δ: difference to {headings[key]} {shown}, {paired}; mean [95 % interval, Student's t]")
     if choices.sort is not None:
         _sort(columns, choices.sort)
-    return Table(columns, notes)
+    for column in columns:
+        column.heading = without_commands(column.heading)
+    return Table(columns, [*map(without_commands, notes)])
 
 
 def _find_setting(name: str, differing: Sequence[str], rows: Sequence[RunRow]) -> str:

@@ -13,8 +13,10 @@ from project.study.table.content import Column, Table
 from project.study.table.values import show_interval, show_setting, show_settings, show_summary
 
 _GAP = "  "
+_FORMULAS, _NUMBER = ("=", "+", "-", "@"), re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|-Infinity")
 _LATEX = {
     **{mark: f"\\{mark}" for mark in "&%$#_{}"},
+    **{mark: f"{{{mark}}}" for mark in "[*"},  # after \\\\, they would be read as a part of it
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "Δ": r"$\Delta$", "—": "---"},
 }
@@ -35,11 +37,13 @@ def format_text(table: Table, width: int | None = None) -> str:
 def _fit(settings: list[int], others: Sequence[int], sizes: Sequence[int], width: int | None) -> list[list[int]]:
     """Return the columns of each part of a table, as many as fit, and at least one beside the settings."""
     parts = [[*settings]]
+    used = first = sum(sizes[i] + len(_GAP) for i in settings)
     for i in others:
-        needed = sum(sizes[each] + len(_GAP) for each in parts[-1]) + sizes[i]
-        if width is not None and needed > width and len(parts[-1]) > len(settings):
+        if width is not None and used + sizes[i] > width and len(parts[-1]) > len(settings):
             parts.append([*settings])
+            used = first
         parts[-1].append(i)
+        used += sizes[i] + len(_GAP)
     return parts
 
 
@@ -80,9 +84,16 @@ def format_csv(table: Table) -> str:
         columns += parts
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(headings)
-    writer.writerows(zip(*columns, strict=True))
+    writer.writerows([_no_formula(cell) for cell in row] for row in (headings, *zip(*columns, strict=True)))
     return written.getvalue()
+
+
+def _no_formula(cell: Any) -> Any:
+    """Return a cell which no spreadsheet takes for a formula, which may run programs: a text that begins with = has '.
+
+    Numbers stay as they are.
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) and not _NUMBER.fullmatch(cell) else cell
 
 
 def format_markdown(table: Table) -> str:
@@ -96,7 +107,7 @@ def format_markdown(table: Table) -> str:
 
 
 def _escape_markdown(text: str) -> str:
-    return re.sub(r"([\\`*<|])", r"\\\1", text)
+    return re.sub(r"([\\`*<|\[\]&~$])", r"\\\1", text)  # also links and pictures, which a reader may load
 
 
 def format_latex(table: Table) -> str:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from project.core.errors import without_commands
 from project.study.columns import ABSENT
 from project.study.statistics import Interval, Summary
 
@@ -29,7 +30,7 @@ def show_setting(value: Any) -> str:
     if value is ABSENT:
         return _EMPTY
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
+    return without_commands(text)
 
 
 def show_summary(summary: Summary, num_runs: int) -> str:

@@ -71,3 +71,28 @@ def test_spread_keeps_first_and_last() -> None:
     assert spread(range(100), 4) == [0, 33, 66, 99]
     assert spread(range(3), 4) == [0, 1, 2]
     assert spread(range(3), 1) == [2]
+
+
+def test_a_small_file_of_a_huge_picture_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size in the header counts, before anything is unpacked; also of all pictures together."""
+    Image.new("L", (300, 100)).save(tmp_path / "a.png")
+    monkeypatch.setattr(embedding, "_MAX_PIXELS", 29_999)
+    problems: list[str] = []
+    assert Embedder(problems).embed(tmp_path / "a.png") is None
+    assert "a.png cannot be shown: it has more than 29999 pixels" in problems[0]
+    monkeypatch.setattr(embedding, "_MAX_PIXELS", 30_000)
+    monkeypatch.setattr(embedding, "_MAX_ALL_PIXELS", 60_000)
+    embedder = Embedder([])
+    assert [embedder.embed(tmp_path / "a.png") is None for _ in range(3)] == [False, False, True]
+
+
+def test_links_to_pictures_are_not_shown(tmp_path: Path) -> None:
+    """They may be of other directories."""
+    write_picture(tmp_path / "secret/epoch_0000_step_000010.png")
+    (tmp_path / "run/progress").mkdir(parents=True)
+    (tmp_path / "run/progress/val").symlink_to(tmp_path / "secret")
+    (tmp_path / "run/progress/epoch_0000_step_000010.png").symlink_to(tmp_path / "secret/epoch_0000_step_000010.png")
+    assert [*list_progress(tmp_path / "run")] == ["."]
+    problems: list[str] = []
+    assert Embedder(problems).embed(tmp_path / "run/progress/epoch_0000_step_000010.png") is None
+    assert "it is a link" in problems[0]

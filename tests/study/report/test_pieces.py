@@ -58,4 +58,4 @@ def test_missing_file_is_no_problem_and_one_that_cannot_be_read_is(tmp_path: Pat
     assert problems == []
     (tmp_path / "x.txt").mkdir()
     assert read_text(tmp_path / "x.txt", problems) is None
-    assert problems == [f"{tmp_path.name}/x.txt cannot be read: Is a directory"]
+    assert problems == [f"{tmp_path.name}/x.txt cannot be read: it is a directory"]

@@ -110,3 +110,12 @@ def test_cards_say_target_prediction_and_probability_in_a_line(tmp_path: Path) -
     shown = show_samples(tmp_path, ["hinge"], Embedder([]))
     assert shown is not None
     assert re.findall(r"<dt>(.*?)</dt>", shown) == ["accuracy", "extra"] * 2
+
+
+@pytest.mark.parametrize(
+    "text", ["index,hinge" + ",x" * 200_000 + "\n" + "0,1.0\n" * 3000, "index,hinge\n" + "9" * 5000 + ",1.0\n"]
+)
+def test_odd_tables_are_read(text: str, tmp_path: Path) -> None:
+    """A row costs what it contains, not what the header has; an index is a name if it is no number of a file."""
+    (tmp_path / "samples.csv").write_text(text)
+    assert "Highest hinge" in str(show_samples(tmp_path, ["hinge"], Embedder([])))

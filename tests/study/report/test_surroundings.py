@@ -66,3 +66,24 @@ def test_a_huge_diff_is_cut(tmp_path: Path) -> None:
     assert "1000 more lines are left out" in shown
     assert len(shown) < 1_200_000
     assert "<details><summary>" in shown
+
+
+def test_content_of_new_files_is_shown_of_code_only(tmp_path: Path) -> None:
+    """A page is sent to others, and git.diff contains all files that git does not ignore, such as .env."""
+    parts = [
+        f"diff --git a/{name} b/{name}\nnew file mode 100644\n"
+        f"--- /dev/null\n+++ b/{name}\n@@ -0,0 +1,2 @@\n+{text}\n+2\n"
+        for name, text in ((".env", "password"), ("net.py", "width"))
+    ]
+    changed = "diff --git a/a.yaml b/a.yaml\n--- a/a.yaml\n+++ b/a.yaml\n@@ -1 +1 @@\n-old\n+new\n"
+    (tmp_path / "git.diff").write_text("".join([*parts, changed]))
+    shown = str(show_diffs(tmp_path, []))
+    assert "password" not in shown
+    assert [text in shown for text in ("+++ b/.env", "+width", "+2", "-old", "+new")] == [True] * 5
+    assert shown.count("(git.diff contains this file)") == 1
+
+
+def test_odd_times_in_a_log_are_passed_over() -> None:
+    log = "2026-01-01 10:00:01 INFO    epoch 1/3   step 10   2.5.5 s   a\n"
+    assert show_speed(RunRow(Path("x"), steps=1), log) is not None
+    assert len(str(show_log("2026-01-01 10:00:01 WARNING " + "x" * 100_000))) < 60_000

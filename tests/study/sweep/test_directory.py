@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
+from project.core.errors import ConfigError
 from project.study.sweep.directory import SweepDirectory
 from project.study.sweep.plan import PlannedRun, Trial
 from project.study.sweep.process import Children
@@ -108,7 +110,7 @@ def test_record_of_a_run(directory: SweepDirectory) -> None:
     assert (directory.state(RUN), directory.digests(RUN)) == ("finished", DIGESTS)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b'{"state": "lost", "digests": 3}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"[" * 100_000, b'{"state": "lost", "digests": 3}'])
 def test_damaged_record_is_as_if_the_run_had_not_ended(content: bytes, directory: SweepDirectory) -> None:
     """A machine that lost power leaves such files, and a worker must not fail because of them."""
     (directory.path / ".sweep/0000.json").write_bytes(content)
@@ -127,3 +129,20 @@ def test_resumed_run_keeps_the_digests_of_its_beginning(directory: SweepDirector
     (directory.path / "0000/checkpoints/last.ckpt").touch()
     directory.record_start(RUN, {"code": "newer"})
     assert directory.digests(RUN) == {"code": "new"}
+
+
+def test_locks_do_not_empty_other_files(directory: SweepDirectory) -> None:
+    """In a directory of somebody else's, a lock may be a link, and name no process."""
+    secret = directory.path / "secret"
+    secret.write_text("mine")
+    lock = directory.path / ".sweep/0000.lock"
+    lock.symlink_to(secret)
+    with pytest.raises(ConfigError, match=r"0000\.lock is a link; remove it"):
+        directory.claim(RUN)
+    assert secret.read_text() == "mine"
+    lock.unlink()
+    opened = directory.claim(RUN)
+    assert opened is not None
+    lock.write_bytes(f"{socket.gethostname()} {'9' * 30}".encode())
+    assert directory.claim(RUN) is None
+    os.close(opened)

@@ -4,6 +4,7 @@ import ast
 import math
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -248,6 +249,17 @@ def test_damaged_journal_is_named(whole: Path, tmp_path: Path) -> None:
     file.write_bytes(b"".join([*lines[:3], b"\0\0\0\n", *lines[3:]]))
     with pytest.raises(ConfigError, match="journal is damaged"):
         OptunaTrials(SPACE, file).known()
+
+
+def test_journal_of_another_search_is_refused(whole: Path, tmp_path: Path) -> None:
+    """Its values are no values of these settings."""
+    shutil.copy(whole, tmp_path / "journal")
+    space = {**SPACE.space, "model.optimizer": Choice((ADAM,))}
+    with pytest.raises(ConfigError, match="is that of another sweep: trial 0 has other settings"):
+        OptunaTrials(replace(SPACE, space=space), tmp_path / "journal").known()
+    (tmp_path / "link").symlink_to(whole)
+    with pytest.raises(ConfigError, match="link is a link; remove it"):
+        OptunaTrials(SPACE, tmp_path / "link").known()
 
 
 @pytest.mark.parametrize(("definition", "key"), [(replace(SPACE, pruner=None), "space"), (GRID, "pruner")])

@@ -253,3 +253,19 @@ def test_table_imports_neither_torch_nor_pandas(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("runs,")
     assert parse_yaml(done.stderr.splitlines()[-1], "") == []
+
+
+def test_no_name_is_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """For a terminal, a spreadsheet, LaTeX or a page: names of settings, metrics and runs come from files."""
+    for number, text in enumerate(("=1+1", "[x](http://a)")):
+        run = write_run(tmp_path / str(number), {"odd\x1b[31m": text, "lr": -0.5 - number})
+        (run / "eval/te\nst").mkdir(parents=True)
+        (run / "eval/te\nst/metrics.json").write_text('{"\\u202e\\ud800": 1}')
+    write_run(tmp_path / "failed", {}, state="failed", reason="a\r\x1b[2J")
+    shown = {name: table(capsys, tmp_path, "--format", name) for name in ("text", "csv", "md", "latex", "html")}
+    for out, notes in shown.values():
+        assert all(mark.isprintable() or mark == "\n" for mark in out + notes)
+        assert r"\u202e" in out.replace("textbackslash{}", "")
+    assert "'=1+1,-0.5," in shown["csv"][0]
+    assert r"\[x\](http" in shown["md"][0]
+    assert "{[}x]" in shown["latex"][0]
