@@ -7,7 +7,7 @@ from pathlib import Path
 from project.core.config.configuration import root_parameters
 from project.core.config.paths import expand_path, expand_paths
 from project.core.config.reference_texts import mark_references
-from project.core.config.yaml_files import Tree, merge_all, nest, parse_untyped, read_config
+from project.core.config.yaml_files import Tree, merge_all, merge_order, nest, parse_untyped, read_config
 from project.core.errors import ConfigError, did_you_mean, join_names
 
 _TRUST = "let the config saved in the checkpoint name any class and path: it then runs the code of whoever saved it"
@@ -144,8 +144,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
                     raise ConfigError(f"--{name} needs a value")
                 value = words.pop(0)
             values.append((name, value))
-    # `--model.net MLP` removes the arguments of another net, so it goes before `--model.net.hidden 64` in any order.
-    for name, value in sorted(values, key=lambda item: item[0].count(".")):
+    for name, value in sorted(values, key=lambda item: merge_order(item[0])):
         if name == "config":
             arguments.configs.append(Path(expand_path(value, "--config")))
         elif name == "finetune":

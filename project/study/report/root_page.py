@@ -8,7 +8,7 @@ from project.study.report.reading import RunReader
 from project.study.report.root_data import root_data
 from project.study.report.root_tables import show_groups, show_header, show_importance, show_runs
 from project.study.report.runs_view import RunsView
-from project.study.runs import find_runs
+from project.study.runs import find_failed_starts, find_runs
 
 
 def root_page(root: Path, reader: RunReader | None = None) -> str:
@@ -63,4 +63,5 @@ def read_view(root: Path, reader: RunReader) -> RunsView:
     reader.keep(found)
     if not read:
         raise ConfigError(f"there is no run in {root}")
+    read += [(row, {}) for row in find_failed_starts(found)]
     return RunsView(root, [row for row, _ in read], [curves for _, curves in read])

@@ -14,7 +14,7 @@ from project.core.cli.building import build_training_set
 from project.core.cli.stage_building import build_stage
 from project.core.cli.stages import StageCLI
 from project.core.config.configuration import build_config
-from project.core.config.yaml_files import Tree, merge_all, nest
+from project.core.config.yaml_files import Tree, merge_all, merge_order, nest
 from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError
 from project.core.run.logged_values import why_never_logged
@@ -128,7 +128,7 @@ class SweepCheck:
     def _build(self, settings: Mapping[str, Any]) -> None:
         run = next(runs_of(Trial(0, settings), self.definition))
         changes = run_settings(run, self.definition, self.experiment)
-        ordered = sorted(changes.items(), key=lambda item: item[0].count("."))  # as options are
+        ordered = sorted(changes.items(), key=lambda item: merge_order(item[0]))  # as options are
         trees = [self.experiment, *(nest(path, value) for path, value in ordered), {"name": run.name}]
         build_config(merge_all(trees), self._build_training_set)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from project.core.config.reference_texts import ReferringText
-from project.core.config.yaml_files import Tree, merge_all, nest
+from project.core.config.yaml_files import Tree, merge_all, merge_order, nest
 from project.core.errors import ConfigError, normalize
 
 _CONSTANT = re.compile(r"\$\{\s*(vars\.[^\s{}]+)\s*\}")
@@ -26,7 +26,8 @@ def fold_settings(experiment: Tree, settings: Tree, count: int, fold: int) -> Tr
     Raises:
         ConfigError: no training or validation set is a Fold, or one in a list does not refer to constants.
     """
-    data = merge_all([experiment, *(nest(path, value) for path, value in settings.items())]).get("data")
+    trees = [nest(path, settings[path]) for path in sorted(settings, key=merge_order)]
+    data = merge_all([experiment, *trees]).get("data")
     datasets = dict(_find_folds(data, "data", ""))
     for split in ("train", "val"):
         if not any(f"{path}.".startswith(f"data.{split}.") for path in datasets):

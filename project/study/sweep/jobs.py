@@ -1,6 +1,7 @@
 """The workers of one command: their shares of the machine, and what is said at the end."""
 
 import os
+import shlex
 import signal
 import time
 from collections import Counter
@@ -169,10 +170,14 @@ def _summarize(sweep: Sweep) -> int:
     trials = [[sweep.directory.state(run) for run in sweep.runs_of(trial)] for trial in sweep.trials.known()]
     counts = Counter(state for states in trials for state in states)
     unneeded = sum(state not in DONE for states in trials if "pruned" in states for state in states)
-    total, done = sum(counts.values()), sum(counts[state] for state in DONE) + unneeded
+    total, done = sum(counts.values()) + sweep.count_undrawn(), sum(counts[state] for state in DONE) + unneeded
     parts = [f"{counts[state]} {state}" for state in DONE if counts[state]]
     parts += [f"{unneeded} of pruned trials not started"] if unneeded else []
     parts += [f"{total - done} not done or held by other workers"] if total > done else []
     advice = "; --retry_failed starts failed runs again" if counts["failed"] else ""
-    logger.log("ERROR" if counts["failed"] else "INFO", f"{total} runs: {', '.join(parts)}{advice}")
+    path, plural = sweep.directory.path, "s" * (total != 1)
+    logger.log("ERROR" if counts["failed"] else "INFO", f"{total} run{plural} in {path}: {', '.join(parts)}{advice}")
+    if counts["finished"]:
+        shown = shlex.quote(str(path))
+        logger.info(f"next: python cli.py table {shown}; python cli.py report {shown}")
     return counts["failed"]

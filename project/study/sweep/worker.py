@@ -16,10 +16,11 @@ from project.core.config.yaml_files import Tree
 from project.core.distributed.signals import PREEMPTED
 from project.core.errors import shorten
 from project.core.run.pruning import Pruning
+from project.study.columns import short_names
 from project.study.sweep.definition import Definition
 from project.study.sweep.directory import DONE, SweepDirectory
 from project.study.sweep.out_of_fold import finish
-from project.study.sweep.plan import PlannedRun, Trial, options_of, runs_of
+from project.study.sweep.plan import PlannedRun, Trial, options_of, runs_of, shown_value
 from project.study.sweep.process import Children, run_stage
 from project.study.sweep.ranks import Ranks
 from project.study.sweep.trials import Outcome, Trials
@@ -60,6 +61,11 @@ class Sweep:
         """Yield the runs of all trials whose settings are decided."""
         for trial in self.trials.known():
             yield from self.runs_of(trial)
+
+    def count_undrawn(self) -> int:
+        """Return the number of runs of the trials of a space that are not drawn yet."""
+        trials = max(0, self.definition.trials - len(self.trials.known()))
+        return trials * max(1, len(self.definition.seeds)) * max(1, self.definition.folds)
 
     def has_test(self, run: PlannedRun) -> bool:
         """Return whether a run has data for the stage test."""
@@ -146,7 +152,8 @@ class Worker:
             self.sweep.trials.tell(trial, self._outcome(self.sweep.runs_of(trial)))
 
     def _count_open(self) -> int:
-        return sum(len(self._open_runs(trial)) for trial in self.sweep.trials.known())
+        drawn = sum(len(self._open_runs(trial)) for trial in self.sweep.trials.known())
+        return drawn + self.sweep.count_undrawn()
 
     def _outcome(self, runs: list[PlannedRun]) -> Outcome:
         states = [self._states.get(run.name) for run in runs]
@@ -159,8 +166,10 @@ class Worker:
 
     def _train(self, run: PlannedRun) -> int:
         directory, start = self.sweep.directory, time.monotonic()
-        settings = " ".join(f"{path} {value}" for path, value in run.trial.settings.items())
-        logger.info(f"{run.name}: {'starts' if directory.state(run) == 'new' else 'continues'} ({settings})")
+        verb = "starts" if directory.state(run) == "new" else "continues"
+        headings = short_names(run.trial.settings)
+        settings = ", ".join(f"{headings[path]} {shown_value(value)}" for path, value in run.trial.settings.items())
+        logger.info(f"{run.name}: {verb}{f' with {settings}' if settings else ''}")
         directory.record_start(run, self.sweep.digests)
         log = directory.log(run)
         log.touch()

@@ -32,10 +32,11 @@ def test_scalars_stay_text_and_other_values_are_yaml() -> None:
     assert isinstance(settings[0]["seed"], PlainScalar)
 
 
-def test_settings_are_ordered_by_depth() -> None:
-    """`--model.net MLP` removes the arguments of another net, so it must come first."""
-    settings = parse_arguments(["fit", "--model.net.hidden", "64", "--model.net", "MLP"]).settings
-    assert settings == [{"model": {"net": "MLP"}}, {"model": {"net": {"hidden": "64"}}}]
+@pytest.mark.parametrize(("path", "net"), [("model.net", "MLP"), ("model.net.type", {"type": "MLP"})])
+def test_settings_are_ordered_by_depth(path: str, net: object) -> None:
+    """`--model.net MLP` and `--model.net.type MLP` remove the arguments of another net, so they must come first."""
+    settings = parse_arguments(["fit", "--model.net.hidden", "64", f"--{path}", "MLP"]).settings
+    assert settings == [{"model": {"net": net}}, {"model": {"net": {"hidden": "64"}}}]
 
 
 def test_options_of_a_stage_are_not_settings() -> None:

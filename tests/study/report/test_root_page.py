@@ -135,6 +135,14 @@ def test_few_runs_with_odd_values_have_a_page(tmp_path: Path, count: int, state:
     assert len(read_table(text, "runs")) == count + 1
 
 
+def test_runs_of_a_sweep_that_failed_before_they_had_a_directory_are_told(grid: Path) -> None:
+    (grid / ".sweep").mkdir()
+    (grid / ".sweep/9.json").write_text(json.dumps({"state": "failed", "reason": "no such net"}))
+    text = root_page(grid)
+    assert "<td>no such net</td>" in text
+    assert "9" in [row[0] for row in read_table(text, "runs")]
+
+
 def test_a_directory_without_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="contains no run"):
         root_page(tmp_path)

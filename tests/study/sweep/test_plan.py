@@ -67,6 +67,17 @@ def test_options_give_the_values_of_the_sweep(value: Any) -> None:
     assert (given, types(given)) == (value, types(value))
 
 
+@pytest.mark.parametrize("paths", [("net.width", "net.type"), ("net.type", "net.width"), ("net.width", "net")])
+def test_options_give_all_values_in_any_order(paths: tuple[str, str]) -> None:
+    """A type that a trial sets removes the arguments of the experiment's type, and none of the trial's own."""
+    values = {"net": "MLP", "net.type": "MLP", "net.width": 64}
+    trial = Trial(0, {f"model.{path}": values[path] for path in paths})
+    words = options_of(next(runs_of(trial, Definition())), Definition(), {})
+    experiment = {"model": {"net": {"type": "ResNet", "blocks": 3}}}
+    given = merge_all([experiment, *parse_arguments(["fit", *words]).settings])["model"]["net"]
+    assert given == {"type": "MLP", "width": "64"}
+
+
 def types(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: types(item) for key, item in value.items()}

@@ -110,6 +110,16 @@ def test_run_without_data_for_a_test(machine: Machine) -> None:
     assert machine.calls == ["fit 0000", "fit 0001"]
 
 
+def test_runs_of_trials_that_are_not_drawn_are_left(machine: Machine, messages: list[str]) -> None:
+    sweep = make_sweep(machine, seeds=(0, 1))
+    sweep.definition = replace(sweep.definition, trials=3)
+    Worker(sweep).work()
+    left = [line.rpartition("; ")[2] for line in messages if "finished after" in line]
+    assert left == ["5 left", "4 left", "3 left", "2 left"]  # the third trial is never drawn here
+    _summarize(sweep)
+    assert f"6 runs in {machine.path}: 4 finished, 2 not done or held by other workers" in messages
+
+
 def test_failure_of_a_run_is_its_own(machine: Machine, messages: list[str]) -> None:
     """The others are trained, the failed one is told, and started again only when that is asked for."""
     machine.codes["fit 0000"] = -signal.SIGKILL
@@ -118,7 +128,10 @@ def test_failure_of_a_run_is_its_own(machine: Machine, messages: list[str]) -> N
     assert sweep.trials.told == [(0, Outcome("failed", None)), (1, Outcome("finished", 1.5))]  # type: ignore[attr-defined]
     assert any("0000: failed after" in line and "killed by SIGKILL, as when the mem" in line for line in messages)
     assert _summarize(sweep) == 1
-    assert messages[-1] == "2 runs: 1 finished, 1 failed; --retry_failed starts failed runs again"
+    assert messages[-2:] == [
+        f"2 runs in {machine.path}: 1 finished, 1 failed; --retry_failed starts failed runs again",
+        f"next: python cli.py table {machine.path}; python cli.py report {machine.path}",
+    ]
     machine.calls.clear()
     machine.codes.clear()
     Worker(sweep).work()
@@ -187,7 +200,7 @@ def test_run_that_another_worker_holds_is_left_out(machine: Machine, messages: l
     Worker(sweep).work()
     assert machine.calls == ["fit 0001"]
     _summarize(sweep)
-    assert messages[-1] == "2 runs: 1 finished, 1 not done or held by other workers"
+    assert f"2 runs in {machine.path}: 1 finished, 1 not done or held by other workers" in messages
     os.close(lock)
     Worker(sweep).work()
     assert machine.calls == ["fit 0001", "fit 0000"]
