@@ -79,6 +79,8 @@ class SweepDirectory:
     def state(self, run: PlannedRun) -> str:
         """Return new, running, stopped, finished, pruned or failed; `running` if it was killed or is not yet tested."""
         state = self._read(run).get("state")
+        if state in ("finished", "pruned") and not (self.path / run.name).is_dir():
+            return "new"  # its directory was removed, so that it is trained again
         if state in DONE:
             return str(state)
         own = self.summary(run).get("state", "running" if state else "new")

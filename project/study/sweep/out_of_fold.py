@@ -66,6 +66,8 @@ def finish(
             # The checkpoint is of this sweep's own yaml, which may name any class.
             argv = ["validate", "--trust", "--ckpt_path", str(directory.path / run.name)]
             code = run_stage(argv, directory.log(run), None, children)
+            if code != 0 and children is not None and children.number:
+                return code  # stopped by a signal
             if code != 0:
                 logger.error(f"{target}: validate of {run.name} ended with exit code {code}; see {directory.log(run)}")
                 return code

@@ -29,7 +29,7 @@ CTRL_C = 128 + signal.SIGINT
 _MAX_REASON = 300  # characters
 # Matched: the lines with which a stage says why it failed, without traceback or with one.
 _REASON = re.compile(
-    r"^(?:\[rank \d+\] )?(?:error: |\d\d:\d\d:\d\d ERROR +(?!raised in )|(?=[\w.]*(?:Error|Exception)\b))(.+)$", re.M
+    r"^(?:\[rank \d+\] )?(?:error: |\d\d:\d\d:\d\d ERROR +(?! *raised in )|(?=[\w.]*(?:Error|Exception)\b))(.+)$", re.M
 )
 
 
@@ -88,6 +88,7 @@ class Worker:
         self.sweep, self.children = sweep, children or Children()
         self._states: dict[str, str] = {}  # of runs for which nothing is left to do, by name
         self._told: set[int] = set()  # numbers of trials that are complete
+        self._runs: dict[int, list[PlannedRun]] = {}  # of each trial, by its number: they are asked for at each claim
 
     def work(self) -> int:
         """Train runs until none can be claimed; return 0, or 75 or 130 if a signal stopped the worker.
@@ -122,7 +123,7 @@ class Worker:
         with self.sweep.directory.locked():
             known: list[Trial] = trials.known()
             while True:
-                for trial in known:
+                for trial in self._open_trials(known):
                     for run in self._open_runs(trial):
                         if (lock := self.sweep.directory.claim(run)) is not None:
                             return run, lock
@@ -131,12 +132,21 @@ class Worker:
                     return None
                 known = [asked]
 
+    def _open_trials(self, trials: list[Trial]) -> list[Trial]:
+        """Return the trials that were not complete when they were looked at last."""
+        return [trial for trial in trials if trial.number not in self._told]
+
+    def _runs_of(self, trial: Trial) -> list[PlannedRun]:
+        if trial.number not in self._runs:
+            self._runs[trial.number] = self.sweep.runs_of(trial)
+        return self._runs[trial.number]
+
     def _open_runs(self, trial: Trial) -> list[PlannedRun]:
         """Return the runs of a trial for which something is left to do.
 
         With a pruner, the other runs of a trial wait until the first has finished: it speaks for all.
         """
-        runs = self.sweep.runs_of(trial)
+        runs = self._runs_of(trial)
         for run in runs:
             if run.name not in self._states and (state := self.sweep.directory.state(run)) in DONE:
                 self._states[run.name] = state
@@ -147,12 +157,12 @@ class Worker:
 
     def _tell(self, trial: Trial) -> None:
         """Tell how a trial ended, if it did."""
-        if trial.number not in self._told and not self._open_runs(trial):
+        if not self._open_runs(trial):
             self._told.add(trial.number)
-            self.sweep.trials.tell(trial, self._outcome(self.sweep.runs_of(trial)))
+            self.sweep.trials.tell(trial, self._outcome(self._runs_of(trial)))
 
     def _count_open(self) -> int:
-        drawn = sum(len(self._open_runs(trial)) for trial in self.sweep.trials.known())
+        drawn = sum(len(self._open_runs(trial)) for trial in self._open_trials(self.sweep.trials.known()))
         return drawn + self.sweep.count_undrawn()
 
     def _outcome(self, runs: list[PlannedRun]) -> Outcome:
@@ -179,8 +189,8 @@ class Worker:
         if code in (PREEMPTED, CTRL_C) or (code != 0 and self.children.number):
             logger.warning(f"{run.name}: stopped {seconds}; the same command continues it")
             return CTRL_C if CTRL_C in (code, 128 + self.children.number) else PREEMPTED
-        if code == 0:
-            state = "pruned" if directory.summary(run).get("state") == "pruned" else "finished"
+        state = directory.summary(run).get("state")
+        if code == 0 and state in ("finished", "pruned"):
             directory.record_end(run, state)
             logger.info(f"{run.name}: {state} {seconds}{self._best(run)}; {self._count_open()} left")
         else:
@@ -205,7 +215,7 @@ class Worker:
 
     def _pruning(self, run: PlannedRun) -> Pruning | None:
         """Return what decides whether a run ends early; None for other runs than the first of a trial."""
-        if run != self.sweep.runs_of(run.trial)[0]:
+        if run != self._runs_of(run.trial)[0]:
             return None
         with self.sweep.directory.locked():
             return self.sweep.trials.pruning(run.trial)
@@ -237,4 +247,6 @@ def _reason(code: int, log: Path, start: int) -> str:
         file.seek(start)
         found = _REASON.findall(file.read().decode(errors="replace"))
     own = [line for line in found if not line.startswith(LOST_PROCESS)]  # that of the process that failed first
-    return shorten((own or found)[-1], _MAX_REASON) if found else f"exit code {code}"
+    if not found:
+        return f"exit code {code}" if code else "its process ended before its training did, with exit code 0"
+    return shorten((own or found)[-1], _MAX_REASON)

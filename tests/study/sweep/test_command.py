@@ -58,9 +58,9 @@ def test_dry_run_of_a_sweep_that_was_begun_shows_states(sweep: Sweep, tiny: Call
     (tmp_path / "lr.yaml").write_text(LR)
     sweep("--sweep", "lr.yaml")
     directory = SweepDirectory(tmp_path / "experiments" / "lr")
-    directory.record_end(PlannedRun("0001", Trial(1, {})), "finished")
+    directory.record_end(PlannedRun("0001", Trial(1, {})), "failed", "a mistake")
     out = sweep("--sweep", "lr.yaml", "--dry_run")[1]
-    assert out == "name  lr    state\n0000  1e-3  new\n0001  1e-2  finished\n\n2 runs: 2 trials\n"
+    assert out == "name  lr    state\n0000  1e-3  new\n0001  1e-2  failed\n\n2 runs: 2 trials\n"
 
 
 @pytest.mark.usefixtures("unchecked")

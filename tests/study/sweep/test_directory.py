@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import time
@@ -106,6 +107,7 @@ def test_record_of_a_run(directory: SweepDirectory) -> None:
     assert json.loads((directory.path / ".sweep/0000.json").read_text())["reason"] == "ZeroDivisionError: on purpose"
     directory.forget_failure(RUN)
     assert (directory.state(RUN), directory.digests(RUN)) == ("running", DIGESTS)
+    write_summary(directory, json.dumps({"state": "finished"}))
     directory.record_end(RUN, "finished")
     assert (directory.state(RUN), directory.digests(RUN)) == ("finished", DIGESTS)
 
@@ -146,3 +148,15 @@ def test_locks_do_not_empty_other_files(directory: SweepDirectory) -> None:
     lock.write_bytes(f"{socket.gethostname()} {'9' * 30}".encode())
     assert directory.claim(RUN) is None
     os.close(opened)
+
+
+@pytest.mark.parametrize("state", ["finished", "pruned"])
+def test_run_whose_directory_was_removed_is_new(state: str, directory: SweepDirectory) -> None:
+    """The message about changed code advises to remove the directories of runs that are to be trained again."""
+    write_summary(directory, json.dumps({"state": state}))
+    directory.record_end(RUN, state)
+    assert directory.state(RUN) == state
+    shutil.rmtree(directory.path / RUN.name)
+    assert directory.state(RUN) == "new"
+    directory.record_end(RUN, "failed", "a mistake in the yaml")  # before there is a directory
+    assert directory.state(RUN) == "failed"

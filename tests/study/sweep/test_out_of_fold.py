@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,11 @@ import pytest
 from project.datasets.named import Named
 from project.study.sweep import out_of_fold
 from project.study.sweep.command import main
+from project.study.sweep.definition import Definition
+from project.study.sweep.directory import SweepDirectory
 from project.study.sweep.out_of_fold import _add_fold, _indices, _to_csv, summarize
+from project.study.sweep.plan import Trial, runs_of
+from project.study.sweep.process import Children
 from tests.study.sweep.folded import Fold
 
 FOLD = "tests.study.sweep.folded.Fold"
@@ -67,6 +72,22 @@ def test_index_is_that_of_the_innermost_dataset() -> None:
 def test_summary_of_folds() -> None:
     summary = summarize([{"a": 1.0, "b": 2.0}, {"a": 2.0}, {"a": 4.5}])
     assert summary == {"a": {"mean": 2.5, "std": math.sqrt(3.25), "n": 3}, "b": {"mean": 2.0, "std": None, "n": 1}}
+
+
+@pytest.mark.parametrize(("number", "errors"), [(0, 1), (signal.SIGTERM, 0)])
+def test_stage_that_a_signal_stopped_is_no_error(
+    number: int, errors: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: list[str]
+) -> None:
+    monkeypatch.setattr(out_of_fold, "run_stage", lambda *_: 143)
+    definition, directory, trial = Definition(grid={}, folds=2), SweepDirectory(tmp_path), Trial(0, {})
+    directory.create()
+    for run in runs_of(trial, definition):
+        (tmp_path / run.name).mkdir()
+        directory.record_end(run, "finished")
+    children = Children()
+    children.number = number
+    assert out_of_fold.finish(definition, directory, trial, None, children) == 143
+    assert sum("validate of 0000_fold0 ended with exit code 143" in line for line in messages) == errors
 
 
 @pytest.mark.slow

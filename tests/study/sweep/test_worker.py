@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from project.study.sweep import worker
 from project.study.sweep.definition import Definition
 from project.study.sweep.directory import SweepDirectory
 from project.study.sweep.jobs import _prepare, _summarize
-from project.study.sweep.plan import Trial, runs_of
+from project.study.sweep.plan import PlannedRun, Trial, runs_of
 from project.study.sweep.process import Children
 from project.study.sweep.trials import GridTrials, Outcome
 from project.study.sweep.worker import Sweep, Worker, _reason
@@ -142,6 +142,35 @@ def test_failure_of_a_run_is_its_own(machine: Machine, messages: list[str]) -> N
     assert _summarize(sweep) == 0
 
 
+def test_run_whose_process_ends_early_without_an_error_has_failed(machine: Machine, messages: list[str]) -> None:
+    """A library may call os._exit(0)."""
+    machine.states["0000"] = "running"
+    sweep = make_sweep(machine, data={"eval": {"type": "A"}})
+    Worker(sweep).work()
+    assert machine.calls == ["fit 0000", "fit 0001", "test 0001"]
+    assert [sweep.directory.state(run) for run in sweep.runs()] == ["failed", "finished"]
+    assert any("its process ended before its training did, with exit code 0" in line for line in messages)
+
+
+def test_work_per_run_does_not_grow_with_the_number_of_trials(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Naming 5,000 runs for each run took seconds, during which the sweep was locked for other workers."""
+    named: list[int] = []
+
+    def count_names(trial: Trial, definition: Definition) -> Iterator[PlannedRun]:
+        named.append(trial.number)
+        return runs_of(trial, definition)
+
+    sweep = make_sweep(machine)
+    sweep.definition = Definition({"lr": (*range(20),)})
+    sweep.trials = GridTrials(sweep.definition)
+    monkeypatch.setattr(worker, "runs_of", count_names)
+    Worker(sweep).work()
+    assert len(machine.calls) == 20
+    assert sorted(named) == [*range(20)]
+
+
 def test_failed_test_is_repeated_without_training(machine: Machine) -> None:
     machine.codes["test 0000"] = 1
     sweep = make_sweep(machine, data={"eval": {"type": "A"}})
@@ -231,6 +260,7 @@ def test_changes_of_code_are_said_once_and_the_runs_kept(machine: Machine, messa
         ),
         ("torch.OutOfMemoryError: CUDA out of memory.\n", "torch.OutOfMemoryError: CUDA out of memory."),
         ("12:00:00 ERROR   the disk is full\n", "the disk is full"),
+        ("12:00:00 ERROR   raised in forward (net.py:3)\nSystemExit: 0\n", "exit code 1"),
         ("12:00:00 INFO    epoch 1\n", "exit code 1"),
     ],
 )
