@@ -52,7 +52,7 @@ class BuildCLI(LightningCLI):
     @property
     def parser_key(self) -> tuple[object, ...]:
         """What the parser depends on."""
-        return type(self), self._model_class, self._datamodule_class
+        return type(self), self.checked_config.model_class, self.checked_config.data_class
 
     def setup_parser(self, *arguments: Any) -> None:
         """Build the parser, or take the one that this process, or the one that it was forked from, has built."""

@@ -34,7 +34,7 @@ def write_job_script(run: Path, git: GitState, options: Sequence[str] = ()) -> N
         git: state of the code.
         options: further options, such as --finetune and its path.
     """
-    commit = git.commit or "unknown (not a git checkout)"
+    commit = git.commit or "unknown (no git checkout, or one that git refuses)"
     if git.commit and git.is_dirty is not False:
         commit += " with the changes of git.diff" if git.diff else " (git does not tell what differs from it)"
     script = _SCRIPT.format(

@@ -25,6 +25,7 @@ from project.study.sweep.directory import SweepDirectory
 from project.study.sweep.dry_run import describe_runs
 from project.study.sweep.frozen import FrozenSweep
 from project.study.sweep.jobs import parse_jobs, run_workers
+from project.study.sweep.process import Children
 from project.study.sweep.ranks import connect_ranks
 from project.study.sweep.separate import call_separately
 from project.study.sweep.trials import choose_trials
@@ -58,7 +59,9 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
 def _run(arguments: Arguments, words: list[str], interruption: Interruption | None) -> int:
     if arguments.print_config or arguments.component_help is not None:
         raise ConfigError("sweep prints no settings; --print_config and --PATH.help are options of fit")
-    jobs = parse_jobs(arguments.options.get("jobs", "1"))
+    jobs, children = parse_jobs(arguments.options.get("jobs", "1")), Children()
+    children.install()
+    children.number = interruption.number if interruption is not None else 0
     tree, experiment, name = _read(arguments)
     seed, root = _resolve(experiment, "seed", 0), _resolve(experiment, "root", DEFAULT_ROOT)
     definition = read_definition(tree, _first_seed(seed))
@@ -69,7 +72,8 @@ def _run(arguments: Arguments, words: list[str], interruption: Interruption | No
     trials = choose_trials(definition, directory.path / STATE, experiment)
     sweep = Sweep(definition, directory, experiment, _options_of_fit(words), trials)
     if not is_begun:
-        call_separately(SweepCheck(definition, experiment, sweep.options).check, "the check of the first run")
+        check = SweepCheck(definition, experiment, sweep.options).check
+        call_separately(check, "the check of the first run", children=children)
     if arguments.dry_run:
         print_text(describe_runs(definition, sweep.trials.known(), directory if is_begun else None))
         return 0
@@ -79,7 +83,7 @@ def _run(arguments: Arguments, words: list[str], interruption: Interruption | No
         directory.create()
         with directory.locked():
             frozen.write()
-    return run_workers(sweep, jobs, arguments.retry_failed, interruption, ranks)
+    return run_workers(sweep, jobs, arguments.retry_failed, children, ranks)
 
 
 def _read(arguments: Arguments) -> tuple[Tree, Tree, str]:

@@ -76,6 +76,10 @@ class SweepDirectory:
                 return None
             time.sleep(_POLL)
 
+    def begun(self) -> set[str]:
+        """Return the names of the runs that a worker has begun."""
+        return {entry.name.removesuffix(".json") for entry in os.scandir(self.path / STATE)}
+
     def state(self, run: PlannedRun) -> str:
         """Return new, running, stopped, finished, pruned or failed; `running` if it was killed or is not yet tested."""
         state = self._read(run).get("state")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from loguru import logger
 
-from project.core.distributed.signals import PREEMPTED, Interruption
+from project.core.distributed.signals import PREEMPTED
 from project.core.errors import ConfigError, show_value
 from project.study.sweep.digest import describe_changes, digest_code, digest_data
 from project.study.sweep.directory import DONE, HAS_LOCKS
@@ -50,24 +50,19 @@ def parse_jobs(text: str) -> int:
     return int(text)
 
 
-def run_workers(
-    sweep: Sweep, jobs: int, retry_failed: bool, interruption: Interruption | None = None, ranks: Ranks | None = None
-) -> int:
+def run_workers(sweep: Sweep, jobs: int, retry_failed: bool, children: Children, ranks: Ranks | None = None) -> int:
     """Train the runs of a sweep with workers of this machine, until none is left that another worker does not hold.
 
     Args:
         sweep: the sweep.
         jobs: number of workers.
         retry_failed: whether failed runs are started again.
-        interruption: has received the signals so far.
+        children: passes signals on to the runs; it may have received one.
         ranks: the processes that train each run, this one included; None for this one alone.
 
     Returns:
         The exit code: 0 if no run has failed, 1 if one has, 75 or 130 if a signal stopped the workers.
     """
-    children = Children()
-    children.install()
-    children.number = interruption.number if interruption is not None else 0
     if ranks is None:
         return _work_all(sweep, children, jobs, retry_failed)
     if ranks.rank > 0:

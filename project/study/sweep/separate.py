@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from project.core.cli.main import report_error
-from project.core.distributed.signals import TERMINATION_SIGNALS
+from project.core.distributed.signals import TERMINATION_SIGNALS, Interrupted
 from project.core.errors import ConfigError, RunStopped, is_user_error, user_message
 from project.core.files import write_text
 from project.core.log import logging_to_console
@@ -29,7 +29,8 @@ def call_separately(
 
     Raises:
         ConfigError: the function raised a mistake of the user.
-        RunStopped: the process ended in another way.
+        Interrupted: a signal ended the process.
+        RunStopped: it ended in another way.
     """
     children = children or Children()
     with TemporaryDirectory() as directory:
@@ -37,6 +38,8 @@ def call_separately(
         code = children.wait(children.start(_call, function, mistake, output))
         if code == 0:
             return
+        if children.number:
+            raise Interrupted(children.number)
         if mistake.is_file():
             raise ConfigError(mistake.read_text(encoding="utf-8"))
         if log is None and output.is_file():

@@ -87,6 +87,7 @@ class Worker:
         self.ranks = ranks
         self.sweep, self.children = sweep, children or Children()
         self._states: dict[str, str] = {}  # of runs for which nothing is left to do, by name
+        self._begun: set[str] = set()  # names of runs of which a file may say that they are done
         self._told: set[int] = set()  # numbers of trials that are complete
         self._runs: dict[int, list[PlannedRun]] = {}  # of each trial, by its number: they are asked for at each claim
 
@@ -119,14 +120,18 @@ class Worker:
 
     def _claim(self) -> tuple[PlannedRun, int] | None:
         """Lock a run for which something is left to do; decide a further trial if there is none."""
-        trials = self.sweep.trials
-        with self.sweep.directory.locked():
+        trials, directory = self.sweep.trials, self.sweep.directory
+        with directory.locked():
+            self._begun = directory.begun()
             known: list[Trial] = trials.known()
             while True:
                 for trial in self._open_trials(known):
                     for run in self._open_runs(trial):
-                        if (lock := self.sweep.directory.claim(run)) is not None:
+                        if (lock := directory.claim(run)) is None:
+                            continue
+                        if directory.state(run) not in DONE:  # another worker may just have ended it
                             return run, lock
+                        os.close(lock)
                     self._tell(trial)
                 if (asked := trials.ask()) is None:
                     return None
@@ -148,7 +153,8 @@ class Worker:
         """
         runs = self._runs_of(trial)
         for run in runs:
-            if run.name not in self._states and (state := self.sweep.directory.state(run)) in DONE:
+            is_open = run.name in self._begun and run.name not in self._states
+            if is_open and (state := self.sweep.directory.state(run)) in DONE:
                 self._states[run.name] = state
         states = [self._states.get(run.name) for run in runs]
         others_wait = self.sweep.definition.pruner is not None and states[0] != "finished"
@@ -162,6 +168,7 @@ class Worker:
             self.sweep.trials.tell(trial, self._outcome(self._runs_of(trial)))
 
     def _count_open(self) -> int:
+        self._begun = self.sweep.directory.begun()
         drawn = sum(len(self._open_runs(trial)) for trial in self._open_trials(self.sweep.trials.known()))
         return drawn + self.sweep.count_undrawn()
 

@@ -72,7 +72,7 @@ def test_sections_and_menus_appear_with_the_runs(tmp_path: Path, browser: "Brows
     with serving(tmp_path) as (server, _):
         page = browser.new_page()
         page.goto(server.address)
-        expect(page.locator("#count")).to_have_text("all 1 runs")
+        expect(page.locator("#count")).to_have_text("1 run")
         assert headings(page) == ["Groups", "Runs"]
         page.locator("#runs thead button", has_text="run").first.focus()
         for number in range(1, 10):

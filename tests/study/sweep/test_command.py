@@ -34,7 +34,7 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the check of the first run, which takes a while."""
     from project.study.sweep import command
 
-    monkeypatch.setattr(command, "call_separately", lambda *_: None)
+    monkeypatch.setattr(command, "call_separately", lambda *_, **__: None)
     monkeypatch.setattr(command, "run_workers", lambda *_: 0)
 
 
