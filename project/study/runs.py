@@ -119,7 +119,7 @@ def find_failed_starts(runs: Iterable[Path]) -> list[RunRow]:
         for record in list_files(sweep / STATE, ".json"):
             row = RunRow(sweep / record.stem)
             if not row.path.exists():
-                _read_failure(row)
+                _read_record(row)
                 rows += [row] if row.state == "failed" else []
     return rows
 
@@ -139,7 +139,7 @@ def read_run(path: Path) -> RunRow:
     row.state, row.reason = _text(summary.get("state")) or "unknown", _text(summary.get("reason"))
     row.seconds, row.steps = _number(summary.get("seconds")), _whole(summary.get("steps"))
     if row.state in ("running", "unknown"):
-        _read_failure(row)
+        _read_record(row)
     row.best = _read_best(row, summary.get("best"))
     row.last = _finite_or_nan(summary.get("values"))
     if "values" not in summary:
@@ -165,12 +165,14 @@ def _read_json(row: RunRow, name: str) -> dict[str, Any]:
     return value
 
 
-def _read_failure(row: RunRow) -> None:
-    """Take over what a sweep recorded of a run that was killed, and could not say so itself."""
+def _read_record(row: RunRow) -> None:
+    """Take over what a sweep recorded of a run that could not say so itself: it has just begun, or was killed."""
     try:
         record = parse_json(read_file(row.path.parent / STATE / f"{row.name}.json"))
         if record["state"] == "failed":
             row.state, row.reason = "failed", _text(record["reason"])
+        elif row.state == "unknown":
+            row.state = "running"  # it has just begun
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return  # no run of a sweep, or not failed
 

@@ -187,6 +187,15 @@ def test_a_killed_run_failed_if_its_sweep_says_so(state: str, expected: str, tmp
     assert read_run(run).state == expected
 
 
+def test_a_run_that_a_sweep_has_just_begun_is_running(tmp_path: Path) -> None:
+    """It has no summary.json yet, as runs of earlier versions, which count as finished."""
+    run = write_run(tmp_path / "a", {}, state="")
+    assert read_run(run).state == "unknown"
+    (tmp_path / ".sweep").mkdir()
+    (tmp_path / ".sweep/a.json").write_text(json.dumps({"state": "begun", "reason": None}))
+    assert read_run(run).state == "running"
+
+
 def test_runs_are_found_at_any_level(tmp_path: Path) -> None:
     """Earlier runs, what sweeps keep, links, results in a run, and directories of other things are no runs."""
     for name in ("a", "sweep/0001", "sweep/0000", ".old/a", "sweep/.sweep/x", "a/eval/test"):

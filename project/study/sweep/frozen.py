@@ -55,9 +55,10 @@ class FrozenSweep:
         return True
 
     def write(self) -> None:
-        """Write the file, unless it is there."""
-        if not self.check():
-            write_text(self.file, dump_untyped(self.content))
+        """Write the file, also if the sweep has grown since."""
+        text = dump_untyped(self.content)
+        if not self.check() or self.file.read_text(encoding="utf-8") != text:
+            write_text(self.file, text)
 
     @property
     def _remedy(self) -> str:
@@ -71,12 +72,20 @@ def find_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     changes = [
         f"{path} was {shorten(was, _LENGTH)} and is {shorten(value, _LENGTH)}"
         for path, (was, value) in pairs.items()
-        if was != value
+        if was != value and not _grows(path, was, value, now["sweep"])
     ]
     orders = [[*(each["sweep"].get("grid") or each["sweep"].get("space") or {})] for each in (before, now)]
     if not changes and orders[0] != orders[1]:  # which gives the trials other numbers
         changes.append(f"the order of settings was {join_names(orders[0])} and is {join_names(orders[1])}")
     return changes
+
+
+def _grows(path: str, was: str, value: str, sweep: Mapping[str, Any]) -> bool:
+    """Return whether a sweep only gets further runs: trials, or seeds where trials are not compared."""
+    if path == "sweep.seeds" and (was == "1" or sweep.keys() & {"space", "pruner"}):  # one seed is not in the names
+        return False
+    is_count = path in ("sweep.trials", "sweep.seeds") and was.isdecimal() and value.isdecimal()
+    return is_count and int(value) > int(was)
 
 
 def _values(content: Mapping[str, Any]) -> dict[str, str]:

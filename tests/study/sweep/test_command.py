@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from project.core.config.yaml_files import PlainScalar, Tree
 from project.study.sweep.command import main
 from project.study.sweep.directory import SweepDirectory
+from project.study.sweep.frozen import find_changes
 from project.study.sweep.plan import PlannedRun, Trial
 from tests.conftest import Cli
 
@@ -132,6 +134,36 @@ def test_the_order_of_settings_belongs_to_a_sweep(sweep: Sweep, tiny: Callable[.
         code, _, err = sweep("--sweep", "lr.yaml")
         assert code == expected
     assert "the order of settings was data.batch_size, seed_ and is seed_, data.batch_size\n" in err
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("text", "changes", "code"),
+    [
+        (f"{LR}seeds: 2", ["3"], 0),
+        (f"{LR}seeds: 2", ["3", "2"], 2),
+        (f"{LR}seeds: 1", ["2"], 2),  # the names of the runs would get the seed
+        (f"{LR}seeds: 2\npruner: median", ["3"], 2),  # trials that were compared by two seeds
+    ],
+)
+def test_seeds_may_be_added(
+    sweep: Sweep, tiny: Callable[..., str], tmp_path: Path, text: str, changes: list[str], code: int
+) -> None:
+    """The further runs of a grid do not change those before."""
+    tiny()
+    (tmp_path / "lr.yaml").write_text(text)
+    assert sweep("--sweep", "lr.yaml", "--sweep.monitor", "val/sum")[0] == 0
+    codes = [
+        sweep("--sweep", "lr.yaml", "--sweep.monitor", "val/sum", "--sweep.seeds", number)[0] for number in changes
+    ]
+    assert codes[-1] == code
+
+
+def test_trials_may_be_added_and_not_removed() -> None:
+    before: Tree = {"sweep": {"space": {"a": PlainScalar("1")}, "trials": PlainScalar("9")}, "experiment": {}}
+    now = {**before, "sweep": before["sweep"] | {"trials": PlainScalar("10")}}
+    assert find_changes(before, now) == []
+    assert find_changes(now, before) == ["sweep.trials was 10 and is 9"]
 
 
 @pytest.mark.usefixtures("unchecked")
