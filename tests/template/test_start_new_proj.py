@@ -45,7 +45,7 @@ def check_files(copy: Path, child: Path) -> None:
     before, after = (set(git(folder, "ls-files").splitlines()) for folder in (copy, child))
     left_out = {name for name in before if name.startswith("tests/template/")}
     left_out |= {"CHANGELOG.md", "tests/slurm/test_page.py"}
-    left_out |= {f".ci/{name}" for name in ("slow_tests", "start_projects", "test_projects")}
+    left_out |= {f".ci/{name}" for name in ("start_projects", "test_projects")}
     renamed = {re.sub("^project/", "Alpha/", name) for name in before - left_out}
     assert after == renamed | {".template.toml"}
     assert all(path.stat().st_mode & 0o111 for path in (child / ".ci/run", *(child / "scripts").glob("*.sh")))

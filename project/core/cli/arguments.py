@@ -7,7 +7,7 @@ from pathlib import Path
 from project.core.config.configuration import root_parameters
 from project.core.config.paths import expand_path, expand_paths
 from project.core.config.reference_texts import mark_references
-from project.core.config.yaml_files import Tree, merge_all, merge_order, nest, parse_untyped, read_config
+from project.core.config.yaml_files import Tree, merge_all, nest, parse_untyped, read_config
 from project.core.errors import ConfigError, did_you_mean, join_names
 
 _TRUST = "let the config saved in the checkpoint name any class and path: it then runs the code of whoever saved it"
@@ -157,6 +157,14 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         else:
             arguments.settings.append(expand_paths(_parse_setting(name, value)))
     return arguments
+
+
+def merge_order(path: str) -> int:
+    """Return a key that sorts config paths so that merging their values keeps all of them, whatever their order was.
+
+    An entry, and its `type`, remove the arguments of another type, so they go before the arguments.
+    """
+    return path.removesuffix(".type").count(".")
 
 
 def _parse_setting(name: str, value: str) -> Tree:

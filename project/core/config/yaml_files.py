@@ -248,14 +248,6 @@ def nest(path: str, value: Any) -> Tree:
     return value  # type: ignore[no-any-return]
 
 
-def merge_order(path: str) -> int:
-    """Return a key that sorts config paths so that merging their values keeps all of them, whatever their order was.
-
-    An entry, and its `type`, remove the arguments of another type, so they go before the arguments.
-    """
-    return path.removesuffix(".type").count(".")
-
-
 def _merge(base: object, over: object, path: str) -> Any:
     key = path.rpartition(".")[2]
     if isinstance(base, str) and not isinstance(base, PlainScalar) and isinstance(over, dict):

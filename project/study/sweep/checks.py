@@ -9,12 +9,12 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers.logger import DummyLogger
 
-from project.core.cli.arguments import parse_arguments
+from project.core.cli.arguments import merge_order, parse_arguments
 from project.core.cli.building import build_training_set
 from project.core.cli.stage_building import build_stage
 from project.core.cli.stages import StageCLI
 from project.core.config.configuration import build_config
-from project.core.config.yaml_files import Tree, merge_all, merge_order, nest
+from project.core.config.yaml_files import Tree, merge_all, nest
 from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError
 from project.core.run.logged_values import why_never_logged

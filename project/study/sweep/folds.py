@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from project.core.cli.arguments import merge_order
 from project.core.config.reference_texts import ReferringText
-from project.core.config.yaml_files import Tree, merge_all, merge_order, nest
+from project.core.config.yaml_files import Tree, merge_all, nest
 from project.core.errors import ConfigError, normalize
 
 _CONSTANT = re.compile(r"\$\{\s*(vars\.[^\s{}]+)\s*\}")
