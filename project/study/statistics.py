@@ -7,6 +7,9 @@ from functools import cache
 
 import numpy as np
 
+_CONFIDENCE = 0.95
+_DRAWS = 2000  # of a bootstrap
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -25,7 +28,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Interval:
-    """Mean of differences, and the interval that contains the true one with a given confidence.
+    """Mean of differences, and the interval that contains the true one with a probability of 95 %.
 
     Args:
         mean: the mean; NaN of no differences.
@@ -50,13 +53,13 @@ def summarize(values: Sequence[float]) -> Summary:
         return Summary(mean, float(array.std(ddof=1)) if len(array) > 1 else math.nan, len(array))
 
 
-def mean_interval(differences: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Return the mean of paired differences with Student's t interval.
+def mean_interval(differences: Sequence[float]) -> Interval:
+    """Return the mean of paired differences with Student's 95 % interval.
 
     It is right for few pairs, such as three seeds, where a percentile bootstrap is much too narrow.
     """
     mean, std, n = (summary := summarize(differences)).mean, summary.std, summary.n
-    half = student_quantile((1 + confidence) / 2, n - 1) * std / math.sqrt(n) if n > 1 else math.nan
+    half = student_quantile((1 + _CONFIDENCE) / 2, n - 1) * std / math.sqrt(n) if n > 1 else math.nan
     return Interval(mean, mean - half, mean + half, n)
 
 
@@ -88,8 +91,8 @@ def _coverage(angle: float, degrees: int) -> float:
     return total
 
 
-def bootstrap_interval(differences: Sequence[float], confidence: float = 0.95, draws: int = 2000) -> Interval:
-    """Return the mean of many paired differences, such as the rows of two samples.csv, with a bootstrap interval.
+def bootstrap_interval(differences: Sequence[float]) -> Interval:
+    """Return the mean of many paired differences, such as the rows of two samples.csv, with a 95 % interval.
 
     The draws have a fixed seed: the same rows have the same interval. Use `mean_interval` for runs, which are few.
     """
@@ -97,6 +100,6 @@ def bootstrap_interval(differences: Sequence[float], confidence: float = 0.95, d
     if len(values) < 2:
         return Interval(summarize(differences).mean, math.nan, math.nan, len(values))
     generator = np.random.default_rng(0)
-    means = [values[generator.integers(0, len(values), len(values))].mean() for _ in range(draws)]
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    means = [values[generator.integers(0, len(values), len(values))].mean() for _ in range(_DRAWS)]
+    low, high = np.quantile(means, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
     return Interval(float(values.mean()), float(low), float(high), len(values))

@@ -18,6 +18,7 @@ from project.core.config.configuration import build_config
 from project.core.config.construction import build_dataset
 from project.core.data.datamodule import DataModule
 from project.core.data.seeding import seed_run
+from project.core.distributed.signals import Interrupted
 from project.core.errors import ConfigError, RunStopped
 from project.core.files import write_text
 from project.core.run.checkpoint_files import find_checkpoint, load_checkpoint
@@ -73,6 +74,8 @@ def finish(
                 return code
         write = partial(_write, target, [directory.path / run.name for run in runs])
         call_separately(write, f"joining the folds in {target}", log, children)
+    except Interrupted as stopped:
+        return stopped.code
     except (ConfigError, RunStopped) as error:
         logger.error(f"{target}: {error}")
         return 1
