@@ -1,13 +1,15 @@
 """Research project: components that its owner writes, and an engine that turns one yaml file into a run."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
 
     from project.deploy.predictor import Predictor as Predictor
     from project.study.events import Curves
+    from project.study.replay.notebook import ReplayedStep
     from project.study.runs import Runs
 else:
 
@@ -74,3 +76,30 @@ def load(run: str | Path, trust: bool = False) -> "LightningModule":
     from project.core.cli.building import load_module
 
     return load_module(Path(run), trust)
+
+
+def replay(run: str | Path, step: int, changes: Mapping[str, Any] | None = None, trust: bool = False) -> "ReplayedStep":
+    """Train a run again up to a step, and return the module before the step, its batch and its seeds.
+
+    The run directory is not touched.
+
+    Args:
+        run: a run directory.
+        step: the optimizer step, as the x of the curves: 1 is the first one.
+        changes: values of the yaml that replace those of the run, such as {"trainer": {"accelerator": "cpu"}}.
+        trust: build any class that the configuration of the run names; without it, only registered components and
+            classes of torch, torchmetrics and Lightning.
+
+    Raises:
+        ConfigError: the run has no such step, or cannot be replayed.
+
+    Example::
+
+        step = project.replay("experiments/digits", 120)
+        loss = step.run()  # the same bits as in the run
+        loss.backward()
+        step.module(step.batch)["logits"]
+    """
+    from project.study.replay.notebook import replay_step
+
+    return replay_step(Path(run), step, changes, trust)

@@ -11,7 +11,14 @@ if TYPE_CHECKING:
 
 # Modules with a function `main(argv)`, which returns an exit code; other words are stages of the engine.
 WITHOUT_TORCH = {"serve": "deploy.server.main", "table": "study.table.command", "report": "study.report.command"}
-_WITH_TORCH = {"sweep": "study.sweep.command", "find": "study.find.command"}
+_WITH_TORCH = {
+    "sweep": "study.sweep.command",
+    "find": "study.find.command",
+    "replay": "study.replay.command",
+    "bisect": "study.bisect.command",
+    "verify": "study.verify.command",
+    "golden": "study.golden.command",
+}
 
 
 def main(argv: Sequence[str] | None = None, interruption: "Interruption | None" = None) -> int:

@@ -29,6 +29,7 @@ ORDER = (
     *("core.importing", "core.training.lightning_internals", "core.functions", "registry"),
     *("core.config", "core.distributed", "core.data", "core.model", "core.training", "core.evaluation"),
     *("core.run", "core.export", "study", "study.table", "study.report", "core.cli", "study.sweep", "study.find"),
+    *("study.replay", "study.bisect", "study.verify", "study.golden"),
     "commands",
 )
 COMPONENTS = ("models", "losses", "metrics", "datasets", "transforms", "visuals", "callbacks", "modules")
@@ -72,6 +73,7 @@ def test_a_package_imports_only_those_above_it(file: Path) -> None:
         *("core.config", "core.distributed", "core.data", "core.model", "core.training", "core.evaluation"),
         *("core.run", "core.export", "deploy", "deploy.demo", "deploy.server"),
         *("study", "study.table", "study.report", "study.sweep", "study.find"),
+        *("study.replay", "study.bisect", "study.verify", "study.golden"),
     ],
 )
 def test_docstring_of_a_package_lists_what_it_imports(package: str) -> None:

@@ -52,7 +52,7 @@ STAGES: dict[str, dict[str, str]] = {
     },
 }
 # Commands that take options of their own: see commands.py.
-COMMANDS = ("table", "report", "serve")
+COMMANDS = ("table", "report", "serve", "replay", "bisect", "verify", "golden")
 _FLAGS = ("help", "print_config", "replace", "trust", "dry_run", "retry_failed")
 
 

@@ -38,6 +38,10 @@ stages:
   table      show runs as a table
   report     write a run, or the runs of a directory, as a page
   find       find lr or batch_size
+  replay     train a step of a run again, and show what happened in it
+  bisect     find the first step and tensor at which two runs differ
+  verify     train parts of a run again, and compare the results with its checkpoints
+  golden     write the first losses of a configuration, with which its code can be tested
 
 help:
   STAGE --help              options of a stage, and settings of a yaml

@@ -181,17 +181,7 @@ class StageCLI(BuildCLI):
         if isinstance(self.datamodule, DataModule):
             arguments["use_distributed_sampler"] = False  # DataModule divides the samples itself
         if self.is_fit:
-            values = hyper_parameters(self.checked_config)
-            given = given_yaml(self.checked_config.given, self.checked_config.tree)
-            self.training_run = Run(
-                self.start, settings, self.config_yaml, given, values, self.interruption, self.pruning
-            )
-            last = self._fit_callbacks(self.training_run, settings, arguments)
-            policy = self.training_run.policy
-            monitor = policy.monitor if policy else None
-            check = MonitorCheck(settings, monitor, as_list(arguments["callbacks"]))
-            epochs = EpochLogger("DEBUG" if is_terminal() else "INFO", self._logged_epoch(), monitor)
-            first: list[Callback] = [self.training_run.fitting, epochs, check]
+            first, last = self.build_run(settings, arguments)
         else:
             assert self.results is not None
             assert self.checkpoint is not None
@@ -207,6 +197,26 @@ class StageCLI(BuildCLI):
             replace_evaluation_loops(trainer)
             end_on_sigterm(trainer)
         return trainer
+
+    def build_run(self, settings: Settings, arguments: dict[str, Any]) -> tuple[list[Callback], list[Callback]]:
+        """Build the training run.
+
+        Args:
+            settings: its settings.
+            arguments: arguments of the trainer, which may be changed.
+
+        Returns:
+            The callbacks that are called before those of the yaml, and those that are called after them.
+        """
+        values = hyper_parameters(self.checked_config)
+        given = given_yaml(self.checked_config.given, self.checked_config.tree)
+        self.training_run = Run(self.start, settings, self.config_yaml, given, values, self.interruption, self.pruning)
+        last = self._fit_callbacks(self.training_run, settings, arguments)
+        policy = self.training_run.policy
+        monitor = policy.monitor if policy else None
+        check = MonitorCheck(settings, monitor, as_list(arguments["callbacks"]))
+        epochs = EpochLogger("DEBUG" if is_terminal() else "INFO", self._logged_epoch(), monitor)
+        return [self.training_run.fitting, epochs, check], last
 
     def _check_data(self) -> None:
         if isinstance(self.datamodule, DataModule) and self.arguments.stage in _SPLITS:  # export takes one that is set

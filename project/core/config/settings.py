@@ -39,6 +39,8 @@ class CheckpointSettings:
         every_n_epochs: save at the end of every n-th epoch; 0 disables.
         every_n_steps: save after every n-th optimizer step; 0 disables.
         save_time: save if the newest checkpoint is older than this, in seconds; 0 disables.
+        milestones: number of checkpoints to keep in addition, spread over the whole run, from which `verify` and
+            `replay` start; 0 disables.
     """
 
     monitor: str | None = None
@@ -48,6 +50,20 @@ class CheckpointSettings:
     every_n_epochs: Annotated[int, Ge(0)] = 1
     every_n_steps: Annotated[int, Ge(0)] = 0
     save_time: Annotated[float, Ge(0)] = 900.0
+    milestones: Annotated[int, Ge(0)] = 0
+
+
+@dataclass
+class DigestSettings:
+    """Digests of a run's tensors in RUN/digests.bin, by which `bisect` finds where two runs part.
+
+    Args:
+        parameters: write digests of the parameters before every n-th optimizer step; 0 disables.
+        all: write digests of all that a step depends on and computes, at every n-th optimizer step; 0 disables.
+    """
+
+    parameters: Annotated[int, Ge(0)] = 0
+    all: Annotated[int, Ge(0)] = 0
 
 
 @dataclass
@@ -90,6 +106,8 @@ class Settings:
         progress: pictures during training.
         checkpoint: when checkpoints are saved, and which are kept.
         evaluation: losses and metrics on data.eval during training.
+        digests: digests of tensors during training.
+        skip_steps: optimizer steps that are left out: their batches are read, and change nothing.
     """
 
     name: str
@@ -103,3 +121,5 @@ class Settings:
     progress: ProgressSettings = field(default_factory=ProgressSettings)
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    digests: DigestSettings = field(default_factory=DigestSettings)
+    skip_steps: list[Annotated[int, Ge(1)]] | None = None

@@ -78,6 +78,7 @@ class DataModule(pl.LightningDataModule):
         if prefetch_factor is not None and not num_workers:
             logger.warning("data.prefetch_factor has no effect: data.num_workers is 0, so no worker prefetches")
         self.prefetch_factor, self.persistent_workers = prefetch_factor, persistent_workers
+        self.prepare_worker: Callable[[int], None] = prepare_worker  # called in each worker before its first batch
         self.datasets: dict[str, Dataset] = {}  # by config path
 
     def dataset_names(self, split: str) -> list[str]:
@@ -151,7 +152,7 @@ class DataModule(pl.LightningDataModule):
         workers: dict[str, Any] = {"num_workers": self.num_workers, "pin_memory": self._pins_memory()}
         if self.num_workers:
             workers |= {"prefetch_factor": self.prefetch_factor, "persistent_workers": self.persistent_workers}
-            workers["worker_init_fn"] = prepare_worker
+            workers["worker_init_fn"] = self.prepare_worker
             atexit.unregister(kill_workers)
             atexit.register(kill_workers)
         is_training = split == "train"

@@ -1,6 +1,7 @@
 """Dicts of named tensors: their batch size, rows and shapes; and the names of samples."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from torch import Tensor
@@ -29,6 +30,26 @@ def select_rows(tensors: Mapping[str, Any], count: int) -> Tensors:
         for name, value in tensors.items()
         if isinstance(value, Tensor) and value.ndim and len(value) == count
     }
+
+
+def named_tensors(value: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors in dicts, lists, tuples and dataclasses, however they are nested, by name.
+
+    Example::
+
+        dict(named_tensors({"image": image, "boxes": [first, second]}))  # image, boxes.0, boxes.1
+    """
+    parts: list[tuple[object, object]] = []
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, Mapping):
+        parts = list(value.items())
+    elif is_dataclass(value):
+        parts = [(field.name, getattr(value, field.name, None)) for field in fields(value)]
+    elif isinstance(value, list | tuple):
+        parts = list(enumerate(value))
+    for key, part in parts:
+        yield from named_tensors(part, f"{name}.{key}" if name else str(key))
 
 
 def abbreviate(indices: list[int], name_of: Callable[[int], str] = str) -> str:

@@ -1,7 +1,7 @@
 """How a run starts, and what that does to its directory."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -16,6 +16,7 @@ from project.core.files import write_text
 from project.core.run.checkpoint_files import LoadedCheckpoint, checkpoint_name
 from project.core.run.checkpoint_header import numeric_environment
 from project.core.run.environment import describe_environment
+from project.core.run.lineage import Segment, add_segment
 from project.core.run.loggers import restore_loggers
 from project.core.run.pretrained import finetune_options
 from project.core.run.run_directory import RunDirectory
@@ -103,7 +104,30 @@ class RunStart:
             self._restore_directory(self.checkpoint, config, trainer)
         if trainer.is_global_zero and not self.is_fast_dev_run:
             text = json.dumps(describe_environment(trainer, self.directory.git), indent=2)
-            write_text(self.directory.path / f"environment{self.directory.suffix}.json", f"{text}\n")
+            segment = self._segment(trainer)
+            write_text(self.directory.path / segment.environment, f"{text}\n")
+            add_segment(self.directory.path, segment)
+
+    def _segment(self, trainer: pl.Trainer) -> Segment:
+        suffix, checkpoint = self.directory.suffix, self.checkpoint
+        pretrained = getattr(trainer.lightning_module, "pretrained", None)
+        weights = {"path": pretrained.path, "sha256": pretrained.sha256} if isinstance(pretrained, Pretrained) else None
+        origin = None
+        if checkpoint is not None and not self.resumes_in_place:
+            run = checkpoint.run_directory
+            origin = {
+                "run": str(run) if run else None,
+                "checkpoint": str(checkpoint.path.absolute()),
+                "step": checkpoint.step,
+            }
+        return Segment(
+            self.first_step,
+            f"config{suffix}.yaml",
+            f"environment{suffix}.json",
+            None if checkpoint else weights,
+            asdict(self.finetune) if self.finetune else None,
+            origin,
+        )
 
     def _restore_directory(self, checkpoint: LoadedCheckpoint, config: str, trainer: pl.Trainer) -> None:
         name = checkpoint_name(checkpoint.epoch, checkpoint.step)

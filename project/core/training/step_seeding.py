@@ -5,7 +5,15 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from project.core.data.seeding import EPOCH_END, EPOCH_START, VALIDATION_START, batches_done, seed_step
+from project.core.data.seeding import (
+    EPOCH_END,
+    EPOCH_START,
+    STEP,
+    VALIDATION_START,
+    batches_done,
+    derive_seed,
+    seed_step,
+)
 from project.core.training.lightning_internals.access import call_after_fetch
 from project.core.training.lightning_internals.names import Feature, is_available
 
@@ -65,3 +73,10 @@ class StepSeeds(Callback):
         # As attributes of the object: if the class had these hooks, they would always be called at each batch.
         hooks = ("on_validation_batch_start", "on_test_batch_start", "on_predict_batch_start")
         self.__dict__ |= {"on_train_batch_start": training} | dict.fromkeys(hooks, evaluation)
+
+
+def training_seed(trainer: pl.Trainer) -> int:
+    """Return the number with which `set_seed` was called for the current training batch of this process."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    seed = next(callback.seed for callback in callbacks if isinstance(callback, StepSeeds))
+    return derive_seed(seed, STEP, _TRAIN, batches_done(trainer), trainer.global_rank)

@@ -1,7 +1,10 @@
-// Elements, texts and data. Provides: data, unpack, el, svg, formatNumber, largestUnit, formatSeconds, HUES, color, ramp.
+// Elements, texts and data. Provides: data, pages, unpack, el, svg, formatNumber, largestUnit, formatSeconds, HUES, color, ramp.
 
 // What `page` was given; filled by main.js before anything is shown.
 const data = {};
+
+// Functions that show a page, by its kind; each adds itself.
+const pages = {};
 
 // Return what `page` has packed into the element of id `data`.
 async function unpack(text) {

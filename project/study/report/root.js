@@ -1,4 +1,4 @@
-// The page of many runs: which runs are shown, and what follows from it. Provides: showRoot.
+// The page of many runs: which runs are shown, and what follows from it.
 
 // What the user has chosen; it stays when the data changes.
 const choices = {filter: "", by: "settings", style: STYLES[0], metric: "all", target: null, unfinished: false,
@@ -8,7 +8,7 @@ const MAX_AXES = 10, MAX_LEGEND = 40;
 let terms = [], shown = [], groups = [];
 const known = {};
 
-function showRoot() {
+pages.root = function showRoot() {
   choices.target = data.target;
   choices.by = (data.groups.length > MAX_COLORS && data.important[0]) || "settings";
   choices.unfinished = !data.runs.some((run) => isCounted(run));
@@ -22,7 +22,7 @@ function showRoot() {
     TABLES.forEach((id, index) => sortAgain(document.getElementById(id), sorted[index]));
     showData();
   });
-}
+};
 
 // Show `data`, for the first time or again.
 function showData() {

@@ -1,4 +1,4 @@
-// The page of a run. Provides: showRun.
+// The page of a run.
 
 // Colours of the curves of a split.
 const SPLITS = {train: 1, val: 0, eval: 2, test: 2, validate: 0};
@@ -25,7 +25,7 @@ function makeLine(name, colorIndex) {
     color: color(colorIndex)};
 }
 
-function showRun() {
+pages.run = function showRun() {
   showPictures();
   const host = document.getElementById("charts");
   if (host) {
@@ -42,7 +42,7 @@ function showRun() {
     showPictures();
     if (host) makeRunCharts(host);
   });
-}
+};
 
 // Make a chart for each title that has none yet.
 function makeRunCharts(host) {

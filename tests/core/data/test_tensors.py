@@ -1,9 +1,12 @@
 """Helpers for dicts of named tensors return their batch size, their rows and a description."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
+from torch import Tensor
 
-from project.core.data.tensors import apply_transform, batch_size, describe_shapes, select_rows
+from project.core.data.tensors import apply_transform, batch_size, describe_shapes, named_tensors, select_rows
 from project.core.errors import ConfigError
 
 FLOATS, INTEGERS = torch.ones(2, 3), torch.zeros(4, dtype=torch.int64)
@@ -45,3 +48,16 @@ def test_transform_that_returns_no_dict_is_an_error() -> None:
     assert list(apply_transform(lambda batch: batch | {"b": INTEGERS}, {"a": FLOATS}, "x")) == ["a", "b"]
     with pytest.raises(ConfigError, match=r"^x \(function\) returns a NoneType; it must return a dict of tensors$"):
         apply_transform(lambda batch: None, {"a": FLOATS}, "x")
+
+
+def test_named_tensors_finds_those_in_any_structure() -> None:
+    """Dicts, lists, tuples and dataclasses in each other; what is no tensor is left out."""
+
+    @dataclass
+    class Boxes:
+        corners: Tensor
+        label: str = "none"
+
+    batch = {"image": FLOATS, "more": [INTEGERS, (Boxes(FLOATS), None)], "name": ["a"]}
+    assert list(dict(named_tensors(batch))) == ["image", "more.0", "more.1.0.corners"]
+    assert dict(named_tensors(FLOATS)) == {"": FLOATS}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from project.study.report.root_page import root_page
+from tests.study.conftest import Show
 from tests.study.made_runs import make_run, make_study
-from tests.study.report.conftest import Show
 from tests.study.report.root_pages import DEPTH, LR, choose, shown_runs
 
 if TYPE_CHECKING:

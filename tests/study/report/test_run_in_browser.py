@@ -9,7 +9,7 @@ import pytest
 
 from project.study.report import run_page as module
 from project.study.report.run_page import run_page
-from tests.study.report.conftest import Show
+from tests.study.conftest import Show
 from tests.study.report.run_files import CONFIG, GIVEN, make_curves, write_files, write_run
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def test_slider_shows_the_pictures_of_epochs(show: Show, text: str) -> None:
 
 def test_everything_but_curves_is_there_without_javascript(show: Show, text: str) -> None:
     page = show(text, java_script_enabled=False)
-    assert "Curves need JavaScript" in page.locator("noscript").inner_text()
+    assert "need JavaScript" in page.locator("noscript").inner_text()
     assert page.locator("figure.slider img").count() == 1
     for words in ("best val/accuracy", "Confusion matrix", "Highest hinge", "model.net.width", "python.version"):
         assert page.get_by_text(words).first.is_visible()

@@ -9,7 +9,7 @@ from datetime import timedelta
 from importlib.metadata import version
 from multiprocessing.queues import Queue
 from types import FrameType, SimpleNamespace
-from typing import Any, get_type_hints
+from typing import Any, NoReturn, get_type_hints
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping
@@ -181,3 +181,19 @@ def restore_metric(metric: Metric, num_updates: int, states: dict[str, Any]) -> 
 def checks_at_epoch_end(early_stopping: EarlyStopping) -> bool:
     """Return whether the monitored value is read at the end of epochs, not after validations."""
     return not is_available(Feature.MONITORS) or bool(early_stopping._check_on_train_epoch_end)
+
+
+def end_training() -> NoReturn:
+    """End a training now: its teardown runs, but neither `on_train_end` nor `on_exception`, so that nothing is saved.
+
+    Raises:
+        ConfigError: the installed Lightning cannot.
+    """
+    try:
+        from pytorch_lightning.utilities.exceptions import _TunerExitException
+    except ImportError as error:
+        raise ConfigError(
+            f"pytorch-lightning {version('pytorch-lightning')} cannot end a replay; install the version "
+            "of constraints.txt"
+        ) from error
+    raise _TunerExitException

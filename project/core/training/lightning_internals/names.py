@@ -31,6 +31,7 @@ class Feature(Enum):
     LAUNCHERS = "strategies that fork or spawn processes are not refused, and fail at the end of the training"
     MONITORS = "a value that EarlyStopping reads before it is logged is reported later"
     SEQUENCES = "an exported GRU or LSTM takes only sequences as long as those of the first batch"
+    REPLAYS = "no step can be replayed"
     SIGNATURES = "the arguments of components are unknown"
 
 
@@ -93,14 +94,36 @@ PRIVATE_NAMES: Mapping[Feature, list[str]] = {
     Feature.SEQUENCES: _names(
         "torch.export._patches:", "register_gru_while_loop_decomposition register_lstm_while_loop_decomposition"
     ),
+    Feature.REPLAYS: [
+        *_names("pytorch_lightning.utilities.exceptions:", "_TunerExitException"),
+        *_names("pytorch_lightning.callbacks:LearningRateMonitor", "_find_names_from_schedulers"),
+        *_names("pytorch_lightning.callbacks:LearningRateMonitor", "_find_names_from_optimizers"),
+        *_names("module", "_compiled_call_impl"),
+    ],
     Feature.SIGNATURES: _names("jsonargparse._parameter_resolvers:", "get_signature_parameters"),
 }
+_CHECKED_WHERE_USED = {Feature.REPLAYS}  # by `check_available`: most commands lose nothing
 _unavailable: set[Feature] = set()
 
 
 def is_available(feature: Feature) -> bool:
     """Return whether the last check found all private names of a feature."""
     return feature not in _unavailable
+
+
+def check_available(*features: Feature) -> None:
+    """Raise ConfigError if the last check did not find all private names of features that a command cannot do without.
+
+    Args:
+        features: the features.
+    """
+    for feature in features:
+        if not is_available(feature):
+            missing = join_names(PRIVATE_NAMES[feature])
+            raise ConfigError(
+                f"the installed libraries do not have all of {missing}: {feature.value}; install the versions of "
+                "constraints.txt"
+            )
 
 
 def check_private_names(trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -116,6 +139,8 @@ def check_private_names(trainer: pl.Trainer, module: pl.LightningModule) -> None
         if not missing:
             continue
         _unavailable.add(feature)
+        if feature in _CHECKED_WHERE_USED:
+            continue
         message = f"the installed libraries do not have {join_names(missing)}: {feature.value}"
         if feature is Feature.METRIC_STATES and trainer.num_devices * trainer.num_nodes > 1:
             raise ConfigError(f"{message}\nInstall the versions of constraints.txt, or set trainer.devices to 1")

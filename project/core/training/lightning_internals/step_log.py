@@ -67,3 +67,16 @@ class LearningRates(LearningRateMonitor):
             super().on_train_batch_start(trainer, *args, **kwargs)
         elif should_log(trainer):
             trainer._logger_connector.log_metrics(self._extract_stats(trainer, "any"))  # type: ignore[arg-type]
+
+
+def learning_rates(trainer: pl.Trainer) -> dict[str, float]:
+    """Return the learning rates of all optimizers by the names of their curves; of each parameter group."""
+    names, configs = LearningRates(), trainer.lr_scheduler_configs
+    scheduled, seen, types = names._find_names_from_schedulers(configs)
+    others, optimizers = names._find_names_from_optimizers(trainer.optimizers, seen, types)
+    rates: dict[str, float] = {}
+    for optimizer, found in zip(
+        [*(config.scheduler.optimizer for config in configs), *optimizers], [*scheduled, *others], strict=True
+    ):
+        rates |= {name: float(group["lr"]) for name, group in zip(found, optimizer.param_groups, strict=False)}
+    return rates

@@ -1,0 +1,103 @@
+"""States of a replayed training: what takes the place of checkpoints, of which none is written."""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from project.core.config.settings import Settings
+from project.core.distributed.signals import Interruption
+from project.core.run.checkpoint_files import LoadedCheckpoint
+from project.core.run.checkpoint_header import CheckpointHeader, numeric_environment
+from project.core.run.checkpoint_policy import CheckpointPolicy
+from project.core.run.checkpoint_writer import CheckpointWriter, snapshot_to_cpu
+from project.core.tensorboard import find_dedup_logger
+from project.core.training.lightning_internals.access import disable_signal_handlers, end_training
+
+
+class StateCapture(CheckpointWriter):
+    """Checkpoint plugin that keeps what would be written, and removes nothing.
+
+    Args:
+        loaded: the checkpoint that the replay starts from.
+    """
+
+    def __init__(self, loaded: LoadedCheckpoint | None) -> None:
+        super().__init__(loaded)
+        self.captured: dict[str, Any] = {}
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:
+        self.captured, _ = snapshot_to_cpu(checkpoint, {})
+
+    def remove_checkpoint(self, path: str | Path) -> None: ...
+
+
+class ReplayPolicy(CheckpointPolicy):
+    """CheckpointPolicy that restores what the run's had decided, writes nothing, and ends the replay after a step.
+
+    Args:
+        settings: settings of the run.
+        interruption: unused, but for its interface.
+        config: the configuration of the run as yaml, which the captured states contain.
+        last: the last optimizer step.
+        steps: steps after which the state is captured.
+        after_batch: called after each training batch with the trainer.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        interruption: Interruption,
+        config: str,
+        last: int,
+        steps: Collection[int],
+        after_batch: Callable[[pl.Trainer], None],
+    ) -> None:
+        super().__init__(Path(), settings, None, interruption)
+        self.config, self.last, self.steps, self.on_batch = config, last, steps, after_batch
+        self.states: dict[int, dict[str, Any]] = {}  # by step
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_fit_start(trainer, pl_module)
+        self.interruption.uninstall()
+        disable_signal_handlers(trainer)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._step = trainer.global_step
+        if self._restored:
+            self._restore_values(trainer)
+            trainer.should_stop = trainer.should_stop or self._restored.get("stops", False)
+
+    def after_batch(self, trainer: pl.Trainer, validates: bool) -> None:
+        """Capture the state if it is wanted; end the training after the last step."""
+        before, self._step = self._step, trainer.global_step
+        self.on_batch(trainer)
+        passed = range(before + 1, trainer.global_step + 1)
+        wanted = [step for step in passed if step in self.steps]
+        if wanted:
+            self.states |= dict.fromkeys(wanted, self._capture(trainer))
+        if passed and trainer.global_step >= self.last:
+            end_training()
+
+    def _capture(self, trainer: pl.Trainer) -> dict[str, Any]:
+        capture = trainer.strategy.checkpoint_io
+        assert isinstance(capture, StateCapture)
+        trainer.save_checkpoint("captured.ckpt", weights_only=False)
+        content, capture.captured = capture.captured, {}
+        logger = find_dedup_logger(trainer)
+        points = dict(logger.last_points) if logger else {}
+        if content:  # of rank 0
+            header = CheckpointHeader(self.config, True, environment=numeric_environment(), points=points)
+            header.add_to(content)
+        return content
+
+    def raise_if_interrupted(self, trainer: pl.Trainer) -> None: ...
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None: ...
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None: ...
+
+    def on_exception(self, *_: object) -> None: ...
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None: ...

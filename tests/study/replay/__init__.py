@@ -1,0 +1,1 @@
+"""Tests of the command replay, and of what it is made of."""
