@@ -1,9 +1,11 @@
 """Fixtures shared by all tests."""
 
+import atexit
 import gc
 import os
 import shutil
 import sysconfig
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 
 # One thread per process, also in those that tests start: with more, workers on a few cores wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# One cache for all runs of the tests, so that they compute the numerics fingerprint once; not that of the user.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="tests-cache.")
+    atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 MAX_WORKERS = 8  # each takes about 700 MB
 

@@ -26,6 +26,7 @@ from project.core.config.pretrained import Pretrained
 from project.core.config.settings import Settings
 from project.core.data.datamodule import DataModule
 from project.core.data.seeding import seed_run
+from project.core.digest_file import DIGESTS
 from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError
 from project.core.evaluation.extremes import ExtremeSamples
@@ -44,6 +45,7 @@ from project.core.run.pruning import Pruning
 from project.core.run.run import Run
 from project.core.run.run_directory import LOG, RunDirectory
 from project.core.run.start import RunStart
+from project.core.training.digests.recorder import DigestRecorder
 from project.core.training.lightning_internals import replace_evaluation_loops
 from project.core.training.lightning_internals.access import end_on_sigterm
 from project.core.training.lightning_internals.step_log import LearningRates
@@ -161,7 +163,10 @@ class StageCLI(BuildCLI):
         if self.is_fit:
             replace = self.arguments.replace or config.replace
             is_fast_dev_run = bool(config.trainer.fast_dev_run)
-            self.start = RunStart(self.directory, replace, self.checkpoint, self._finetune(), is_fast_dev_run)
+            components = self.checked_config.components
+            self.start = RunStart(
+                self.directory, replace, self.checkpoint, self._finetune(), is_fast_dev_run, components
+            )
             pretrained = self._pretrained()
             self.start.check(pretrained.path if pretrained is not None else None)
             if self.start.finetune is not None:
@@ -216,7 +221,7 @@ class StageCLI(BuildCLI):
         monitor = policy.monitor if policy else None
         check = MonitorCheck(settings, monitor, as_list(arguments["callbacks"]))
         epochs = EpochLogger("DEBUG" if is_terminal() else "INFO", self._logged_epoch(), monitor)
-        return [self.training_run.fitting, epochs, check], last
+        return [self.training_run.fitting, epochs, check, *self._digest_recorders(settings)], last
 
     def _check_data(self) -> None:
         if isinstance(self.datamodule, DataModule) and self.arguments.stage in _SPLITS:  # export takes one that is set
@@ -252,6 +257,11 @@ class StageCLI(BuildCLI):
                 )
             )
         return callbacks
+
+    def _digest_recorders(self, settings: Settings) -> list[Callback]:
+        if self.start.is_fast_dev_run or not (settings.digests.parameters or settings.digests.all):
+            return []
+        return [DigestRecorder(self.directory.path / DIGESTS, settings.digests)]
 
     def _logged_epoch(self) -> int | None:
         """Return the epoch of the checkpoint if its line was logged after the checkpoint was saved."""

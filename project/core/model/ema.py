@@ -85,6 +85,11 @@ class MovingAverage(Callback):
         else:
             logger.warning("model.ema is null: the average in the checkpoint is left out")
 
+    @property
+    def averages(self) -> dict[str, Tensor]:
+        """The averaged tensors by their names in the module; none before the first optimizer step."""
+        return self._averages
+
     def use_average(self) -> None:
         """Use the average in place of the weights, if there is one."""
         if self._trained:

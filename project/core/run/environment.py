@@ -12,15 +12,9 @@ import pytorch_lightning as pl
 import torch
 
 from project.core.run.git import GitState
+from project.core.run.numerics import numeric_variables, numerics_fingerprint, read_processor
 
-_CPU_INFO = Path("/proc/cpuinfo")
 _INSTRUCTION_SETS = re.compile(r"sse4|avx|fma$|f16c|amx|asimd|sve|bf16|i8mm")
-# Variables that change numbers or the device that computes them; names of secrets are left out.
-_VARIABLES = re.compile(
-    r"(ATEN|CUBLAS|CUDA|CUDNN|DNNL|GOMP|HIP|KMP|MIOPEN|MKL|NCCL|OMP|ONEDNN|OPENBLAS|PYTORCH|TORCH|TORCHINDUCTOR)_\w+"
-    r"|NVIDIA_TF32_OVERRIDE|PYTHONHASHSEED"
-)
-_SECRET = re.compile(r"KEY|PASS|SECRET|TOKEN", re.IGNORECASE)
 
 
 def describe_environment(trainer: pl.Trainer, git: GitState) -> dict[str, dict[str, Any]]:
@@ -47,12 +41,9 @@ def describe_environment(trainer: pl.Trainer, git: GitState) -> dict[str, dict[s
             "torch_interop": torch.get_num_interop_threads(),
             "processes": trainer.world_size,
         },
+        "numerics": {"fingerprint": _fingerprint(trainer)},
         "gpu": _describe_gpu(trainer),
-        "variables": {
-            name: os.environ[name]
-            for name in sorted(os.environ)
-            if _VARIABLES.fullmatch(name) and not _SECRET.search(name)
-        },
+        "variables": numeric_variables(),
         "git": {"commit": git.commit, "is_dirty": git.is_dirty},
         "packages": _list_packages(),
     }
@@ -60,18 +51,17 @@ def describe_environment(trainer: pl.Trainer, git: GitState) -> dict[str, dict[s
 
 def _read_processor() -> tuple[str | None, str | None]:
     """Return the model of the processor and those of its instruction sets that change how fast sums are rounded."""
-    if not _CPU_INFO.is_file():
+    facts = read_processor()
+    if not facts:
         return platform.processor() or None, None
-    facts = {}
-    with _CPU_INFO.open(encoding="utf-8", errors="replace") as file:
-        for line in file:  # of the first processor: a machine with hundreds writes a long file, slowly
-            name, _, value = line.partition(":")
-            if not name.strip():
-                break
-            facts[name.strip()] = value.strip()
     flags = facts.get("flags", facts.get("Features", "")).split()
     sets = " ".join(sorted(flag for flag in flags if _INSTRUCTION_SETS.match(flag)))
     return facts.get("model name"), sets or None
+
+
+def _fingerprint(trainer: pl.Trainer) -> str | None:
+    device = trainer.strategy.root_device
+    return numerics_fingerprint(device) if device.type in ("cpu", "cuda") else None
 
 
 def _describe_gpu(trainer: pl.Trainer) -> dict[str, str | int | None]:

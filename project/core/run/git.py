@@ -31,13 +31,17 @@ class GitState:
         return None if self.diff is None else bool(self.diff)
 
 
-def read_git() -> GitState:
-    """Return the state of the checkout that contains the working directory; its index does not change."""
-    paths = _git("rev-parse", "HEAD", "--git-path", "index")
+def read_git(directory: Path | None = None) -> GitState:
+    """Return the state of the checkout that contains a directory; its index does not change.
+
+    Args:
+        directory: the directory; None for the working directory.
+    """
+    paths = _git("rev-parse", "HEAD", "--git-path", "index", directory=directory)
     if paths is None:
         return GitState(None, None)
     commit, _, index = paths.removesuffix("\n").partition("\n")
-    return GitState(commit, _read_diff(Path(index)))
+    return GitState(commit, _read_diff(Path(directory or "", index), directory))
 
 
 def describe_commit() -> str | None:
@@ -46,23 +50,23 @@ def describe_commit() -> str | None:
     return f"{git.commit}{'+' if git.is_dirty else ''}" if git.commit else None
 
 
-def _read_diff(index: Path) -> str | None:
+def _read_diff(index: Path, checkout: Path | None) -> str | None:
     if not index.is_file():
         return None
     with tempfile.TemporaryDirectory() as directory:
         copied = shutil.copy2(index, directory)  # with its time, from which git sees that a file may be newer
         # The whole checkout, also from an ignored directory. Errors: a new repository in it that has no commit yet.
-        _git("add", "--ignore-errors", "--intent-to-add", ":/", index=copied)
+        _git("add", "--ignore-errors", "--intent-to-add", ":/", index=copied, directory=checkout)
         shown = ["diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD"]
-        diff = _git(*shown, index=copied)
+        diff = _git(*shown, index=copied, directory=checkout)
         if diff is None or len(diff) <= _MAX_DIFF:
             return diff
-        names = (_git(*shown, "--name-status", index=copied) or "")[:_MAX_DIFF]
+        names = (_git(*shown, "--name-status", index=copied, directory=checkout) or "")[:_MAX_DIFF]
     whole_lines = diff[:_MAX_DIFF].rpartition("\n")[0]
     return f"{whole_lines}\n\nCut after {_MAX_DIFF} bytes. All files that differ from the commit:\n{names}"
 
 
-def _git(*arguments: str, index: str | None = None) -> str | None:
+def _git(*arguments: str, index: str | None = None, directory: Path | None = None) -> str | None:
     """Return the output of git, little more than `_MAX_DIFF` of it; None if git fails, such as outside a repository.
 
     Written with `write_text`, it is the output byte for byte.
@@ -71,7 +75,11 @@ def _git(*arguments: str, index: str | None = None) -> str | None:
     options = [word for option in _OPTIONS for word in ("-c", option)]
     try:
         process = subprocess.Popen(
-            ["git", *options, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+            ["git", *options, *arguments],
+            cwd=directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
         )
     except OSError:  # not installed, or not allowed
         return None

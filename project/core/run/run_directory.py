@@ -10,6 +10,7 @@ from pathlib import Path
 from loguru import logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from project.core.digest_file import DIGESTS, cut_digests
 from project.core.errors import ConfigError
 from project.core.file_names import check_file_name
 from project.core.files import link, write_text
@@ -153,7 +154,8 @@ class RunDirectory:
     ) -> Path | None:
         """Return a locked directory to the state in which one of its checkpoints was saved.
 
-        Checkpoints of later steps, including damaged ones, are moved to RUN/.old/ with a copy of TensorBoard's files.
+        Checkpoints of later steps, including damaged ones, are moved to RUN/.old/ with a copy of TensorBoard's files
+        and of the digests.
         Unfinished files are removed.
 
         Args:
@@ -184,10 +186,13 @@ class RunDirectory:
             (archive / "event").mkdir(parents=True)
             for file in self._events:
                 shutil.copy(file, archive / "event")
+            if (self.path / DIGESTS).is_file():
+                shutil.copy(self.path / DIGESTS, archive)
             for path in [*later, directory / BEST]:
                 if path.exists() and not path.samefile(checkpoint):
                     path.rename(archive / path.name)
         truncate_event_files(self._events, event_sizes)
+        cut_digests(self.path / DIGESTS, step)
         return archive if later else None
 
     @rank_zero_only

@@ -1,22 +1,27 @@
 """How a run starts, and what that does to its directory."""
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from loguru import logger
 from pytorch_lightning.callbacks import BaseFinetuning
 
+from project.core.config.construction import Component
 from project.core.config.pretrained import Pretrained
 from project.core.config.yaml_files import flatten, parse_yaml
 from project.core.data.datamodule import DataModule
 from project.core.errors import ConfigError
 from project.core.files import write_text
-from project.core.run.checkpoint_files import LoadedCheckpoint, checkpoint_name
+from project.core.run.checkpoint_files import BEST, LAST, LoadedCheckpoint, checkpoint_name
 from project.core.run.checkpoint_header import numeric_environment
+from project.core.run.data_files import describe_data
 from project.core.run.environment import describe_environment
-from project.core.run.lineage import Segment, add_segment
+from project.core.run.lineage import LINEAGE, Segment, add_segment, read_lineage
 from project.core.run.loggers import restore_loggers
 from project.core.run.pretrained import finetune_options
 from project.core.run.run_directory import RunDirectory
@@ -35,6 +40,7 @@ class RunStart:
         checkpoint: checkpoint that the run is resumed from.
         finetune: weights that `--finetune` names.
         is_fast_dev_run: whether the trainer only tries the code (`trainer.fast_dev_run`) and nothing is saved.
+        components: components of the configuration, which may name data files.
     """
 
     directory: RunDirectory
@@ -42,6 +48,7 @@ class RunStart:
     checkpoint: LoadedCheckpoint | None = None
     finetune: Pretrained | None = None
     is_fast_dev_run: bool = False
+    components: Sequence[Component] = ()
 
     @property
     def first_step(self) -> int:
@@ -75,7 +82,9 @@ class RunStart:
             weights = Path(source or "/").absolute()
             if self.directory.path in (weights, *weights.parents):
                 raise ConfigError(f"{where} starts another run than {self.directory.path}; use a different --name")
-        if not self.resumes_in_place:
+        if self.resumes_in_place:
+            read_lineage(self.directory.path)  # damaged, it cannot be continued
+        else:
             self.directory.check_free(self.replace)
 
     def acquire_directory(self, config: str, given: str) -> None:
@@ -100,45 +109,52 @@ class RunStart:
 
         What the numbers may depend on is written for every run that trains: its devices are known now.
         """
-        if self.checkpoint is not None:
-            self._restore_directory(self.checkpoint, config, trainer)
+        # A start may be killed at any moment. In the directory of the run, what is recorded follows what is done: before
+        # the record, an earlier state of the run still is what the record says. In a new directory, the checkpoint comes
+        # last: without it, nobody resumes the run.
+        if self.checkpoint is not None and self.resumes_in_place:
+            self._rewind_directory(self.checkpoint, config, trainer)
         if trainer.is_global_zero and not self.is_fast_dev_run:
-            text = json.dumps(describe_environment(trainer, self.directory.git), indent=2)
-            segment = self._segment(trainer)
-            write_text(self.directory.path / segment.environment, f"{text}\n")
-            add_segment(self.directory.path, segment)
+            self._record(trainer)
+        if self.checkpoint is not None and not self.resumes_in_place:
+            name = checkpoint_name(self.checkpoint.epoch, self.checkpoint.step)
+            self.directory.start_from(self._source(self.checkpoint), name)
+
+    def _record(self, trainer: pl.Trainer) -> None:
+        """Write what the numbers of the steps that follow may depend on, and then that they follow."""
+        segment = self._segment(trainer)
+        environment = describe_environment(trainer, self.directory.git) | {"data": describe_data(self.components)}
+        write_text(self.directory.path / segment.environment, f"{json.dumps(environment, indent=2)}\n")
+        add_segment(self.directory.path, segment)
 
     def _segment(self, trainer: pl.Trainer) -> Segment:
+        """Return what the steps that follow are computed from."""
         suffix, checkpoint = self.directory.suffix, self.checkpoint
-        pretrained = getattr(trainer.lightning_module, "pretrained", None)
-        weights = {"path": pretrained.path, "sha256": pretrained.sha256} if isinstance(pretrained, Pretrained) else None
-        origin = None
-        if checkpoint is not None and not self.resumes_in_place:
-            run = checkpoint.run_directory
-            origin = {
-                "run": str(run) if run else None,
-                "checkpoint": str(checkpoint.path.absolute()),
-                "step": checkpoint.step,
-            }
-        return Segment(
-            self.first_step,
-            f"config{suffix}.yaml",
-            f"environment{suffix}.json",
-            None if checkpoint else weights,
-            asdict(self.finetune) if self.finetune else None,
-            origin,
-        )
-
-    def _restore_directory(self, checkpoint: LoadedCheckpoint, config: str, trainer: pl.Trainer) -> None:
-        name = checkpoint_name(checkpoint.epoch, checkpoint.step)
+        segment = Segment(self.first_step, f"config{suffix}.yaml", f"environment{suffix}.json")
+        if checkpoint is None:
+            first = getattr(trainer.lightning_module, "pretrained", None)
+            pretrained = _located(first) if isinstance(first, Pretrained) else None
+            weights = {key: pretrained[key] for key in ("path", "sha256")} if pretrained else None
+            return replace(segment, pretrained=weights, finetuned=_located(self.finetune) if self.finetune else None)
         if self.resumes_in_place:
-            header = checkpoint.header
-            archive = self.directory.rewind(config, checkpoint.path, name, checkpoint.step, header.event_sizes)
-            restore_loggers(trainer, self.directory.path, header.loggers, checkpoint.step, archive)
-            if (events := find_dedup_logger(trainer)) is not None:
-                events.last_points = dict(header.points)
-        else:
-            self.directory.start_from(checkpoint.path, name)
+            return segment
+        run, source = checkpoint.run_directory, self._source(checkpoint)
+        with source.open("rb") as file:
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        origin = {"run": str(run) if run else None, "checkpoint": str(source.absolute())}
+        return replace(segment, forked_from=origin | {"step": checkpoint.step, "sha256": checksum})
+
+    def _source(self, checkpoint: LoadedCheckpoint) -> Path:
+        """Return the file of a checkpoint that is named by its step: last.ckpt may be another one soon."""
+        named = checkpoint.path.with_name(checkpoint_name(checkpoint.epoch, checkpoint.step))
+        return named if checkpoint.path.name in (BEST, LAST) and named.is_file() else checkpoint.path
+
+    def _rewind_directory(self, checkpoint: LoadedCheckpoint, config: str, trainer: pl.Trainer) -> None:
+        name, header = checkpoint_name(checkpoint.epoch, checkpoint.step), checkpoint.header
+        archive = self.directory.rewind(config, checkpoint.path, name, checkpoint.step, header.event_sizes)
+        restore_loggers(trainer, self.directory.path, header.loggers, checkpoint.step, archive)
+        if (events := find_dedup_logger(trainer)) is not None:
+            events.last_points = dict(header.points)
 
     def log_resume(self, trainer: pl.Trainer, datamodule: pl.LightningDataModule) -> None:
         """Log the checkpoint that a run is resumed from, with warnings about what is not exact."""
@@ -146,6 +162,11 @@ class RunStart:
         if checkpoint is None:
             return
         logger.info(f"resuming from {checkpoint.path} (step {checkpoint.step}, epoch {checkpoint.epoch + 1})")
+        if self.resumes_in_place and not (self.directory.path / LINEAGE).exists():
+            logger.warning(
+                f"an older version trained this run, without {LINEAGE}: its steps are taken to be those of config.yaml; "
+                "earlier resumes, --finetune and the run that it was resumed from are not known"
+            )
         for name, now in numeric_environment().items():
             before = checkpoint.header.environment.get(name, now)
             if before != now:
@@ -157,3 +178,8 @@ class RunStart:
             # Its `on_train_epoch_start` changes its state, and is not called when a run resumes within an epoch.
             if isinstance(callback, BaseFinetuning):
                 logger.warning(f"{type(callback).__name__} does not support exact resume; the result will differ")
+
+
+def _located(settings: Pretrained) -> dict[str, Any]:
+    """Return the settings of weights with an absolute path: a replay may be called from elsewhere."""
+    return asdict(settings) | {"path": str(Path(settings.path).absolute())}

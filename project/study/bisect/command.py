@@ -1,10 +1,69 @@
 """The command `bisect`, from options to an exit code."""
 
+import signal
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
 
-from project.core.distributed.signals import Interruption
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from project.core.cli.main import report_error
+from project.core.console import print_text
+from project.core.distributed.signals import TERMINATION_SIGNALS, Interruption, restoring_signals
+from project.core.errors import ConfigError, without_commands
+from project.core.log import logging_to_console
+from project.study.bisect.bisecting import bisect_runs
+from project.study.options import Option, describe_options, parse_options
+
+OPTIONS = {
+    "trust": Option("replay with the runs' own commits, git.diff and components, which may run any code", 0),
+    "help": Option("show this", 0),
+}
+_HELP = f"""usage: python cli.py bisect RUN_A RUN_B [--trust]
+
+Find the first step and tensor at which two runs differ: by what they recorded, and by training the steps in between
+again, each with its own number of threads. Exit code 0 if the runs are equal, 1 if they differ.
+
+options:
+{describe_options(OPTIONS)}
+"""
 
 
 def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
-    """Run the command."""
-    raise NotImplementedError
+    """Compare two runs; neither is changed.
+
+    Args:
+        argv: `bisect`, the run directories, and options.
+        interruption: receives the signals that ask the command to stop; there is nothing to save, so they end it.
+
+    Returns:
+        0 if the runs are equal, 1 if they differ, 2 for a mistake in the options; others are those of `fit`.
+
+    Example::
+
+        main(["bisect", "experiments/digits", "experiments/stopped"])
+    """
+    with ExitStack() as stack:
+        stack.enter_context(logging_to_console("INFO"))
+        stack.enter_context(restoring_signals())
+        try:
+            options = parse_options("bisect", argv[1:], OPTIONS)
+            if "help" in options.values:
+                print_text(_HELP)
+                return 0
+            if len(options.words) != 2:
+                raise ConfigError("bisect takes two runs: python cli.py bisect RUN_A RUN_B")
+            if interruption is not None:
+                interruption.uninstall()
+            for number in TERMINATION_SIGNALS:  # the replay ends, and scratch directories are removed
+                signal.signal(number, _stop)
+            answer = bisect_runs(Path(options.words[0]), Path(options.words[1]), "trust" in options.values)
+            print_text("".join(f"{without_commands(line)}\n" for line in answer.lines))
+            return 0 if answer.is_equal else 1
+        except BaseException as error:
+            return report_error(error)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise SIGTERMException

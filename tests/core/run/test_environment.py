@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from project.core.run import environment
+from project.core.run import environment, numerics
 from project.core.run.environment import describe_environment
 from project.core.run.git import GitState
 from tests.conftest import Cli
@@ -32,6 +32,7 @@ def test_values_are_those_of_this_process(monkeypatch: pytest.MonkeyPatch) -> No
     found = describe()
     assert found["packages"]["numpy"] == version("numpy")
     assert found["packages"]["torch"] == version("torch")
+    assert found["numerics"] == {"fingerprint": numerics.numerics_fingerprint(torch.device("cpu"))}
     assert found["threads"]["torch"] == torch.get_num_threads()
     assert found["variables"]["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     assert "secret" not in json.dumps(found)
@@ -53,18 +54,20 @@ def test_processor_is_the_first_one(
     text: str, expected: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cpuinfo").write_text(text)
-    monkeypatch.setattr(environment, "_CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(numerics, "_CPU_INFO", tmp_path / "cpuinfo")
     processor = describe()["processor"]
     assert (processor["model"], processor["instruction_sets"]) == expected
 
 
 def test_run_on_gpus_names_those_that_it_uses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", "GPU {}".format)
+    monkeypatch.setattr(environment, "numerics_fingerprint", str)
     trainer: Any = SimpleNamespace(
         world_size=8, strategy=SimpleNamespace(root_device=torch.device("cuda", 2)), device_ids=[2, 3]
     )
-    gpu = describe_environment(trainer, GitState(None, None))["gpu"]
-    assert gpu == {
+    found = describe_environment(trainer, GitState(None, None))
+    assert found["numerics"] == {"fingerprint": "cuda:2"}
+    assert found["gpu"] == {
         "cuda:2": "GPU 2",
         "cuda:3": "GPU 3",
         "cuda": torch.version.cuda,

@@ -33,6 +33,7 @@ RANDOM: dict[str, Any] = {
         "eval": {"type": "tests.core.random_components.Noisy", "length": 11},
     },
     "checkpoint": {"every_n_steps": 1, "keep": -1},
+    "digests": {"all": 1},
     "trainer": {
         "max_epochs": 2,
         "limit_train_batches": 1.0,

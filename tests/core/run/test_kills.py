@@ -28,6 +28,7 @@ USUAL: dict[str, Any] = {
         "seldom": {"type": "tests.components.Row", "every_n_epochs": 2},
     },
     "checkpoint": {"monitor": "val/accuracy", "mode": "max", "save_time": 0.2},
+    "digests": {"parameters": 1, "all": 3},
     "trainer": {"limit_train_batches": 1.0, "logger": [{"type": "CSVLogger"}]},
 }
 

@@ -1,10 +1,12 @@
 """The average of Lightning's WeightAveraging before its first update: until then, the trained weights count."""
 
+import itertools
 from typing import Any
 
 import pytorch_lightning as pl
 from loguru import logger
 from pytorch_lightning.callbacks import Callback, WeightAveraging
+from torch import Tensor
 
 from project.core.training.lightning_internals.names import Feature, is_available
 
@@ -41,3 +43,14 @@ def copy_to_unstarted_averages(trainer: pl.Trainer, module: pl.LightningModule) 
             average.n_averaged.zero_()
             unstarted.append(callback)
     return unstarted
+
+
+def averaged_tensors(trainer: pl.Trainer) -> dict[str, Tensor]:
+    """Return the tensors of averages of WeightAveraging that have had an update, by their names in the module."""
+    tensors: dict[str, Tensor] = {}
+    for callback in trainer.callbacks if is_available(Feature.AVERAGES) else ():  # type: ignore[attr-defined]
+        average = callback._average_model if isinstance(callback, WeightAveraging) else None
+        if average is not None and average.n_averaged > 0:
+            named = itertools.chain(average.named_parameters(), average.named_buffers())
+            tensors |= {name.removeprefix("module."): tensor for name, tensor in named}
+    return tensors
