@@ -15,12 +15,13 @@ Leaves = dict[str, Any]  # by dotted path
 
 
 def outcome(run: Path) -> Leaves:
-    """Return weights, optimizers, schedulers, callbacks, loops, curves, metrics.csv and digests of a run."""
+    """Return weights, optimizers, schedulers, callbacks, loops, curves, metrics.csv, digests and the chain of a run."""
     checkpoint = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     saved = {key: checkpoint[key] for key in SAVED if key in checkpoint}
     rows = [file.read_text() for file in run.glob("metrics.csv")]
     digests = [file.read_bytes() for file in run.glob("digests.bin")]
-    return flat(saved | {"curves": curves(run), "rows": rows, "digests": digests})
+    links = [file.read_text().splitlines()[-1] for file in run.glob("states.jsonl")]  # it contains those before
+    return flat(saved | {"curves": curves(run), "rows": rows, "digests": digests, "links": links})
 
 
 def read_events(source: Path) -> Any:

@@ -15,7 +15,7 @@ FORMAT = 1
 _HEADER, CONFIG = "run_header", "run_config"
 _FORMAT, _RESUMABLE, _ENVIRONMENT = "format", "resumable", "rounding"
 _EVENT_SIZES, _POINTS, _LOG_SIZE, _LOGGERS = "event_sizes", "last_points", "log_size", "loggers"
-_INPUTS, _CLASSES = "inputs", "classes"
+_INPUTS, _CLASSES, _LINK = "inputs", "classes", "link"
 
 
 class NewerFormatError(ConfigError):
@@ -36,6 +36,7 @@ class CheckpointHeader:
         loggers: states of the loggers (`logger_states`); empty in older checkpoints.
         inputs: descriptions of what the net takes, by the name of the tensor; empty in older checkpoints.
         classes: names of the classes 0, 1, ... by the name of the tensor; empty in older checkpoints.
+        link: last link of the chain of states (`StateChain`), which `add_link` adds; empty in older checkpoints.
         format: version of the header; 0 for checkpoints that were saved before there was one.
     """
 
@@ -48,6 +49,7 @@ class CheckpointHeader:
     loggers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     classes: Mapping[str, list[str]] = field(default_factory=dict)
+    link: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     def add_to(self, checkpoint: dict[str, Any]) -> None:
@@ -64,6 +66,11 @@ class CheckpointHeader:
             _INPUTS: {name: dict(description) for name, description in self.inputs.items()},
             _CLASSES: dict(self.classes),
         }
+
+
+def add_link(checkpoint: Mapping[str, Any], link: Mapping[str, Any]) -> None:
+    """Add the last link of the chain of states to the header in a checkpoint: it is known after the rest."""
+    checkpoint[_HEADER][_LINK] = dict(link)
 
 
 def read_header(checkpoint: Mapping[str, Any], path: Path) -> CheckpointHeader:
@@ -92,6 +99,7 @@ def read_header(checkpoint: Mapping[str, Any], path: Path) -> CheckpointHeader:
         loggers=header.get(_LOGGERS, {}),
         inputs=header.get(_INPUTS, {}),
         classes=header.get(_CLASSES, {}),
+        link=header.get(_LINK, {}),
         format=header[_FORMAT],
     )
 

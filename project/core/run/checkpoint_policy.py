@@ -16,17 +16,19 @@ from project.core.distributed.reduction import MaxReducer
 from project.core.distributed.signals import Interrupted, InterruptedWait, Interruption
 from project.core.errors import RunStopped, find_cause
 from project.core.files import link
-from project.core.run.checkpoint_files import BEST, LAST, checkpoint_name, list_by_step
+from project.core.run.checkpoint_files import BEST, LAST, checkpoint_name
 from project.core.run.checkpoint_writer import CheckpointWriter
+from project.core.run.kept_checkpoints import BETWEEN, remove_old
 from project.core.run.monitor import unknown_name
+from project.core.run.state_chain import StateChain
 from project.core.training.lightning_internals.access import (
     disable_signal_handlers,
     is_between_batches,
     state_after_batch,
 )
 
-# Stored: the key of the callback's state in checkpoints, the keys in it, and a part of file names.
-_STATE_KEY, _SCORES, _VALUES, _STOPS, _BETWEEN = "Checkpoints", "scores", "values", "stops", "between_step"
+# Stored: the key of the callback's state in checkpoints, and the keys in it.
+_STATE_KEY, _SCORES, _VALUES, _STOPS = "Checkpoints", "scores", "values", "stops"
 
 
 class CheckpointPolicy(pl.callbacks.Checkpoint):
@@ -46,6 +48,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         self.directory, self.monitor, self.interruption = directory, monitor, interruption
         self.settings, self.evaluation = settings.checkpoint, settings.evaluation
         self.writer: CheckpointWriter | None = None  # None for a checkpoint plugin of the user's own
+        self.chain: StateChain | None = None  # None keeps no digests of states
         self.scores: dict[str, float] = {}  # of the best checkpoints, by file name
         self.is_saving_resumable = False
         self._reducer = MaxReducer(timedelta(seconds=settings.timeout))
@@ -180,13 +183,20 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
             )
 
     def _is_due(self, trainer: pl.Trainer, previous: int) -> bool:
-        steps, epochs, done = self.settings.every_n_steps, self.settings.every_n_epochs, trainer.current_epoch + 1
-        if trainer.should_stop and _may_stop(trainer):
+        steps = self.settings.every_n_steps
+        if self._is_planned(trainer) or (trainer.should_stop and _may_stop(trainer)):
             return True
-        if 0 <= trainer.max_steps <= self._step or (steps and self._step // steps > previous // steps):
-            return True
-        is_last = done == trainer.max_epochs or self.is_monitored_at_epoch_end(trainer)
-        return trainer.is_last_batch and (is_last or (epochs > 0 and done % epochs == 0))
+        is_in_epoch = steps > 0 and self._step // steps > previous // steps
+        return is_in_epoch or (trainer.is_last_batch and self.is_monitored_at_epoch_end(trainer))
+
+    def _is_planned(self, trainer: pl.Trainer) -> bool:
+        """Return whether the step ends an epoch with a checkpoint, or the training, by the settings alone.
+
+        These states are linked to the chain: runs of the same yaml save the same ones, whatever stopped them.
+        """
+        epochs, done = self.settings.every_n_epochs, trainer.current_epoch + 1
+        is_epoch_saved = done == trainer.max_epochs or (epochs > 0 and done % epochs == 0)
+        return (trainer.is_last_batch and is_epoch_saved) or 0 <= trainer.max_steps <= self._step
 
     def _is_overdue(self) -> bool:
         return 0 < self.settings.save_time <= time.monotonic() - self._saved_at
@@ -197,7 +207,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         if self.is_saving_resumable or self._is_current:
             return name
         batches = trainer.fit_loop.epoch_loop.batch_idx + 1
-        return name.replace("step", _BETWEEN).replace(".ckpt", f"_batch_{batches:06d}.ckpt")
+        return name.replace("step", BETWEEN).replace(".ckpt", f"_batch_{batches:06d}.ckpt")
 
     def _save_resumable(self, trainer: pl.Trainer) -> None:
         """Save a resumable checkpoint, which is written while the training goes on."""
@@ -209,7 +219,8 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
                 trainer.save_checkpoint(path, weights_only=False)
                 on_written()
             else:
-                with self.writer.asynchronous_write(on_written):
+                prepare = partial(self.chain.record, self._is_planned(trainer)) if self.chain is not None else None
+                with self.writer.asynchronous_write(on_written, prepare):
                     trainer.save_checkpoint(path, weights_only=False)
         finally:
             self.is_saving_resumable = False
@@ -268,12 +279,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
 
     @rank_zero_only
     def _prune(self) -> None:
-        """Remove checkpoints that are neither among the newest nor among the best."""
-        newest = list(list_by_step(self.directory))
-        old = newest[self.settings.keep :] if self.settings.keep >= 0 else []
-        for path in [*old, *self.directory.glob(f"*_{_BETWEEN}_*.ckpt")]:
-            if path.name not in self.scores:
-                path.unlink(missing_ok=True)
+        remove_old(self.directory, self.settings, self.scores)
 
 
 def _may_stop(trainer: pl.Trainer) -> bool:

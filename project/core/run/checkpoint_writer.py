@@ -42,6 +42,7 @@ class CheckpointWriter(TorchCheckpointIO):
         super().__init__()
         self.loaded = loaded
         self._on_written: Callable[[], None] | None = None
+        self._prepare: Callable[[dict[str, Any]], None] | None = None
         self._writing: Future[None] | None = None
         self._buffers: Buffers = {}  # kept, because reusing them is faster, and peak memory is the same
 
@@ -50,17 +51,20 @@ class CheckpointWriter(TorchCheckpointIO):
         return ThreadPoolExecutor(1, "checkpoint")
 
     @contextmanager
-    def asynchronous_write(self, on_written: Callable[[], None]) -> Iterator[None]:
+    def asynchronous_write(
+        self, on_written: Callable[[], None], prepare: Callable[[dict[str, Any]], None] | None = None
+    ) -> Iterator[None]:
         """Write what is saved in the `with` block in a thread.
 
         Args:
             on_written: called in that thread after the file is on the disk.
+            prepare: called in that thread with the snapshot before it is written, which it may change.
         """
-        self._on_written = on_written
+        self._on_written, self._prepare = on_written, prepare
         try:
             yield
         finally:
-            self._on_written = None
+            self._on_written = self._prepare = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:
         self.wait()
@@ -68,7 +72,7 @@ class CheckpointWriter(TorchCheckpointIO):
             _write(checkpoint, Path(path))
         else:
             snapshot, self._buffers = snapshot_to_cpu(checkpoint, self._buffers)
-            self._writing = self._thread.submit(_write, snapshot, Path(path), self._on_written)
+            self._writing = self._thread.submit(_write, snapshot, Path(path), self._on_written, self._prepare)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None
@@ -137,8 +141,15 @@ def _buffer_key(tensor: Tensor) -> BufferKey | None:
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device
 
 
-def _write(checkpoint: dict[str, Any], path: Path, on_written: Callable[[], None] | None = None) -> None:
+def _write(
+    checkpoint: dict[str, Any],
+    path: Path,
+    on_written: Callable[[], None] | None = None,
+    prepare: Callable[[dict[str, Any]], None] | None = None,
+) -> None:
     try:
+        if prepare is not None:
+            prepare(checkpoint)
         with atomic_write(path) as temporary:
             with temporary.open("wb") as file:
                 torch.save(checkpoint, file)

@@ -28,6 +28,7 @@ from project.core.run.recorded_inputs import InputRecorder, NetInputs
 from project.core.run.recorder import ConfigRecorder
 from project.core.run.run_directory import LOG
 from project.core.run.start import RunStart
+from project.core.run.state_chain import StateChain
 from project.core.run.summary import RunSummary
 from project.core.training.lightning_internals import replace_loops
 from project.core.training.lightning_internals.access import end_on_sigterm
@@ -102,6 +103,7 @@ class Run:
             callbacks.append(inputs)
             checkpoints = self.directory.path / "checkpoints"
             self.policy = CheckpointPolicy(checkpoints, self.settings, monitor, self.interruption)
+            self.policy.chain = StateChain(self.directory.path)
             callbacks.append(self.policy)
             check = PruningCheck(self.pruning, self.policy)
             callbacks.append(check)

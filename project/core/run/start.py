@@ -25,6 +25,7 @@ from project.core.run.lineage import LINEAGE, Segment, add_segment, read_lineage
 from project.core.run.loggers import restore_loggers
 from project.core.run.pretrained import finetune_options
 from project.core.run.run_directory import RunDirectory
+from project.core.run.state_chain import cut_chain
 from project.core.tensorboard import find_dedup_logger
 
 
@@ -119,6 +120,7 @@ class RunStart:
         if self.checkpoint is not None and not self.resumes_in_place:
             name = checkpoint_name(self.checkpoint.epoch, self.checkpoint.step)
             self.directory.start_from(self._source(self.checkpoint), name)
+            cut_chain(self.directory.path, self.checkpoint.header.link, None)
 
     def _record(self, trainer: pl.Trainer) -> None:
         """Write what the numbers of the steps that follow may depend on, and then that they follow."""
@@ -155,6 +157,7 @@ class RunStart:
         restore_loggers(trainer, self.directory.path, header.loggers, checkpoint.step, archive)
         if (events := find_dedup_logger(trainer)) is not None:
             events.last_points = dict(header.points)
+        cut_chain(self.directory.path, header.link, archive)
 
     def log_resume(self, trainer: pl.Trainer, datamodule: pl.LightningDataModule) -> None:
         """Log the checkpoint that a run is resumed from, with warnings about what is not exact."""

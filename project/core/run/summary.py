@@ -42,7 +42,8 @@ class RunSummary(Callback):
     (why it ended, or null), `best` (`monitor`, `mode`, `value`, `epoch`, `step` and `file` of the best checkpoint, or
     null), `last` (file of the last checkpoint, or null), `values` (the last logged value of each name that begins with
     train/, val/ or eval/; null if it is not finite), `seconds` (of training, all starts together), `steps` and `epochs`
-    (those that are complete). Epochs count from 1; files are relative to the run directory.
+    (those that are complete), `head` (`step`, `epoch` and `link` of the last state in states.jsonl, or null). Epochs
+    count from 1; files are relative to the run directory.
 
     Args:
         directory: the run directory.
@@ -114,6 +115,7 @@ class RunSummary(Callback):
             "seconds": round(self._seconds_before + self._seconds(), 3),
             "steps": trainer.global_step,
             "epochs": self._num_epochs(trainer),
+            "head": self._head(),
         }
         write_text(self.directory / SUMMARY, json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
@@ -131,6 +133,8 @@ class RunSummary(Callback):
             yield f"last checkpoint: {run}/{last}"
         if steps > 0 and list_event_files(self.directory / "event"):
             yield f"curves: tensorboard --logdir {shlex.quote(f'{run}/event')}"
+        if (head := self._head()) is not None and state == FINISHED:
+            yield f"digest of all states until step {head['step']}: {head['link']}"
         if last is not None and state == FINISHED and _has_eval(trainer):
             yield f"next: python cli.py test --ckpt_path {shlex.quote(run)}"
         elif last is not None and state != FINISHED:
@@ -151,6 +155,11 @@ class RunSummary(Callback):
             "step": step,
             "file": file,
         }
+
+    def _head(self) -> dict[str, Any] | None:
+        chain = self.policy.chain if self.policy else None
+        head = chain.head if chain else None
+        return {"step": head.step, "epoch": head.epoch, "link": head.link} if head else None
 
     def _file(self, name: str) -> str | None:
         path = self.directory / "checkpoints" / name

@@ -25,6 +25,10 @@ from project.study.replay.stretches import Stretch, find_stretches
 from project.study.replay.training import ReplayCLI
 
 
+class StepNotReached(ConfigError):
+    """A run had ended before a step, as its configuration says."""
+
+
 @dataclass
 class Replayed:
     """What a replay found.
@@ -97,7 +101,7 @@ def replay_steps(
         cli = _train(stretch, content, watchers, wanted, changes, trust, replayed)
         found = cli.policy.states
         if cli.reached < stretch.last:
-            raise ConfigError(f"the run in {stretch.run} ended after step {cli.reached}; it has no step {stretch.last}")
+            raise StepNotReached(f"the run in {stretch.run} ended after step {cli.reached}; it has no step {stretch.last}")
         content = {} if is_last else found[stretch.last]
         replayed.states |= {step: state for step, state in found.items() if step in states}
         replayed.module, replayed.trainer = cli.model, cli.trainer

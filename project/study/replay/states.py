@@ -81,11 +81,7 @@ class ReplayPolicy(CheckpointPolicy):
             end_training()
 
     def _capture(self, trainer: pl.Trainer) -> dict[str, Any]:
-        capture = trainer.strategy.checkpoint_io
-        assert isinstance(capture, StateCapture)
-        trainer.save_checkpoint("captured.ckpt", weights_only=False)
-        content, capture.captured = capture.captured, {}
-        logger = find_dedup_logger(trainer)
+        content, logger = capture_state(trainer), find_dedup_logger(trainer)
         points = dict(logger.last_points) if logger else {}
         if content:  # of rank 0
             header = CheckpointHeader(self.config, True, environment=numeric_environment(), points=points)
@@ -101,3 +97,12 @@ class ReplayPolicy(CheckpointPolicy):
     def on_exception(self, *_: object) -> None: ...
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None: ...
+
+
+def capture_state(trainer: pl.Trainer) -> dict[str, Any]:
+    """Return a copy of the state of a replay after a batch, in the form of a checkpoint without header."""
+    capture = trainer.strategy.checkpoint_io
+    assert isinstance(capture, StateCapture)
+    trainer.save_checkpoint("captured.ckpt", weights_only=False)
+    content, capture.captured = capture.captured, {}
+    return content

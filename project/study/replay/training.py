@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, LambdaCallback
 from pytorch_lightning.plugins.precision import DoublePrecision
+from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from project.core.cli.arguments import Arguments
 from project.core.cli.stages import StageCLI
@@ -51,6 +52,8 @@ class ReplayRun(Run):
             model.double()  # before weights are loaded, as in `train`
         if checkpoint is not None:
             adopt_shapes(model, checkpoint.content["state_dict"])
+            if model.strict_loading and not is_overridden("configure_model", model):
+                checkpoint.check_weights(model)
         self._load_first_weights(model)
         path = checkpoint.path if checkpoint else None
         with restoring_signals():  # at Ctrl-C, Lightning ignores further ones from then on, and exits

@@ -205,12 +205,12 @@ def test_old_checkpoint_is_removed_after_the_new_one_is_written(
 def counting_checkpoints(write: Callable[..., None], counts: list[int]) -> Callable[..., None]:
     """Wrap `_write` to count the checkpoints on the disk after a write, before `on_written` removes any."""
 
-    def wrapper(checkpoint: dict[str, Any], path: Path, on_written: Callable[[], None]) -> None:
+    def wrapper(checkpoint: dict[str, Any], path: Path, on_written: Callable[[], None], prepare: Any) -> None:
         def count() -> None:
             counts.append(len(list(path.parent.glob("epoch*"))))
             on_written()
 
-        write(checkpoint, path, count)
+        write(checkpoint, path, count, prepare)
 
     return wrapper
 

@@ -47,8 +47,8 @@ def test_fit_writes_these_files(cli: Cli, tiny: Callable[..., str], tmp_path: Pa
     assert ran.code == 0
     run = tmp_path / "experiments/tiny"
     assert sorted(path.name for path in run.iterdir()) == [
-        "checkpoints", "config.yaml", "environment.json", "event", "given.yaml", "job.sh", "log.txt", "progress",
-        "summary.json",
+        "checkpoints", "config.yaml", "environment.json", "event", "given.yaml", "job.sh", "lineage.json",
+        "log.txt", "progress", "states.jsonl", "summary.json",
     ]  # fmt: skip
     files = ["best.ckpt", "epoch_0000_step_000002.ckpt", "last.ckpt"]
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == files

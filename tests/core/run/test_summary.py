@@ -90,10 +90,13 @@ def test_summary_names_the_best_checkpoint_and_what_to_do_next(
     value = saved["callbacks"]["EpochLogger"] and summary["best"].pop("value")
     assert summary["best"] == {"monitor": "val/sum", "mode": "min", "epoch": 2, "step": 4}
     assert (tmp_path / run / summary["last"]).samefile(tmp_path / run / "checkpoints/last.ckpt")
-    assert messages(ran)[-4:] == [
+    link = summary["head"].pop("link")
+    assert summary["head"] == {"step": 4, "epoch": 2}
+    assert messages(ran)[-5:] == [
         f"best val/sum {value:.4g} in epoch 2, after step 4: {run}/checkpoints/best.ckpt",
         f"last checkpoint: {run}/checkpoints/last.ckpt",
         f"curves: tensorboard --logdir {run}/event",
+        f"digest of all states until step 4: {link}",
         f"next: python cli.py test --ckpt_path {run}",
     ]
     assert cli(*messages(ran)[-1].split()[3:]).code == 0
