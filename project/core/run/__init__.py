@@ -6,6 +6,7 @@ the configuration, the checkpoint policy, the writer and the interruption of one
 format of checkpoints, `checkpoint_files.py` finds and loads them, `checkpoint_writer.py` writes them,
 `checkpoint_policy.py` says when. `weights.py` finds which tensor of a file is which of a module. `optimizer_state.py`
 prepares the optimizers of a resumed run, and `loggers.py` its loggers. `monitor.py` checks the names of monitored
-values, `pruning.py` ends runs that are not promising, `summary.py` records how a run ended, `environment.py` and
-`git.py` what its numbers may depend on besides the configuration, and `recorded_inputs.py` what the net takes.
+values, `pruning.py` ends runs that are not promising, `summary.py` records how a run ended, and `recorded_inputs.py`
+what the net takes. `environment.py`, `git.py`, `numerics.py` and `data_files.py` record what the numbers may depend on
+besides the configuration, and `lineage.py` which steps were computed with which configuration.
 """

@@ -38,17 +38,18 @@ def describe_data(components: Iterable[Component]) -> dict[str, Any]:
     return {"files": survey.files, "directories": survey.directories, "left_out": survey.left_out}
 
 
-def _named_paths(components: Iterable[Component]) -> Iterator[str]:
+def _named_paths(components: Iterable[Component]) -> Iterator[Path]:
     for component in components:
         is_data = component.path == "data" or component.path.startswith("data.")
-        if not is_data or issubclass(component.cls, DataModule):  # which hands data_dir on to the datasets
+        hands_on = issubclass(component.cls, DataModule)  # data_dir, to the datasets
+        if not is_data or hands_on:
             continue
         defaults = {key: parameter.default for key, parameter in parameters_of(component.cls).items()}
         arguments = defaults | dict(component.init_args)
         directory = arguments.pop(_DATA_DIR, None)
-        base = directory if isinstance(directory, str) else None
+        base = Path(directory) if isinstance(directory, str) else None
         texts = [text for key, value in arguments.items() for text in _texts(value) if base or is_path_key(key)]
-        found = [path for text in texts if _exists(path := os.path.join(base or "", text))]
+        found = [path for text in texts if _exists(path := Path(base or "", text))]
         yield from found or ([base] if base and _exists(base) else [])
 
 
@@ -57,10 +58,10 @@ def _texts(value: object) -> list[str]:
     return [str(item) for item in items if isinstance(item, str | Path) and str(item)]
 
 
-def _exists(path: str) -> bool:
+def _exists(path: Path) -> bool:
     try:
-        return os.path.exists(path)
-    except ValueError:  # a text that is no path
+        return path.exists()
+    except (OSError, ValueError):  # a text that is no path
         return False
 
 
@@ -76,20 +77,21 @@ class _Survey:
     hashed: int = 0
     end: float = field(default_factory=lambda: time.monotonic() + _MAX_SECONDS)
 
-    def add(self, path: str) -> None:
+    def add(self, path: Path) -> None:
         """Add a file or directory."""
         try:
-            status = os.stat(path)
+            status = path.stat()
             if not stat.S_ISDIR(status.st_mode):
-                self._list(path, status)
+                self._list(str(path), status)
                 return
             names, size, count, newest = hashlib.sha256(), 0, 0, 0.0
             self.is_cut = False
-            for file, inner in self._walk(path):
-                names.update(f"{os.path.relpath(file, path)}\0{inner.st_size}\0".encode(errors="surrogateescape"))
+            for file, inner in self._walk(str(path)):
+                name = file[len(str(path)) :].replace(os.sep, "/")
+                names.update(f"{name}\0{inner.st_size}\0".encode(errors="surrogateescape"))
                 size, count, newest = size + inner.st_size, count + 1, max(newest, inner.st_mtime)
                 self._list(file, inner)
-            self.directories[path] = {
+            self.directories[str(path)] = {
                 "files": count,
                 "size": size,
                 "newest": _to_text(newest) if count else None,
@@ -102,15 +104,8 @@ class _Survey:
         """Yield the files of a directory with their status, in the order of their names, until a limit is reached."""
         waiting, entered = [top], set[tuple[int, int]]()
         while waiting:
-            directory = waiting.pop()
-            status = os.stat(directory)
-            if (status.st_dev, status.st_ino) in entered:  # a symbolic link to a directory around it
-                continue
-            entered.add((status.st_dev, status.st_ino))
-            with os.scandir(directory) as entries:
-                paths = sorted(entry.path for entry in islice(entries, _MAX_SEEN + 1) if not entry.name.startswith("."))
             inner = []
-            for path in paths:
+            for entry in self._entries(waiting.pop(), entered):
                 self.seen += 1
                 if self.seen > _MAX_SEEN or time.monotonic() > self.end:
                     why = f"{_MAX_SEEN} files" if self.seen > _MAX_SEEN else f"{_MAX_SECONDS:g} s"
@@ -118,15 +113,30 @@ class _Survey:
                     self.is_cut = True
                     return
                 try:
-                    status = os.stat(path)
-                except OSError as error:
-                    self._leave_out(f"{path}: {error.strerror}")
+                    status = entry.stat()
+                except OSError as error:  # such as a symbolic link to nothing
+                    self._leave_out(f"{entry.path}: {error.strerror}")
                     continue
                 if stat.S_ISDIR(status.st_mode):
-                    inner.append(path)
+                    inner.append(entry.path)
                 else:
-                    yield path, status
+                    yield entry.path, status
             waiting += reversed(inner)
+
+    def _entries(self, directory: str, entered: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
+        """Return what a directory contains, without hidden files; nothing if it was entered by another link."""
+        try:
+            status = Path(directory).stat()
+            if (status.st_dev, status.st_ino) in entered:
+                return []
+            entered.add((status.st_dev, status.st_ino))
+            with os.scandir(directory) as entries:
+                shown = [entry for entry in islice(entries, _MAX_SEEN + 1) if not entry.name.startswith(".")]
+        except OSError as error:
+            self._leave_out(f"{directory}: {error.strerror}")
+            self.is_cut = True
+            return []
+        return sorted(shown, key=lambda entry: entry.name)
 
     def _list(self, path: str, status: os.stat_result) -> None:
         if path in self.files:
@@ -135,7 +145,8 @@ class _Survey:
             self._leave_out(f"size and time of each file after the first {_MAX_LISTED}")
             return
         checksum = self._checksum(path, status)
-        self.files[path] = {"size": status.st_size, "modified": _to_text(status.st_mtime), "sha256": checksum}
+        modified = _to_text(status.st_mtime)
+        self.files[path] = {"size": status.st_size, "modified": modified, "sha256": checksum}
 
     def _checksum(self, path: str, status: os.stat_result) -> str | None:
         """Return the sha256 of a file; None for a large one, and for what is no file."""
@@ -145,8 +156,12 @@ class _Survey:
             self._leave_out("sha256 of some files")
             return None
         self.hashed += status.st_size
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            with Path(path).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            self._leave_out(f"{path}: {error.strerror}")
+            return None
 
     def _leave_out(self, what: str) -> None:
         if what not in self.left_out and len(self.left_out) < _MAX_LISTED:

@@ -10,7 +10,7 @@ import os
 import platform
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +52,16 @@ def numerics_fingerprint(device: torch.device) -> str:
     """
     settings = _settings(device)
     key = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
-    file = _cache_directory() / f"{key}.json"
+    directory = _cache_directory()
+    if directory is None:
+        return compute_fingerprint(device)
+    file = directory / f"{key}.json"
     cached = _read_cached(file, settings)
     if cached is not None:
         return cached
     fingerprint = compute_fingerprint(device)
-    try:
+    with suppress(OSError):  # a full disk, or no home: the next run computes it again
         write_text(file, f"{json.dumps({'fingerprint': fingerprint, 'settings': settings}, indent=2)}\n")
-    except OSError:  # a full disk, or no home: the next run computes it again
-        pass
     return fingerprint
 
 
@@ -126,11 +127,14 @@ def _settings(device: torch.device) -> dict[str, Any]:
     return settings
 
 
-def _cache_directory() -> Path:
-    """Return the directory of the cached fingerprints of all machines of a user."""
+def _cache_directory() -> Path | None:
+    """Return the directory of the cached fingerprints of a user; None if there is none."""
     package = __name__.partition(".")[0]
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(home, package, "numerics")
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    except RuntimeError:  # a user without a home
+        return None
+    return home / package / "numerics"
 
 
 def _read_cached(file: Path, settings: dict[str, Any]) -> str | None:

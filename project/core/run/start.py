@@ -110,9 +110,9 @@ class RunStart:
 
         What the numbers may depend on is written for every run that trains: its devices are known now.
         """
-        # A start may be killed at any moment. In the directory of the run, what is recorded follows what is done: before
-        # the record, an earlier state of the run still is what the record says. In a new directory, the checkpoint comes
-        # last: without it, nobody resumes the run.
+        # A start may be killed at any moment. In the directory of its checkpoint, the record comes last: until then, no
+        # step was trained, and what is recorded of the earlier ones is true. In a new directory, the checkpoint comes
+        # last: a run that has it, but no record, would seem to have trained all steps itself.
         if self.checkpoint is not None and self.resumes_in_place:
             self._rewind_directory(self.checkpoint, config, trainer)
         if trainer.is_global_zero and not self.is_fast_dev_run:
@@ -167,8 +167,8 @@ class RunStart:
         logger.info(f"resuming from {checkpoint.path} (step {checkpoint.step}, epoch {checkpoint.epoch + 1})")
         if self.resumes_in_place and not (self.directory.path / LINEAGE).exists():
             logger.warning(
-                f"an older version trained this run, without {LINEAGE}: its steps are taken to be those of config.yaml; "
-                "earlier resumes, --finetune and the run that it was resumed from are not known"
+                f"an older version trained this run, without {LINEAGE}: its steps are taken to be those of "
+                "config.yaml; earlier resumes, --finetune and the run that it was resumed from are not known"
             )
         for name, now in numeric_environment().items():
             before = checkpoint.header.environment.get(name, now)

@@ -23,7 +23,7 @@ from project.study.report.pieces import (
     tiles,
 )
 from project.study.report.samples import loss_names
-from project.study.report.surroundings import show_diffs, show_environment, show_log, show_speed
+from project.study.report.surroundings import show_diffs, show_environment, show_log, show_origin, show_speed
 from project.study.runs import RunRow, read_run
 
 _MAX_CURVES = 500
@@ -60,14 +60,14 @@ def run_page(run: Path) -> str:
     return page(
         run.resolve().name,
         data,
-        _show_header(run, row),
+        _show_header(run, row, show_origin(run, problems)),
         tag("div", _show_problems([*dict.fromkeys([*row.problems, *problems])]), id="problems", data_live=True),
         _show_curves(shown, len(curves)),
         tag("div", *sections, id="sections", data_live=True),
     )
 
 
-def _show_header(run: Path, row: RunRow) -> Html:
+def _show_header(run: Path, row: RunRow, origin: Html | None) -> Html:
     facts: list[tuple[str, object]] = []
     if row.best:
         facts.append((f"best {row.best.monitor}", format_number(row.best.value)))
@@ -82,6 +82,7 @@ def _show_header(run: Path, row: RunRow) -> Html:
         tag("h1", tag("span", run.resolve().name), tag("span", row.state, class_=f"state {row.state}")),
         tag("p", row.reason, class_="reason") if row.reason else None,
         tag("p", run.resolve(), class_="path"),
+        origin,
         tiles(facts) if facts else None,
         id="overview",
         data_live=True,

@@ -2,16 +2,17 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from project.core.config.yaml_files import flatten
-from project.core.errors import shorten
+from project.core.errors import ConfigError, message_of, shorten
+from project.core.run.lineage import read_lineage
 from project.study.files import list_files
-from project.study.report.html import Html, section, tag
+from project.study.report.html import Html, join, section, tag
 from project.study.report.pieces import details, format_number, format_seconds, grid, problem, read_json, read_text
 from project.study.runs import RunRow
 
@@ -22,7 +23,21 @@ _MAX_WARNINGS = 30
 _MAX_LOG = 50_000  # characters at the end
 _MAX_LINES, _MAX_WIDTH = 2000, 500  # of a diff; characters of a line of it, and of a warning
 _MAX_VALUE = 300  # characters of a fact
-_FOLDED = ("packages",)  # groups with many values
+_FOLDED = ("data", "packages")  # groups with many values
+_MAX_FACTS = 500  # of such a group, and of what changed
+
+
+def show_origin(run: Path, problems: list[str]) -> Html | None:
+    """Return a line with the run that this one was forked from."""
+    try:
+        origin = read_lineage(run)[0].forked_from
+    except ConfigError as error:
+        problems.append(message_of(error))
+        return None
+    if origin is None:
+        return None
+    source = origin["run"] or origin["checkpoint"]  # a checkpoint may have been copied out of its run
+    return tag("p", f"forked from {shorten(source, _MAX_WIDTH)} after step {origin['step']}", class_="path")
 
 
 def show_speed(row: RunRow, log: str) -> Html | None:
@@ -67,7 +82,8 @@ def show_environment(run: Path, problems: list[str]) -> Html | None:
     first = _read_environment(run / "environment.json", problems)
     if first is None:
         return None
-    parts: list[object] = [_facts("environment", [(k, v) for k, v in first.items() if not k.startswith(_FOLDED)])]
+    shown = [(k, v) for k, v in first.items() if k.partition(".")[0] not in _FOLDED]
+    parts: list[object] = [_facts("environment", [*shown, *_summarize_data(first)])]
     for group in _FOLDED:
         facts = [(k.partition(".")[2], v) for k, v in first.items() if k.startswith(f"{group}.")]
         parts.append(details(f"{group} ({len(facts)})", _facts(group, facts)) if facts else None)
@@ -121,6 +137,19 @@ def _read_environment(file: Path, problems: list[str]) -> dict[str, Any] | None:
     return None if tree is None else {path: "—" if value == "None" else value for path, value in flatten(tree).items()}
 
 
+def _summarize_data(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return a line about the data files in the facts of environment.json; none about those of an older run."""
+    if not any(name.startswith("data.") for name in facts):
+        return []
+    files = [name for name in facts if name.startswith("data.files.") and name.endswith(".size")]
+    checked = [name for name in files if facts.get(f"{name.removesuffix('size')}sha256", "—") != "—"]
+    counts = [v for k, v in facts.items() if k.startswith("data.directories.") and k.endswith(".files")]
+    text = f"{len(files)} files, {len(checked)} of them with sha256" if files else "no files are named"
+    if counts:
+        text += f"; {len(counts)} directories of {' + '.join(map(str, counts))} files"
+    return [("data", text if facts.get("data.left_out") in ("[]", None) else f"{text}; some are left out")]
+
+
 def _list_resumed(run: Path, name: str, ending: str) -> list[Path]:
     """Return the files that a run wrote when it was resumed, such as environment.resume1.json, in order."""
     numbers = {
@@ -133,5 +162,6 @@ def _list_resumed(run: Path, name: str, ending: str) -> list[Path]:
 
 
 def _facts(label: str, facts: Sequence[tuple[str, object]]) -> Html:
-    rows = ([tag("th", name, scope="row"), shorten(str(value), _MAX_VALUE)] for name, value in facts)
-    return grid(label, [], rows, class_="facts code")
+    rows = ([tag("th", name, scope="row"), shorten(str(value), _MAX_VALUE)] for name, value in facts[:_MAX_FACTS])
+    more = problem(f"{len(facts) - _MAX_FACTS} more are left out") if len(facts) > _MAX_FACTS else None
+    return join(grid(label, [], rows, class_="facts code"), more)

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from project.study.report.surroundings import show_diffs, show_environment, show_log, show_speed
+from project.core.run.lineage import LINEAGE, Segment, add_segment
+from project.study.report.surroundings import show_diffs, show_environment, show_log, show_origin, show_speed
 from project.study.runs import RunRow
 from tests.study.report.run_files import DIFF, ENVIRONMENT, LOG, write_files
 
@@ -47,6 +48,39 @@ def test_environment_says_what_changed_when_the_run_was_resumed(tmp_path: Path) 
     assert "packages (2)" in shown
     assert shown.index("Changed at resume9") < shown.index("1 → 9") < shown.index("Changed at resume10")
     assert show_environment(tmp_path / "other", problems) is None
+
+
+def test_environment_sums_up_the_data(tmp_path: Path) -> None:
+    """Files may be many, and their names a stranger's."""
+    files = {f"<{n}>.bin": {"size": n, "modified": "2026", "sha256": None if n else "0"} for n in range(400)}
+    data = {"files": files, "directories": {"d": {"files": 7, "size": 9}}, "left_out": []}
+    more = {"numerics": {"fingerprint": "0123456789abcdef"}, "data": data}
+    changed = {"data": data | {"files": {"<0>.bin": {"size": 5, "sha256": "1"}}, "left_out": ["sha256"]}}
+    texts = {"environment.json": ENVIRONMENT | more, "environment.resume1.json": ENVIRONMENT | more | changed}
+    write_files(tmp_path, {name: json.dumps(text) for name, text in texts.items()})
+    shown = str(show_environment(tmp_path, []))
+    assert '<th scope="row">numerics.fingerprint</th><td>0123456789abcdef</td>' in shown
+    assert '<th scope="row">data</th><td>400 files, 1 of them with sha256; 1 directories of 7 files</td>' in shown
+    assert "<0>" not in shown
+    assert shown.count("&lt;399&gt;.bin") == 0  # only the first facts are shown
+    assert "703 more are left out" in shown
+    assert "0 → 5" in shown
+    for damaged in (7, {"files": 3}, {"files": {"x": 1}}, [1]):
+        write_files(tmp_path, {"environment.json": json.dumps(ENVIRONMENT | {"data": damaged})})
+        assert show_environment(tmp_path, []) is not None
+
+
+def test_a_fork_says_where_it_comes_from(tmp_path: Path) -> None:
+    problems: list[str] = []
+    assert show_origin(tmp_path, problems) is None
+    origin = {"run": "/runs/<a>", "checkpoint": "/runs/c.ckpt", "step": 4, "sha256": "0"}
+    for run, source in (("/runs/<a>", "/runs/&lt;a&gt;"), (None, "/runs/c.ckpt")):
+        add_segment(tmp_path, Segment(4, forked_from=origin | {"run": run}))
+        assert f">forked from {source} after step 4</p>" in str(show_origin(tmp_path, problems))
+    assert problems == []
+    (tmp_path / LINEAGE).write_text("[7]")
+    assert show_origin(tmp_path, problems) is None
+    assert [f"{tmp_path / LINEAGE} is damaged" in problem for problem in problems] == [True]
 
 
 def test_lines_of_a_diff_have_their_colour(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 import xxhash
-from numpy.typing import NDArray
 from torch import Tensor
 
 from project.core.digest_file import Words
@@ -32,22 +31,25 @@ class HashDigester:
     kind = "xxh3"
 
     def __init__(self) -> None:
-        self._views: list[tuple[int, torch.Size, NDArray[np.uint8], int]] = []
+        self._views: list[tuple[int, torch.Size, memoryview, int]] = []
 
     def __call__(self, tensors: Sequence[Tensor]) -> list[int]:
         """Return the digests of tensors; of equal tensors in another layout of memory, the same ones."""
-        return [xxhash.xxh3_64_intdigest(_bytes(tensor), _describe(tensor.shape, tensor.dtype)) for tensor in tensors]
+        return [
+            xxhash.xxh3_64_intdigest(_bytes(_flat(tensor)), _describe(tensor.shape, tensor.dtype)) for tensor in tensors
+        ]
 
     def repeated(self, tensors: Sequence[Tensor]) -> list[int]:
         """Return the digests of tensors whose memory is mostly that of the last call, in a third of the time."""
         if len(self._views) != len(tensors):
-            self._views = [(0, torch.Size(), np.empty(0, np.uint8), 0)] * len(tensors)
+            self._views = [(0, torch.Size(), memoryview(b""), 0)] * len(tensors)
         digests = []
         for number, tensor in enumerate(tensors):
             address, shape, view, about = self._views[number]
             if tensor.data_ptr() != address or tensor.shape != shape or not tensor.is_contiguous() or not address:
-                view, about = _bytes(tensor), _describe(tensor.shape, tensor.dtype)
-                is_own = view.ctypes.data == tensor.data_ptr()  # and not a copy
+                flat = _flat(tensor)
+                view, about = _bytes(flat), _describe(tensor.shape, tensor.dtype)
+                is_own = flat.data_ptr() == tensor.data_ptr()  # and not a copy
                 self._views[number] = (tensor.data_ptr() if is_own else 0, tensor.shape, view, about)
             digests.append(xxhash.xxh3_64_intdigest(view, about))
         return digests
@@ -152,12 +154,13 @@ class _Plan:
         return (torch.cat(list(parts)).view(-1, _ROW) * self.columns).sum(1)
 
 
-def _bytes(tensor: Tensor) -> NDArray[np.uint8]:
-    """Return the bytes of a tensor on the CPU in the order of its elements; without a copy if memory has this order."""
-    return _flat(tensor).view(torch.uint8).numpy()
+def _bytes(flat: Tensor) -> memoryview:
+    """Return the bytes of a flat tensor on the CPU, without a copy."""
+    return flat.view(torch.uint8).numpy().data
 
 
 def _flat(tensor: Tensor) -> Tensor:
+    """Return the elements of a tensor in their order; without a copy if memory has this order."""
     return tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
 
 

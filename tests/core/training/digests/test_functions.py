@@ -21,9 +21,9 @@ DTYPES = [
 ]
 
 
-def values(digester: HashDigester | SumDigester, tensors: Sequence[Tensor]) -> list[int]:
-    part: Any = digester(tensors)
-    return digester.fetch([digester.join([part])])[0].tolist()
+def values(digester: Any, tensors: Sequence[Tensor]) -> list[int]:
+    found: list[int] = digester.fetch([digester.join([digester(tensors)])])[0].tolist()
+    return found
 
 
 def random(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -31,7 +31,7 @@ class Regression(AveragedModule):
         self.net = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 1))
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        return (self.net(batch["x"]) - batch["y"]).square().mean()
+        return torch.nn.functional.mse_loss(self.net(batch["x"]), batch["y"])
 
     def configure_optimizers(self) -> Any:
         return self.build(self.parameters(), lr=0.01)
@@ -89,15 +89,13 @@ def fit(
     path: Path, settings: DigestSettings, *callbacks: Callback, module: Any = None, data: Any = None, **trainer: Any
 ) -> Digests:
     """Train 8 steps of 4 samples; return the digests."""
-    module = Regression() if module is None else module
+    module, data = Regression() if module is None else module, samples() if data is None else data
     arguments: dict[str, Any] = {"max_epochs": 1, "logger": False, "enable_checkpointing": False}
     arguments |= {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
     recorder = DigestRecorder(path, settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pl.Trainer(**arguments | trainer, callbacks=[recorder, *callbacks]).fit(
-            module, DataLoader(data or samples(), batch_size=4)
-        )
+        pl.Trainer(**arguments | trainer, callbacks=[recorder, *callbacks]).fit(module, DataLoader(data, batch_size=4))
     return read_digests(path)
 
 
