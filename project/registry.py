@@ -278,5 +278,6 @@ LOGGER_REGISTRY.add("CSVLogger", f"{__package__}.core.csv_logger.CSVLogger")
 LOGGER_REGISTRY.add("TensorBoardLogger", f"{__package__}.core.tensorboard.DedupTensorBoardLogger")
 CALLBACK_REGISTRY.add("GradientMonitor", f"{__package__}.core.training.debugging.GradientMonitor")
 CALLBACK_REGISTRY.add("NonFiniteStop", f"{__package__}.core.training.debugging.NonFiniteStop")
+CALLBACK_REGISTRY.add("StopAtSpike", f"{__package__}.core.training.spikes.StopAtSpike")
 # Annotations of external constructors: a net's `backbone: nn.Module`, a wrapper's `base_metric: Metric`.
 Registry.by_base |= {torch.nn.Module: MODEL_REGISTRY, torchmetrics.Metric: METRIC_REGISTRY}

@@ -59,6 +59,6 @@ def test_unknown_callback_lists_registered_ones(cli: Cli, tiny: Callable[..., st
     problem, known = ran.err.splitlines()[-2:]
     assert problem.endswith("no callback is called 'StepCuonter'; did you mean 'StepCounter'?")
     assert known == (
-        "known: GradientMonitor, NonFiniteStop, StepCounter (and the classes of pytorch_lightning.callbacks), "
-        "or the dotted path of your own, such as my_package.my_module.MyClass"
+        "known: GradientMonitor, NonFiniteStop, StepCounter, StopAtSpike (and the classes of "
+        "pytorch_lightning.callbacks), or the dotted path of your own, such as my_package.my_module.MyClass"
     )

@@ -17,7 +17,7 @@ from project.core.cli.augmentation import warn_of_augmentation
 from project.core.cli.building import BuildCLI
 from project.core.cli.progress import EpochLogger, has_epoch_line, is_terminal
 from project.core.cli.trainer import as_list, build_trainer, for_export
-from project.core.cli.unsupported import check_arguments
+from project.core.cli.unsupported import check_arguments, check_skipped_steps
 from project.core.config.annotations import parameters_of, union_members
 from project.core.config.configuration import Config, build_group
 from project.core.config.given import given_yaml
@@ -197,6 +197,7 @@ class StageCLI(BuildCLI):
                 arguments, last = arguments | for_export(self.checkpoint.is_double), []
         trainer = build_trainer(arguments, settings, self.directory.path, self.model, first, last, self.is_fit)
         if self.is_fit:
+            check_skipped_steps(settings.skip_steps or (), self.model)
             self.training_run.attach(trainer)
         else:
             replace_evaluation_loops(trainer)

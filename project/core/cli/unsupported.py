@@ -1,6 +1,7 @@
 """What of Lightning a run refuses, and why. docs/lightning.md lists it for users, and what works."""
 
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from torch.distributed import is_backend_available
 from project.core.config.entry_checks import join_path
 from project.core.errors import ConfigError, did_you_mean, join_names, normalize
 from project.core.training.lightning_internals.access import copies_process
+from project.core.training.lightning_internals.names import Feature, is_available
 from project.registry import Registry
 
 _ENTRIES: Mapping[str, type] = {"callbacks": Callback, "logger": Logger, "profiler": Profiler, "strategy": Strategy}
@@ -122,6 +124,27 @@ def check_callbacks(callbacks: list[Callback], checkpoints: Path) -> None:
                 f"trainer.callbacks.{number} ({type(callback).__name__}) has the dirpath of the run's own checkpoints; "
                 "leave it out, or use another"
             )
+
+
+def check_skipped_steps(skipped: Collection[int], module: pl.LightningModule) -> None:
+    """Check that steps can be left out; called after the private names were checked.
+
+    Args:
+        skipped: the steps (`skip_steps`).
+        module: the module.
+
+    Raises:
+        ConfigError: the module steps its optimizers or fetches its batches itself, or the installed Lightning cannot.
+    """
+    if not skipped:
+        return
+    name = type(module).__name__
+    if not module.automatic_optimization:
+        raise ConfigError(f"skip_steps cannot leave out a step of {name}, which steps its optimizers itself")
+    if "dataloader_iter" in inspect.signature(module.training_step).parameters:
+        raise ConfigError(f"skip_steps cannot leave out a step of {name}, which fetches its batches itself")
+    if not (is_available(Feature.SKIPPED_STEPS) and is_available(Feature.EXACT_LOOPS)):
+        raise ConfigError(f"skip_steps: {Feature.SKIPPED_STEPS.value}; install the versions of constraints.txt")
 
 
 def _check_lengths(trainer: Mapping[str, Any]) -> None:

@@ -149,9 +149,21 @@ def resume_config(
             raise ConfigError(f"--resume cannot change {path}; {NEW_RUN}")
     if _groups(saved) != _groups(config.tree):
         raise ConfigError(f"--resume cannot change `match` and `freeze` in model.groups; {NEW_RUN}")
+    _check_skipped_steps(saved, config.tree, checkpoint)
     if changes:
         logger.warning(f"resuming with changed settings: {'; '.join(changes.values())}")
     return config
+
+
+def _check_skipped_steps(saved: Tree, resumed: Tree, checkpoint: LoadedCheckpoint) -> None:
+    """Raise ConfigError if `skip_steps` names a step that the checkpoint contains: the record would be false."""
+    before, now = (to_type(tree.get("skip_steps") or [], list[int]) for tree in (saved, resumed))
+    trained = sorted(step for step in {*now} - {*before} if step <= checkpoint.step)
+    if trained:
+        raise ConfigError(
+            f"skip_steps: step {trained[0]} was trained before {checkpoint.path} was saved (step {checkpoint.step})\n"
+            "Resume an earlier checkpoint of the run: --resume RUN/checkpoints/FILE"
+        )
 
 
 def _groups(tree: Tree) -> list[tuple[object, bool]]:

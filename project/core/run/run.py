@@ -126,7 +126,7 @@ class Run:
             check_loggers(trainer, self.directory.path)
         if self.policy is None:
             end_on_sigterm(trainer)
-        replace_loops(trainer, self.after_batch)
+        replace_loops(trainer, self.after_batch, self.settings.skip_steps or ())
         if self.policy is not None and not is_available(Feature.EXACT_LOOPS):
             self.policy.save_in_hook()
 

@@ -101,7 +101,9 @@ def replay_steps(
         cli = _train(stretch, content, watchers, wanted, changes, trust, replayed)
         found = cli.policy.states
         if cli.reached < stretch.last:
-            raise StepNotReached(f"the run in {stretch.run} ended after step {cli.reached}; it has no step {stretch.last}")
+            raise StepNotReached(
+                f"the run in {stretch.run} ended after step {cli.reached}; it has no step {stretch.last}"
+            )
         content = {} if is_last else found[stretch.last]
         replayed.states |= {step: state for step, state in found.items() if step in states}
         replayed.module, replayed.trainer = cli.model, cli.trainer

@@ -24,11 +24,18 @@ from project.core.errors import ConfigError
 from project.core.model.module import BaseModule
 from project.core.training import step_seeding
 from project.core.training.lightning_internals import names
-from project.core.training.lightning_internals.names import PRIVATE_NAMES, Feature, check_private_names
+from project.core.training.lightning_internals.names import (
+    PRIVATE_NAMES,
+    Feature,
+    check_available,
+    check_private_names,
+)
 from tests.conftest import CONFIGS, Cli, slow_except
 from tests.core.run.test_exact_resume import RANDOM
 
-ALL_NAMES = [(feature, name) for feature in Feature for name in PRIVATE_NAMES[feature]]
+REPLAYS = Feature.REPLAYS  # which only the commands that replay need: they refuse without it
+WARNED = [feature for feature in Feature if feature is not REPLAYS]
+ALL_NAMES = [(feature, name) for feature in WARNED for name in PRIVATE_NAMES[feature]]
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +85,19 @@ def test_missing_name_is_reported_with_what_is_lost(
     assert names._unavailable == {feature}
 
 
+def test_missing_names_of_replays_are_refused_where_they_are_needed(
+    trainer: pl.Trainer, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training loses nothing, and says nothing."""
+    check_private_names(trainer, BaseModule())
+    check_available(REPLAYS)
+    missing = hide(monkeypatch, REPLAYS)
+    check_private_names(trainer, BaseModule())
+    assert (warnings, names._unavailable) == ([], {REPLAYS})
+    with pytest.raises(ConfigError, match=f"^the installed libraries do not have all of {missing}: no step can be"):
+        check_available(Feature.SIGNALS, REPLAYS)
+
+
 def test_missing_states_of_metrics_are_refused_with_several_processes(
     trainer: pl.Trainer, warnings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,8 +140,8 @@ def assert_equal(one: dict[str, Tensor], two: dict[str, Tensor]) -> None:
 
 @pytest.mark.parametrize(
     "feature",
-    slow_except(Feature, Feature.EXACT_LOOPS, Feature.FAST_STEPS),
-    ids=[feature.name for feature in Feature],
+    slow_except(WARNED, Feature.EXACT_LOOPS, Feature.FAST_STEPS),
+    ids=[feature.name for feature in WARNED],
 )
 def test_run_without_a_feature_has_the_same_weights_and_can_be_resumed(
     feature: Feature, cli: Cli, tiny: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -258,7 +278,7 @@ PACKAGES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("feature", Feature, ids=[feature.name for feature in Feature])
+@pytest.mark.parametrize("feature", WARNED, ids=[feature.name for feature in WARNED])
 def test_run_with_a_renamed_name_warns_and_has_the_same_weights_or_is_refused(
     feature: Feature, cli: Cli, tiny: Callable[..., str], tmp_path: Path
 ) -> None:

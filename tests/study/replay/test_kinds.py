@@ -23,7 +23,7 @@ LEFT_OUT = (
     *("callbacks.Checkpoints", "callbacks.EpochLogger", "callbacks.ModelCheckpoint"),
     "loops.fit_loop.epoch_loop.val_loop",
 )
-FAST = ("evaluation during training", "two optimizers", "model.ema in bf16, of accumulated batches")
+FAST = ("two optimizers",)
 
 
 def trained_state(content: dict[str, Any]) -> Leaves:

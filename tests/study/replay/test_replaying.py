@@ -23,7 +23,7 @@ from project.core.run.checkpoint_files import load_checkpoint
 from project.study.replay import stretches
 from project.study.replay.logged import compare_logged, proof_step
 from project.study.replay.replaying import replay_steps
-from tests.conftest import CONFIGS, Cli
+from tests.conftest import CONFIGS, Cli, slow_except
 from tests.core.run.test_exact_resume import RANDOM
 from tests.exactness import differing
 from tests.study.replay.test_kinds import checkpoint_of, files_of, replay_is_exact, trained_state
@@ -67,6 +67,7 @@ def keep_only(run: Path, *steps: int) -> None:
             path.unlink()
 
 
+@pytest.mark.slow
 def test_resumes_with_changed_settings_are_stretches(train: Train, cli: Cli) -> None:
     """A learning rate from step 4 on, another batch of changes from 7 on; the second resume changes nothing."""
     run = train({"checkpoint": {"keep": -1}})
@@ -101,6 +102,7 @@ def test_fork_goes_back_to_its_origin(train: Train, cli: Cli, tmp_path: Path) ->
         replay_steps(fork, 10, 10)
 
 
+@pytest.mark.slow
 def test_weights_that_a_run_started_with_are_loaded_again(train: Train, cli: Cli, tmp_path: Path) -> None:
     run = train()
     for name, argv in (
@@ -113,7 +115,7 @@ def test_weights_that_a_run_started_with_are_loaded_again(train: Train, cli: Cli
         assert replay_is_exact(tmp_path / "experiments" / name, 5)[0] == 5
 
 
-@pytest.mark.parametrize("kind", ["callback", "net", "sanity"])
+@pytest.mark.parametrize("kind", slow_except(["callback", "net", "sanity"], "net"))
 def test_validations_that_change_the_training_are_repeated(kind: str, train: Train) -> None:
     """By a callback with a state, or by the net itself; also the sanity validation before the first step."""
     over: dict[str, Any] = {"trainer": {"callbacks": [{"type": "tests.study.replay.components.Counting"}]}}
@@ -152,6 +154,7 @@ def test_what_only_looks_does_not_run(train: Train, tmp_path: Path) -> None:
     assert not (tmp_path / "wandb").exists()
 
 
+@pytest.mark.slow
 def test_run_without_logger_is_unproven(train: Train) -> None:
     run = train({"trainer": {"logger": False}})
     replayed = replay_steps(run, 7, 7, states=[7])
@@ -161,6 +164,7 @@ def test_run_without_logger_is_unproven(train: Train) -> None:
     assert proof_step(run, 3, 7) is None
 
 
+@pytest.mark.slow
 def test_next_logged_step_proves_those_before(train: Train) -> None:
     """Where values were logged at each third step."""
     run = train({"trainer": {"log_every_n_steps": 3}})
@@ -188,6 +192,7 @@ def test_damaged_and_vanished_checkpoints_are_left_out(train: Train, monkeypatch
     assert stretches.find_stretches(run, 10, 10)[0].first == 5
 
 
+@pytest.mark.slow
 def test_moved_run_is_replayed_where_it_is(train: Train, tmp_path: Path) -> None:
     run = train()
     moved = tmp_path / "elsewhere/.old/tiny 2026"

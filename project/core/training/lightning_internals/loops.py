@@ -1,7 +1,7 @@
 """Lightning's loops, changed so that a resumed run is exact."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import pytorch_lightning as pl
 from loguru import logger
@@ -10,9 +10,10 @@ from pytorch_lightning.loops.fetchers import _DataFetcher
 from pytorch_lightning.loops.fit_loop import _FitLoop
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 
-from project.core.errors import ConfigError
+from project.core.errors import ConfigError, join_names
 from project.core.training.lightning_internals.fetching import LookAheadFetcher, needs_look_ahead
 from project.core.training.lightning_internals.names import Feature, is_available
+from project.core.training.lightning_internals.skipping import SkippingStep
 from project.core.training.lightning_internals.step_log import StepLog
 
 AfterBatch = Callable[[pl.Trainer, bool], None]
@@ -25,12 +26,15 @@ class FitLoop(_FitLoop):
         trainer: its `fit_loop` is replaced by this one.
         after_batch: called after each training batch, with whether a validation follows.
         step_log: logs what is logged within a batch.
+        skipped: optimizer steps that are left out.
     """
 
-    def __init__(self, trainer: pl.Trainer, after_batch: AfterBatch, step_log: StepLog) -> None:
+    def __init__(
+        self, trainer: pl.Trainer, after_batch: AfterBatch, step_log: StepLog, skipped: Collection[int] = ()
+    ) -> None:
         old = trainer.fit_loop
         super().__init__(trainer, old.min_epochs, old.max_epochs)
-        self.epoch_loop = EpochLoop(trainer, old.min_steps, old.max_steps, after_batch, step_log)
+        self.epoch_loop = EpochLoop(trainer, old.min_steps, old.max_steps, after_batch, step_log, skipped)
 
     def setup_data(self) -> None:
         before = self._data_fetcher
@@ -47,6 +51,7 @@ class FitLoop(_FitLoop):
             self._data_fetcher.teardown()
             self._combined_loader = None
         super().run()
+        self._warn_of_unreached_steps()
 
     def on_run_start(self) -> None:
         trainer = self.trainer
@@ -68,6 +73,12 @@ class FitLoop(_FitLoop):
     def done(self) -> bool:
         return not self.epoch_loop.restarting and super().done
 
+    def _warn_of_unreached_steps(self) -> None:
+        done = self.epoch_loop.global_step
+        later = [str(step) for step in self.epoch_loop.skipped if step > done]
+        if later and self.trainer.is_global_zero:
+            logger.warning(f"skip_steps has {join_names(later)}, but the training ended after step {done}")
+
 
 class EpochLoop(_TrainingEpochLoop):
     """Loop over the batches of an epoch.
@@ -84,9 +95,11 @@ class EpochLoop(_TrainingEpochLoop):
         max_steps: int,
         after_batch: AfterBatch,
         step_log: StepLog,
+        skipped: Collection[int] = (),
     ) -> None:
         super().__init__(trainer, min_steps, max_steps)
         self._after_batch, self._step_log = after_batch, step_log
+        self.skipped = sorted(skipped)
         self._epoch_validates: bool | None = None  # None outside an epoch
         self._validates_now = False
         self._has_warned = False
@@ -109,7 +122,8 @@ class EpochLoop(_TrainingEpochLoop):
     def on_run_start(self, data_fetcher: _DataFetcher) -> None:
         super().on_run_start(data_fetcher)
         self._epoch_validates = super()._should_check_val_epoch()
-        self._step = self._fast_step(data_fetcher) or super().advance
+        step = self._fast_step(data_fetcher) or super().advance
+        self._step = SkippingStep(self, step, self.skipped) if self.skipped else step
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
         # A validation is not resumed, but runs again from its first batch.

@@ -21,6 +21,7 @@ class Feature(Enum):
 
     EXACT_LOOPS = "Lightning's own loops run: a resumed run is not exact, and epochs need data of the announced length"
     FAST_STEPS = "Lightning's own steps run, which take longer"
+    SKIPPED_STEPS = "no step can be left out (skip_steps)"
     STEP_SEEDS = "steps are seeded later: what is drawn while a batch is moved to the device is not resumed exactly"
     STEP_LOGGING = "values are logged with LightningModule.log, which takes longer, at the step before theirs"
     SENDING = "a run with workers waits forever for a batch that cannot be pickled"
@@ -74,6 +75,12 @@ PRIVATE_NAMES: Mapping[Feature, list[str]] = {
         *_names("trainer._logger_connector", "update_train_step_metrics update_eval_step_metrics"),
         *_names("trainer", "_data_connector._datahook_selector strategy._lightning_optimizers"),
         *_names("module", "_current_fx_name"),
+    ],
+    Feature.SKIPPED_STEPS: [
+        *_names("trainer.fit_loop.epoch_loop", "_should_accumulate _num_ready_batches_reached update_lr_schedulers"),
+        *_names("trainer.fit_loop.epoch_loop", "global_step batch_progress automatic_optimization.optim_progress"),
+        *_names(f"{_LOOPS}.fetchers:", "_DataFetcher"),
+        *_names(f"{_LOOPS}.training_epoch_loop:", "_TrainingEpochLoop"),
     ],
     Feature.STEP_SEEDS: [
         *_names("trainer.fit_loop.epoch_loop", "_on_after_fetch val_loop._on_after_fetch"),
