@@ -23,11 +23,11 @@ from project.core.config.settings import DigestSettings
 from project.core.training.digests.recorder import DigestRecorder
 
 SETTINGS = {
-    "no digests": DigestSettings(),
+    "no digests": DigestSettings(parameters=0),
     "parameters: 100": DigestSettings(parameters=100),
     "parameters: 10": DigestSettings(parameters=10),
     "parameters: 1": DigestSettings(parameters=1),
-    "all: 1": DigestSettings(all=1),
+    "all: 1": DigestSettings(parameters=0, all=1),
 }
 
 

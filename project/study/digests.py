@@ -69,6 +69,8 @@ class DigestComparison:
         steps: number of steps that both have; of the same kind, with a name in common.
         digests: number of compared digests.
         step: the first step at which some differ; None if all are equal.
+        kinds: the first words of the compared names, such as `parameter`.
+        equal: the last step at which all that both have are equal; 0 if there is none.
         names: the names that differ at that step, in causal order: the first one is where the runs part.
     """
 
@@ -76,6 +78,8 @@ class DigestComparison:
     digests: int
     step: int | None = None
     names: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    equal: int = 0
 
 
 def read_digests(path: Path) -> Digests:
@@ -97,7 +101,7 @@ def first_difference(one: Digests, two: Digests) -> DigestComparison:
 
         first_difference(read_digests(run / "digests.bin"), read_digests(replayed)).names[0]
     """
-    num_steps, compared = 0, 0
+    num_steps, compared, equal, kinds = 0, 0, 0, dict[str, None]()
     for first, second in _overlapping(one.blocks, two.blocks):
         positions = {name: number for number, name in enumerate(second.table.names)}
         common = [(number, name) for number, name in enumerate(first.table.names) if name in positions]
@@ -109,11 +113,14 @@ def first_difference(one: Digests, two: Digests) -> DigestComparison:
         differing = np.flatnonzero((mine != others).any(axis=1))
         end = int(differing[0]) + 1 if len(differing) else len(steps)
         num_steps, compared = num_steps + end, compared + end * len(common)
+        kinds |= dict.fromkeys(name.partition(" ")[0] for _, name in common)
+        num_equal = end - bool(len(differing))
+        equal = int(steps[num_equal - 1]) if num_equal else equal
         if len(differing):
             unequal = mine[end - 1] != others[end - 1]
             names = tuple(name for (_, name), differs in zip(common, unequal, strict=True) if differs)
-            return DigestComparison(num_steps, compared, int(steps[end - 1]), names)
-    return DigestComparison(num_steps, compared)
+            return DigestComparison(num_steps, compared, int(steps[end - 1]), names, tuple(kinds), equal)
+    return DigestComparison(num_steps, compared, kinds=tuple(kinds), equal=equal)
 
 
 def _overlapping(one: list[Block], two: list[Block]) -> Iterator[tuple[Block, Block]]:

@@ -102,6 +102,19 @@ def test_lightning_internals_import_only_errors() -> None:
     assert {name for name in imported if not name.startswith((package, "core.errors"))} == set()
 
 
+def test_engine_tests_import_no_example_components() -> None:
+    """A project that has deleted its examples keeps these tests; docs/new_project.md lists those of examples."""
+    examples = tuple(f"{package}." for package in COMPONENTS if package not in ("callbacks", "modules"))
+    files = [file for name in ("core", "study", "golden", "deploy", "ops") for file in (TESTS / name).rglob("*.py")]
+    found = {
+        file.relative_to(TESTS).as_posix()
+        for file in files
+        for name in imports(file)
+        if name.startswith(examples) and name.split(".")[1] != "base"
+    }
+    assert found <= {"deploy/demo/test_digits.py", "deploy/server/test_same_numbers.py"}
+
+
 @pytest.mark.parametrize("package", COMPONENTS)
 def test_components_import_only_their_package_the_registry_and_ops(package: str) -> None:
     """Exceptions: datasets apply transforms and describe raw inputs; modules/base.py offers the engine's classes.

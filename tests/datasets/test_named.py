@@ -10,6 +10,7 @@ from torch.utils.data import TensorDataset
 
 from project.core.data.loading import build_loader
 from project.datasets.named import Named
+from project.datasets.subset import Subset
 from project.registry import ConfigError
 
 PIXELS = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)  # (H, W, C)
@@ -85,6 +86,7 @@ def test_dict_keeps_the_fields_and_torch_datasets_work() -> None:
     assert len(dataset) == 3
     assert dataset[1]["label"] == 1
     assert torch.equal(dataset[1]["features"], torch.eye(3)[1])
+    assert not hasattr(Named(Subset(dataset, indices=[2]), {"label": "label"}), "indices")  # those of another one
 
 
 @pytest.mark.parametrize(

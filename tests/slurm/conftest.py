@@ -27,6 +27,7 @@ _SLOW: dict[str, Any] = RANDOM | {
     "base": "base.yaml",
     "timeout": 20,
     "checkpoint": {"keep": 2, "every_n_steps": 3},
+    "digests": {"all": 1},
     "trainer": RANDOM["trainer"]
     | {"max_epochs": 4, "callbacks": [{"type": "tests.core.random_components.Slow", "seconds": 0.15}]},
 }

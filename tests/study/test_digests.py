@@ -43,8 +43,10 @@ def test_file_without_rows_has_no_steps(tmp_path: Path) -> None:
 def test_first_difference_is_that_of_the_first_common_step_and_name(tmp_path: Path) -> None:
     one = digests(tmp_path / "1", (LARGE, 1, [1, 1, 1]), (LARGE, 2, [1, 1, 1]), (SMALL, 4, [1, 1]), (LARGE, 5, [1] * 3))
     two = digests(tmp_path / "2", (SMALL, 1, [1, 1]), (LARGE, 3, [2, 2, 2]), (LARGE, 4, [1, 5, 5]), (SMALL, 5, [2, 2]))
-    assert first_difference(one, two) == DigestComparison(steps=2, digests=4, step=4, names=("b",))
-    assert first_difference(one, one) == DigestComparison(steps=4, digests=11)
+    assert first_difference(one, two) == DigestComparison(
+        steps=2, digests=4, step=4, names=("b",), kinds=("a", "b"), equal=1
+    )
+    assert first_difference(one, one) == DigestComparison(4, 11, kinds=("a", "b", "loss"), equal=5)
 
 
 def test_digests_of_different_kinds_are_not_compared(tmp_path: Path) -> None:

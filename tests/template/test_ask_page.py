@@ -41,7 +41,7 @@ def test_story_has_three_commands() -> None:
 
 @pytest.mark.slow
 def test_the_story_is_true(copy: Path) -> None:
-    """The three commands name sample 700; with the cure, the validation is right."""
+    """The three commands name sample 700; the cure is right, and `bisect` finds the first step with the sample."""
     for name, text in FILES:
         (copy / name).write_text(text, encoding="utf-8")
     train, look, ask, cure = ([sys.executable, *shlex.split(command)[1:]] for command in COMMANDS)
@@ -65,6 +65,10 @@ def test_the_story_is_true(copy: Path) -> None:
 
     run(copy, *cure)
     assert summary(copy / "experiments/fixed")["best"]["value"] > 0.95
+
+    (compare,) = re.findall(r"^python (cli.py bisect .*)$", section("Bisect"), re.M)
+    (parted,) = re.findall(r"^they part at .*: data image", section("Bisect"), re.M)
+    assert parted in run(copy, sys.executable, *shlex.split(compare), code=1)
 
 
 def summary(directory: Path) -> Any:

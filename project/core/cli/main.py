@@ -3,8 +3,10 @@
 import errno
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from types import FrameType
 
 import torch
 from lightning_fabric.utilities.spike import TrainingSpikeException
@@ -19,6 +21,7 @@ from project.core.config.yaml_files import merge_all
 from project.core.console import print_text
 from project.core.distributed.reduction import barrier_on_exit
 from project.core.distributed.signals import (
+    TERMINATION_SIGNALS,
     Interrupted,
     InterruptedWait,
     Interruption,
@@ -76,6 +79,43 @@ def main(
     if interrupted is not None and not isinstance(interrupted, InterruptedWait):
         barrier_on_exit()
     return code
+
+
+def run_command(work: Callable[[], int], interruption: Interruption | None, level: str = "INFO") -> int:
+    """Return the exit code of a command that has nothing to save: signals end it, and errors are reported.
+
+    Args:
+        work: does what the command is for, and returns its exit code.
+        interruption: receives the signals that ask the process to stop, until now; None if nothing does.
+        level: the level from which on messages are shown.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(logging_to_console(level))
+        stack.enter_context(restoring_signals())
+        try:
+            _end_on_signals(interruption)
+            return work()
+        except BaseException as error:
+            return report_error(error)
+
+
+def _end_on_signals(interruption: Interruption | None) -> None:
+    """Have signals end a command that saves nothing where it is, so that it removes its temporary files.
+
+    Args:
+        interruption: has received the signals until now.
+    """
+    if interruption is not None:
+        interruption.uninstall()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each in TERMINATION_SIGNALS:  # a second one would interrupt the removal
+            signal.signal(each, signal.SIG_IGN)
+        raise SIGTERMException
+
+    if threading.current_thread() is threading.main_thread():
+        for number in TERMINATION_SIGNALS:
+            signal.signal(number, end)
 
 
 def report_error(error: BaseException) -> int:

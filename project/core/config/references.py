@@ -106,7 +106,8 @@ class ReferenceResolver:
                     f"{path} is {show_value(str(text))}, but {_show(part)} is {kind}, which can only be the whole value"
                 )
         joined = "".join("null" if value is None else value for value in values)
-        return SavedText(joined) if any(isinstance(value, SavedText) for value in values) else _as_scalar(joined)
+        saved = next((type(value) for value in values if isinstance(value, SavedText)), None)
+        return saved(joined) if saved else _as_scalar(joined)
 
     def _find(self, reference: Reference, path: str) -> Any:
         """Return the value that a reference at a config path means."""

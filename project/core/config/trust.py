@@ -39,21 +39,38 @@ _DATA = (str, int, float, complex, type(None), Path, timedelta, Enum, list, tupl
 class SavedText(str):
     """Text of a checkpoint's configuration that the user's own yaml files and options do not contain."""
 
+    source = "the config saved in the checkpoint"
+    remedy = (
+        "If you trust who saved it, add --trust, or a --config of your own that names it; --resume ignores its values"
+    )
 
-def mark_saved(value: Any, own: Collection[str]) -> Any:
+
+class RunText(SavedText):
+    """Text of a run's config.yaml that the user's own options do not contain."""
+
+    source = "the config.yaml of the run"
+    remedy = "If you trust who trained it, add --trust (in Python: trust=True)"
+
+
+def mark_saved(value: Any, own: Collection[str], kind: type[SavedText] = SavedText) -> Any:
     """Return a tree of a checkpoint in which the texts, also keys, that are not in `own` are SavedTexts.
+
+    Args:
+        value: the tree.
+        own: texts of the user's own.
+        kind: the kind of the others.
 
     Raises:
         ConfigError: it contains what the engine never saves.
     """
     if isinstance(value, str):
-        return value if value in own else SavedText(value)
+        return value if value in own else kind(value)
     if isinstance(value, dict):
-        return {mark_saved(key, own): mark_saved(item, own) for key, item in value.items()}
+        return {mark_saved(key, own, kind): mark_saved(item, own, kind) for key, item in value.items()}
     if isinstance(value, list):
-        return [mark_saved(item, own) for item in value]
+        return [mark_saved(item, own, kind) for item in value]
     if not isinstance(value, bool | int | float | None):
-        raise ConfigError(f"a config saved in a checkpoint contains no {type(value).__name__}; it is damaged")
+        raise ConfigError(f"{kind.source} contains a {type(value).__name__}, which is never saved; it is damaged")
     return value
 
 
@@ -178,7 +195,7 @@ def _collect(value: object, texts: list[SavedText], specs: list[Mapping[str, Any
     if isinstance(value, SavedText):
         texts.append(value)
         if isinstance(structure := _read_structure(value), dict | list):
-            _collect(mark_saved(structure, ()), texts, specs)
+            _collect(mark_saved(structure, (), type(value)), texts, specs)
     elif isinstance(value, Mapping) and "class_path" in value:
         specs.append(value)
     elif isinstance(value, Mapping | list):
@@ -194,8 +211,5 @@ def _read_structure(text: str) -> Any:
         return None
 
 
-def _untrusted(text: str, path: str, problem: str) -> ConfigError:
-    return ConfigError(
-        f"{path}: the config saved in the checkpoint names {str(text)!r}, {problem}\n"
-        "If you trust who saved it, add --trust, or a --config of your own that names it; --resume ignores its values"
-    )
+def _untrusted(text: SavedText, path: str, problem: str) -> ConfigError:
+    return ConfigError(f"{path}: {text.source} names {str(text)!r}, {problem}\n{text.remedy}")

@@ -1,6 +1,7 @@
 """Checkpoint files: finding the one that a path means, and loading it safely."""
 
 import argparse
+import errno
 import pickle
 import re
 import zipfile
@@ -14,7 +15,7 @@ from loguru import logger
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from project.core.errors import ConfigError, did_you_mean, missing_package, shorten
+from project.core.errors import ConfigError, did_you_mean, first_line, missing_package, shorten
 from project.core.model.fitting import adopt_shapes, check_fitted
 from project.core.run.checkpoint_header import CONFIG, NewerFormatError, read_header
 from project.deploy.inputs import Input, InputError, from_json
@@ -35,6 +36,7 @@ class LoadedCheckpoint:
         path: the file.
         content: Lightning's dict; empty after `take_content`.
         sha256: checksum of the file, if it is exported.
+        inode: identifies the file: the path of a run that trains may soon be that of another one.
 
     Raises:
         NewerFormatError: a newer version of the engine saved it.
@@ -43,6 +45,7 @@ class LoadedCheckpoint:
     path: Path
     content: dict[str, Any]
     sha256: str = field(default="", kw_only=True)
+    inode: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
         self.step, self.epoch = int(self.content.get("global_step", 0)), int(self.content.get("epoch", 0))
@@ -113,7 +116,8 @@ class LoadedCheckpoint:
     @property
     def is_double(self) -> bool:
         """Whether all weights are in float64."""
-        floats = [value for value in self.content["state_dict"].values() if value.is_floating_point()]
+        tensors = [value for value in self.content["state_dict"].values() if isinstance(value, Tensor)]
+        floats = [value for value in tensors if value.is_floating_point()]
         return bool(floats) and all(value.dtype is torch.float64 for value in floats)
 
     def mismatch(self, error: RuntimeError) -> ConfigError:
@@ -192,18 +196,24 @@ def load_checkpoint(path: Path) -> LoadedCheckpoint:
     Raises:
         ConfigError: the file is not a checkpoint of this project, is damaged, or contains more than plain data.
     """
+    inode = path.stat().st_ino if path.exists() else 0
     content = safe_load(path)
     if not is_checkpoint(content):
         raise ConfigError(
             f"{path} is not a checkpoint of a run: it has no `state_dict` and `{CONFIG}`\n"
             "Of bare weights, validate, test and predict need the --config; fit takes them with --finetune"
         )
-    return LoadedCheckpoint(path, content)
+    try:
+        if not all(isinstance(name, str) for name in content["state_dict"]):
+            raise TypeError("a weight has no name")
+        return LoadedCheckpoint(path, content, inode=inode)
+    except (TypeError, ValueError, OverflowError, KeyError, AttributeError) as error:
+        raise ConfigError(f"checkpoint {path} is damaged: {type(error).__name__}: {first_line(error)}") from error
 
 
 def is_checkpoint(content: Any) -> bool:
     """Return whether the content of a file is that of a checkpoint of a run."""
-    return isinstance(content, dict) and CONFIG in content and "state_dict" in content
+    return isinstance(content, dict) and CONFIG in content and isinstance(content.get("state_dict"), dict)
 
 
 def safe_load(path: Path) -> Any:
@@ -219,6 +229,8 @@ def safe_load(path: Path) -> Any:
         )
     load = _import_safetensors(path) if path.suffix == _SAFETENSORS else _load_torch
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError(errno.EINVAL, "it is no file")  # a named pipe would block
         return load(path)
     except Exception as error:  # damaged files raise any exception
         unsafe = _UNSAFE.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None

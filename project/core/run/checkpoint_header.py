@@ -89,6 +89,9 @@ def read_header(checkpoint: Mapping[str, Any], path: Path) -> CheckpointHeader:
             f"checkpoint {path} has format {header[_FORMAT]}, but this version of the engine reads formats up to "
             f"{FORMAT}; use the version that saved it"
         )
+    for name in (_EVENT_SIZES, _ENVIRONMENT, _POINTS, _LOGGERS, _INPUTS, _CLASSES, _LINK):
+        if not isinstance(header.get(name, {}), Mapping):
+            raise TypeError(f"{name} is no mapping")
     return CheckpointHeader(
         config=checkpoint[CONFIG],
         is_resumable=bool(header.get(_RESUMABLE)),

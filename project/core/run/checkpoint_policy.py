@@ -26,9 +26,10 @@ from project.core.training.lightning_internals.access import (
     is_between_batches,
     state_after_batch,
 )
+from project.core.training.stopping import STOPS, VALUES, get_stop_state, may_stop
 
 # Stored: the key of the callback's state in checkpoints, and the keys in it.
-_STATE_KEY, _SCORES, _VALUES, _STOPS = "Checkpoints", "scores", "values", "stops"
+_STATE_KEY, _SCORES = "Checkpoints", "scores"
 
 
 class CheckpointPolicy(pl.callbacks.Checkpoint):
@@ -47,6 +48,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
     def __init__(self, directory: Path, settings: Settings, monitor: str | None, interruption: Interruption) -> None:
         self.directory, self.monitor, self.interruption = directory, monitor, interruption
         self.settings, self.evaluation = settings.checkpoint, settings.evaluation
+        self._skipped = settings.skip_steps or ()
         self.writer: CheckpointWriter | None = None  # None for a checkpoint plugin of the user's own
         self.chain: StateChain | None = None  # None keeps no digests of states
         self.scores: dict[str, float] = {}  # of the best checkpoints, by file name
@@ -71,7 +73,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         self._restored = state_dict
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._stop_state = partial(_get_stop_state, trainer)
+        self._stop_state = partial(get_stop_state, trainer)
         self.interruption.install()
         disable_signal_handlers(trainer)
         self._restore_values(trainer)
@@ -83,7 +85,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         self._check_same_step(trainer)
         if self._restored:
             self._restore_values(trainer)  # some strategies load checkpoints after `on_fit_start`
-            trainer.should_stop = trainer.should_stop or self._restored.get(_STOPS, False)
+            trainer.should_stop = trainer.should_stop or self._restored.get(STOPS, False)
             # Files are missing if the run had continued after this checkpoint, or if it was another run's checkpoint.
             scores: dict[str, float] = self._restored[_SCORES]
             # Names of a stranger's checkpoint may be paths.
@@ -171,7 +173,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
 
     def _restore_values(self, trainer: pl.Trainer) -> None:
         # None in a new run, or in a checkpoint that was saved before the training.
-        for name, value in self._restored.pop(_VALUES, {}).items():
+        for name, value in self._restored.pop(VALUES, {}).items():
             trainer.callback_metrics[name] = value.to(trainer.strategy.root_device)
 
     def _check_same_step(self, trainer: pl.Trainer) -> None:
@@ -184,7 +186,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
 
     def _is_due(self, trainer: pl.Trainer, previous: int) -> bool:
         steps = self.settings.every_n_steps
-        if self._is_planned(trainer) or (trainer.should_stop and _may_stop(trainer)):
+        if self._is_planned(trainer) or (trainer.should_stop and may_stop(trainer)):
             return True
         is_in_epoch = steps > 0 and self._step // steps > previous // steps
         return is_in_epoch or (trainer.is_last_batch and self.is_monitored_at_epoch_end(trainer))
@@ -254,9 +256,10 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
     def _update_best(self, trainer: pl.Trainer) -> None:
         """Keep a checkpoint of the last step if it is one of the best."""
         assert self.monitor is not None
-        if self.monitor not in trainer.callback_metrics:
+        has_trained = self._step > sum(step <= self._step for step in self._skipped)
+        if self.monitor not in trainer.callback_metrics and (has_trained or self._step == 0):
             raise unknown_name("checkpoint.monitor", self.monitor, [*trainer.callback_metrics])
-        if self._step == 0:
+        if not has_trained:
             return  # the first weights are no result, and a directory with only such a checkpoint cannot be resumed
         value = trainer.strategy.broadcast(float(trainer.callback_metrics[self.monitor]))
         sign = 1 if self.settings.mode == "min" else -1
@@ -280,16 +283,3 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
     @rank_zero_only
     def _prune(self) -> None:
         remove_old(self.directory, self.settings, self.scores)
-
-
-def _may_stop(trainer: pl.Trainer) -> bool:
-    """Return whether the minimum numbers of epochs and steps are reached; before that, `should_stop` has no effect."""
-    loop: Any = trainer.fit_loop  # its progress has more fields than its annotation
-    has_min_epochs = loop.epoch_progress.current.processed >= (loop.min_epochs or 0)
-    return has_min_epochs and trainer.global_step >= (loop.min_steps or 0)
-
-
-def _get_stop_state(trainer: pl.Trainer) -> dict[str, Any]:
-    """Return what decisions at the end of an epoch depend on: the last logged values, and whether the run stops."""
-    values = {name: value.detach().cpu() for name, value in trainer.callback_metrics.items()}
-    return {_VALUES: values, _STOPS: trainer.should_stop}

@@ -1,6 +1,7 @@
 """What the steps of a run were computed from: lineage.json, and the segment of a step."""
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -15,6 +16,7 @@ _FIRST_CONFIG, _FIRST_ENVIRONMENT = "config.yaml", "environment.json"
 # Files of the run directory, which may be a stranger's: of other files, replays would read.
 _CONFIG, _ENVIRONMENT = re.compile(r"config(\.resume\d+)?\.yaml"), re.compile(r"environment(\.resume\d+)?\.json")
 _MAX_SIZE = 2**24  # bytes
+_MOST_STEPS = 2**63
 # What the origins of a segment contain, and the types of their values; of `finetuned`, the settings of --finetune.
 _WEIGHTS = {"path": str, "sha256": str}
 _SETTINGS = _WEIGHTS | {"rename": dict | None, "skip": list | None, "strict": bool}
@@ -52,8 +54,8 @@ class Segment:
                 raise ValueError(f"{name} is no name of such a file")
         for name, types in (("pretrained", _WEIGHTS), ("finetuned", _SETTINGS), ("forked_from", _FORK)):
             _check_origin(name, getattr(self, name), types)
-        if self.forked_from is not None:
-            _check_number("forked_from.step", self.forked_from["step"])
+        if self.forked_from is not None and self.forked_from["step"] != self.from_step:
+            raise ValueError("forked_from.step is not the step that the run begins with")
         if not isinstance(self.assumed, bool):
             raise TypeError("assumed is not true or false")
 
@@ -130,11 +132,13 @@ def _parse(content: object) -> list[Segment]:
     steps = [segment.from_step for segment in segments]
     if steps != sorted(set(steps)):
         raise ValueError("its segments are not in the order of their steps")
+    if any(segment.forked_from for segment in segments[1:]):
+        raise ValueError("a later segment than the first one is forked from another run")
     return segments
 
 
 def _check_number(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MOST_STEPS:
         raise ValueError(f"{name} is no number of steps")
 
 
@@ -146,3 +150,5 @@ def _check_origin(name: str, origin: object, types: Mapping[str, Any]) -> None:
     for key, expected in types.items():
         if not isinstance(origin[key], expected):
             raise TypeError(f"{name}.{key} has a wrong type")
+        if isinstance(origin[key], str) and b"\0" in os.fsencode(origin[key]):
+            raise ValueError(f"{name}.{key} contains a NUL")

@@ -9,8 +9,9 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,17 @@ _VARIABLES = re.compile(
 _SECRET = re.compile(r"KEY|PASS|SECRET|TOKEN", re.IGNORECASE)
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _MAX_CACHED = 2**16  # bytes of a cached file that are read
-_SIZES = ((3, 16, 64, 16), (16, 32, 28, 8), (64, 64, 14, 4))  # of convolutions: channels in and out, pixels, samples
-_SHAPES = ((64, 784, 64), (33, 100, 10), (512, 512, 512))  # of linear layers: samples, features in and out
+# Few and small, since threads wait for each other in each operation: for long, on a machine that others use as well.
+# Of convolutions: channels in and out, pixels, samples, and whether norms and a transposed convolution follow.
+_SIZES = ((3, 16, 16, 4, True), (64, 64, 7, 2, False))
+_SHAPES = ((33, 100, 10), (128, 512, 256))  # of linear layers: samples, features in and out
+_SUMMED = 2**17  # numbers, whose sum several threads share
 
 
 def numerics_fingerprint(device: torch.device) -> str:
     """Return 16 hexadecimal digits that tell with which bits a device computes, with the settings of this process.
 
-    Computed in about a second, and then read from a file in the user's cache directory, as long as no package,
+    Computed in less than a second, and then read from a file in the user's cache directory, as long as no package,
     variable or setting changes by which the bits could change. On GPUs, only deterministic kernels are tried.
 
     Args:
@@ -74,7 +78,8 @@ def compute_fingerprint(device: torch.device) -> str:
     return digest.hexdigest()
 
 
-def read_processor() -> dict[str, str]:
+@cache
+def read_processor() -> Mapping[str, str]:
     """Return what Linux says of the first processor, without what differs between its cores; empty elsewhere."""
     facts: dict[str, str] = {}
     if not _CPU_INFO.is_file():
@@ -101,7 +106,7 @@ def _settings(device: torch.device) -> dict[str, Any]:
     backends: Any = torch.backends
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
     settings: dict[str, Any] = {
-        "code": hashlib.blake2b(Path(__file__).read_bytes(), digest_size=8).hexdigest(),
+        "code": _code_digest(),
         "device": device.type,
         "torch": [str(torch.__version__), hashlib.blake2b(torch.__config__.show().encode()).hexdigest()],
         "processor": read_processor() or [platform.machine(), platform.processor()],
@@ -125,6 +130,11 @@ def _settings(device: torch.device) -> dict[str, Any]:
         ]
         settings["cudnn"] = backends.cudnn.enabled
     return settings
+
+
+@cache
+def _code_digest() -> str:
+    return hashlib.blake2b(Path(__file__).read_bytes(), digest_size=8).hexdigest()
 
 
 def _cache_directory() -> Path | None:
@@ -175,21 +185,23 @@ def _compute(device: torch.device) -> Iterator[Tensor]:
         drawn = torch.randn(shape, generator=generator, device="cpu", dtype=torch.float32)
         return drawn.to(device).requires_grad_()
 
-    for channels, filters, pixels, samples in _SIZES:
+    for channels, filters, pixels, samples, is_followed in _SIZES:
         x, kernel, scale = draw(samples, channels, pixels, pixels), draw(filters, channels, 3, 3), draw(filters)
         y = F.conv2d(x, kernel, scale, padding=1)
-        y = F.gelu(F.batch_norm(y, None, None, scale, scale, training=True))
-        y = F.group_norm(F.conv_transpose2d(y, kernel, stride=2), 1)
+        if is_followed:
+            y = F.gelu(F.batch_norm(y, None, None, scale, scale, training=True))
+            y = F.group_norm(F.conv_transpose2d(y, kernel, stride=2), 1)
         yield from (y, *torch.autograd.grad(y.sigmoid().square().mean(), (x, kernel, scale)))
     for samples, features, classes in _SHAPES:
         x, weight, bias = draw(samples, features), draw(classes, features), draw(classes)
         targets = torch.arange(samples, device=device) % classes
         loss = F.cross_entropy(F.linear(x, weight, bias), targets, label_smoothing=0.1)
         yield from (loss, *torch.autograd.grad(loss, (x, weight, bias)))
-    x, scale = draw(16, 4, 64, 48), draw(48)
+    x, scale = draw(2, 4, 32, 48), draw(48)
     y = F.layer_norm(F.scaled_dot_product_attention(x, x, x), (48,), scale, scale).softmax(-1)
     yield from (y, *torch.autograd.grad((y.log() * torch.sigmoid(x)).sum(), (x, scale)))
-    yield from (x.exp().sum(), x.norm(), torch.tanh(x), x.std(), x * 1e-38)  # the last one is denormal
+    many = draw(_SUMMED).detach()
+    yield from (many.sum(), many.norm(), x.exp(), torch.tanh(x), x.std(), x * 1e-38)  # the last one is denormal
     yield x[0, 0].bfloat16() @ x[0, 1].bfloat16().T
     for fused in (False, True):
         yield _optimize(draw(10_000).detach(), fused)

@@ -95,7 +95,7 @@ class Run:
         recorder = ConfigRecorder(
             self.config, self.hyper_parameters, self.directory.path, self._is_saving_resumable, self._best_value, inputs
         )
-        prepare = LambdaCallback(on_train_start=lambda trainer, _: self.start.prepare_directory(self.config, trainer))
+        prepare = LambdaCallback(on_train_start=lambda trainer, _: self._prepare(trainer))
         optimizers = OptimizerState(self.start.changed_settings(self.config))
         check: PruningCheck | None = None
         callbacks = [prepare, recorder, optimizers, CallbackSettings()]
@@ -183,6 +183,11 @@ class Run:
                 raise
             finally:
                 self.writer.finish()
+
+    def _prepare(self, trainer: pl.Trainer) -> None:
+        if self.start.resumes_in_place:
+            self.summary.reopen(trainer)
+        self.start.prepare_directory(self.config, trainer)
 
     def _load_first_weights(self, model: pl.LightningModule) -> None:
         """Load the weights that a new run starts with; a checkpoint has those of a resumed run."""

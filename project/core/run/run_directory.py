@@ -1,6 +1,5 @@
 """The run directory: create, lock, archive, rewind."""
 
-import errno
 import os
 import re
 import shutil
@@ -15,31 +14,15 @@ from project.core.errors import ConfigError
 from project.core.file_names import check_file_name
 from project.core.files import link, write_text
 from project.core.run.checkpoint_files import BEST, LAST, list_by_step
+from project.core.run.directory_lock import DirectoryLock
 from project.core.run.git import GitState, read_git
 from project.core.run.job_record import record_job
 from project.core.run.job_script import write_job_script
 from project.core.tensorboard import list_event_files, truncate_event_files
 
-try:
-    import fcntl
-except ImportError:  # Windows, where two trainings in one directory are not noticed
-    fcntl = None  # type: ignore[assignment]
-
 LOG, GIVEN = "log.txt", "given.yaml"
 _KEYS = {b"name", b"root", b"model", b"data", b"trainer"}  # of every config.yaml
 _MAX_CONFIG = 2**24  # bytes of a config.yaml that are read
-# Workers may outlive a killed process. They close their copies of the locks' files, so that the directory is free.
-_open_locks: set[int] = set()
-
-
-def _close_locks() -> None:
-    for opened in _open_locks:
-        os.close(opened)
-    _open_locks.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_locks)
 
 
 class RunDirectory:
@@ -60,7 +43,7 @@ class RunDirectory:
         self._archived: Path | None = None
         self._created: list[Path] = []
         self._found: set[Path] = set()  # what was in the directory before
-        self._lock: int | None = None
+        self._lock: DirectoryLock | None = None
         self._events: list[Path] = []
         self.git = GitState(None, None)
         self.suffix = ""  # of the names of files that each start writes
@@ -105,18 +88,18 @@ class RunDirectory:
         """
         try:
             self._make(self.root)
-            root = _acquire_lock(self.root, wait=True)  # one process at a time looks and moves
+            root = DirectoryLock(self.root, waits=True)  # one process at a time looks and moves
             try:
                 if self.path.is_dir():
-                    os.close(_acquire_lock(self.path, wait=False))
+                    DirectoryLock(self.path).release()
                 self.check_free(replace)
                 if not self._is_usable():
                     self._archive()
                 self._make(self.path)
                 self._found = set(self.path.iterdir())
-                self._hold_lock()
+                self._lock = DirectoryLock(self.path)
             finally:
-                os.close(root)
+                root.release()
             write_text(self.path / "config.yaml", config)
             if given is not None:
                 write_text(self.path / GIVEN, given)
@@ -139,7 +122,7 @@ class RunDirectory:
         for directory in (self.path, self.path / "checkpoints", self.path / "event"):
             if directory.exists() and not (directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)):
                 raise ConfigError(f"{directory} cannot be written to; resume under another --name and --root")
-        self._hold_lock()
+        self._lock = DirectoryLock(self.path)
         self._events = list_event_files(self.path / "event")
 
     @rank_zero_only
@@ -222,13 +205,8 @@ class RunDirectory:
     def release(self) -> None:
         """Release the lock."""
         if self._lock is not None:
-            os.close(self._lock)
-            _open_locks.discard(self._lock)
+            self._lock.release()
             self._lock = None
-
-    def _hold_lock(self) -> None:
-        self._lock = _acquire_lock(self.path, wait=False)
-        _open_locks.add(self._lock)
 
     def _has_checkpoint(self) -> bool:
         return any((self.path / "checkpoints").glob("*.ckpt"))
@@ -285,19 +263,3 @@ def is_run(directory: Path) -> bool:
     except OSError:
         return False
     return found >= _KEYS
-
-
-def _acquire_lock(directory: Path, wait: bool) -> int:
-    """Return an open file that locks a directory: two trainings in it would overwrite each other's files."""
-    if fcntl is None:
-        return os.open(os.devnull, os.O_RDONLY)
-    opened = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError as error:
-        os.close(opened)
-        raise ConfigError(f"another process is training in {directory}; use a different --name") from error
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):  # a file system without locks
-            raise
-    return opened

@@ -119,8 +119,8 @@ class RunStart:
             self._record(trainer)
         if self.checkpoint is not None and not self.resumes_in_place:
             name = checkpoint_name(self.checkpoint.epoch, self.checkpoint.step)
-            self.directory.start_from(self._source(self.checkpoint), name)
             cut_chain(self.directory.path, self.checkpoint.header.link, None)
+            self.directory.start_from(self._source(self.checkpoint), name)
 
     def _record(self, trainer: pl.Trainer) -> None:
         """Write what the numbers of the steps that follow may depend on, and then that they follow."""
@@ -147,9 +147,17 @@ class RunStart:
         return replace(segment, forked_from=origin | {"step": checkpoint.step, "sha256": checksum})
 
     def _source(self, checkpoint: LoadedCheckpoint) -> Path:
-        """Return the file of a checkpoint that is named by its step: last.ckpt may be another one soon."""
-        named = checkpoint.path.with_name(checkpoint_name(checkpoint.epoch, checkpoint.step))
-        return named if checkpoint.path.name in (BEST, LAST) and named.is_file() else checkpoint.path
+        """Return the file of a checkpoint that is named by its step: last.ckpt may be another one soon.
+
+        Raises:
+            ConfigError: the origin, which still trains, has removed it.
+        """
+        path, named = checkpoint.path, checkpoint.path.with_name(checkpoint_name(checkpoint.epoch, checkpoint.step))
+        if path.name in (BEST, LAST) and named.is_file():
+            return named
+        if not path.is_file() or path.stat().st_ino != checkpoint.inode:
+            raise ConfigError(f"{path} was removed or replaced while this run started; resume a newer checkpoint")
+        return path
 
     def _rewind_directory(self, checkpoint: LoadedCheckpoint, config: str, trainer: pl.Trainer) -> None:
         name, header = checkpoint_name(checkpoint.epoch, checkpoint.step), checkpoint.header

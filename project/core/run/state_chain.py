@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from project.core.run.checkpoint_header import add_link
 from project.core.run.state_digest import state_digest
 
 STATES = "states.jsonl"
+_HEX = re.compile(r"[0-9a-f]{1,128}")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ class Link:
         is_later = previous is None or previous.step < self.step
         return is_later and self == Link.after(previous, self.step, self.epoch, self.digest)
 
+    def head(self) -> dict[str, Any]:
+        """Return what summary.json says of the last link."""
+        return {"step": self.step, "epoch": self.epoch, "link": self.link}
+
     @classmethod
     def parse(cls, value: Any) -> "Link":
         """Return a link of json or of a checkpoint.
@@ -58,6 +64,8 @@ class Link:
         types = {"step": int, "epoch": int, "digest": str, "link": str}
         if not (isinstance(value, Mapping) and {name: type(each) for name, each in value.items()} == types):
             raise ValueError(f"a link has {', '.join(types)}")
+        if not all(_HEX.fullmatch(value[name]) for name in ("digest", "link")) or not 0 <= value["step"] < 2**63:
+            raise ValueError("a link has hexadecimal digests and a number of steps")
         return cls(**value)
 
 
@@ -119,7 +127,7 @@ def _parse(file: Path, text: str) -> Iterator[Link]:
     for number, line in enumerate(text.split("\n")[:-1], 1):
         try:
             yield Link.parse(json.loads(line))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{file} is damaged in line {number}: {error}") from error
 
 

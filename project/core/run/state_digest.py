@@ -32,12 +32,9 @@ def state_digest(content: Mapping[str, Any]) -> str:
     """
     digest = hashlib.sha256()
     for name, leaf in sorted(state_leaves(content).items()):
-        if isinstance(leaf, Tensor):
-            digest.update(f"{name}\0{leaf.dtype} {tuple(leaf.shape)}\0".encode())
-            data: Any = _bytes(leaf).numpy()  # a buffer, of which numpy's annotations know nothing before Python 3.12
-            digest.update(data)
-        else:
-            digest.update(f"{name}\0{_text(leaf)}\0".encode())
+        kind, data = leaf_content(leaf)
+        digest.update(f"{name}\0{kind}\0".encode())
+        digest.update(data)
     return digest.hexdigest()
 
 
@@ -68,11 +65,24 @@ def state_leaves(content: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def leaf_content(leaf: Any) -> tuple[str, Any]:
+    """Return dtype and shape of a tensor, and a buffer of its bytes; of anything else a text, and nothing."""
+    if not isinstance(leaf, Tensor):
+        return _text(leaf), b""
+    return f"{leaf.dtype} {tuple(leaf.shape)}", _bytes(leaf).numpy()
+
+
 def is_same_leaf(one: Any, two: Any) -> bool:
     """Return whether two leaves are equal: tensors by dtype, shape and bits, numbers by value."""
     if isinstance(one, Tensor) and isinstance(two, Tensor):
         return one.dtype == two.dtype and one.shape == two.shape and torch.equal(_bytes(one), _bytes(two))
     return not isinstance(one, Tensor) and not isinstance(two, Tensor) and _text(one) == _text(two)
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    """Return the bytes of a tensor, without copying those of a contiguous one on the CPU."""
+    dense = tensor.detach().to_dense() if tensor.layout is not torch.strided else tensor.detach()
+    return dense.cpu().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8)
 
 
 def _flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -92,9 +102,3 @@ def _text(leaf: object) -> str:
     if isinstance(leaf, float) and not (math.isfinite(leaf) and leaf.is_integer()):
         return leaf.hex()
     return str(int(leaf)) if isinstance(leaf, int | float) else repr(leaf)
-
-
-def _bytes(tensor: Tensor) -> Tensor:
-    """Return the bytes of a tensor, without copying those of a contiguous one on the CPU."""
-    dense = tensor.detach().to_dense() if tensor.layout is not torch.strided else tensor.detach()
-    return dense.cpu().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8)

@@ -63,9 +63,20 @@ class RunSummary(Callback):
         self._seconds_before = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._started, self._first_step = time.monotonic(), trainer.global_step
-        self._seconds_before = self._read_seconds()
+        self._begin(trainer)
         self._write(trainer, RUNNING, None)
+
+    @rank_zero_only
+    def reopen(self, trainer: pl.Trainer) -> None:
+        """Say that a run goes on, before its record is cut: killed then, it must not seem to have its earlier end."""
+        self._begin(trainer)
+        file = self.directory / SUMMARY
+        try:
+            summary = json.loads(file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):  # it is written as a whole when the training starts
+            return
+        if isinstance(summary, dict):
+            write_text(file, json.dumps(summary | {"state": RUNNING, "reason": None, "head": None}, indent=2) + "\n")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._write(trainer, RUNNING, None)
@@ -86,6 +97,10 @@ class RunSummary(Callback):
             self._end(trainer, PRUNED, self.pruning.reason)
         else:
             self._end(trainer, FINISHED, end_reason(trainer))
+
+    def _begin(self, trainer: pl.Trainer) -> None:
+        self._started, self._first_step = time.monotonic(), trainer.global_step
+        self._seconds_before = self._read_seconds()
 
     @rank_zero_only
     def _end(self, trainer: pl.Trainer, state: str, reason: str) -> None:
@@ -159,7 +174,7 @@ class RunSummary(Callback):
     def _head(self) -> dict[str, Any] | None:
         chain = self.policy.chain if self.policy else None
         head = chain.head if chain else None
-        return {"step": head.step, "epoch": head.epoch, "link": head.link} if head else None
+        return head.head() if head else None
 
     def _file(self, name: str) -> str | None:
         path = self.directory / "checkpoints" / name

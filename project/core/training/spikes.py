@@ -11,12 +11,13 @@ from typing import Annotated, Any
 import pytorch_lightning as pl
 import torch
 from annotated_types import Ge, Gt
+from loguru import logger
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from project.core.data.datamodule import sample_namer
 from project.core.data.tensors import abbreviate
-from project.core.errors import ConfigError, RunStopped
+from project.core.errors import RunStopped
 
 _STEP_IN_NAME = re.compile(r"_step_(\d+)\.ckpt$")  # stored: names of resumable checkpoints
 # Stored: keys of the callback's state in checkpoints.
@@ -62,6 +63,9 @@ class StopAtSpike(Callback):
     Lightning's SpikeDetection compares with a running mean, which spikes themselves raise, waits for the device and all
     processes at each step, names the batch of an epoch but no step, and forgets the mean at a resume.
 
+    A module that steps its optimizers itself must return its loss from `training_step`; else, a warning says that no
+    loss is looked at.
+
     Args:
         factor: multiple of the median that a loss must exceed.
         window: number of steps that the median is taken over.
@@ -82,6 +86,7 @@ class StopAtSpike(Callback):
         self._sum: Tensor | None = None  # loss of the current step
         self._samples: list[Tensor] = []
         self._step = 0  # the optimizer steps done before the current batch
+        self._has_warned = False
 
     def state_dict(self) -> dict[str, Any]:
         last = self._last and [self._last.step, *self._last.read(), [each.tolist() for each in self._last.samples]]
@@ -98,6 +103,8 @@ class StopAtSpike(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._losses = self._losses.to(pl_module.device)
         self._sum, self._samples = None, []
+        if self._last is not None and trainer.world_size > 1:
+            self._last.samples = []  # those of a checkpoint are only those of one process
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
         self._step = trainer.global_step
@@ -108,9 +115,10 @@ class StopAtSpike(Callback):
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         if isinstance(loss, Tensor):
             self._sum = loss.detach().float() if self._sum is None else self._sum + loss.detach()
-        elif not pl_module.automatic_optimization:
+        elif not pl_module.automatic_optimization and not self._has_warned:
+            self._has_warned = True
             name = type(pl_module).__name__
-            raise ConfigError(f"StopAtSpike needs a loss, but `training_step` of {name} returns none")
+            logger.warning(f"StopAtSpike looks at no loss: `training_step` of {name} returns none")
         if isinstance(batch, Mapping) and isinstance(batch.get("index"), Tensor):
             self._samples.append(batch["index"])
         if trainer.global_step == self._step:

@@ -1,4 +1,4 @@
-"""Why a training ended."""
+"""Whether a training stops, and why it ended."""
 
 import inspect
 from datetime import timedelta
@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, Timer
 
+VALUES, STOPS = "values", "stops"  # stored: keys of `get_stop_state` in checkpoints
 # Matched: the start of some of Lightning's reasons, and the end of all.
 _MONITORED, _SIGNALING = "Monitored metric ", " Signaling Trainer to stop."
 
@@ -35,6 +36,19 @@ class Trainer(pl.Trainer):
                 "it was stopped before the resume" if is_restored else f"{method} set trainer.should_stop"
             )
         self._stops = value
+
+
+def may_stop(trainer: pl.Trainer) -> bool:
+    """Return whether the minimum numbers of epochs and steps are reached; before that, `should_stop` has no effect."""
+    loop: Any = trainer.fit_loop  # its progress has more fields than its annotation
+    has_min_epochs = loop.epoch_progress.current.processed >= (loop.min_epochs or 0)
+    return has_min_epochs and trainer.global_step >= (loop.min_steps or 0)
+
+
+def get_stop_state(trainer: pl.Trainer) -> dict[str, Any]:
+    """Return what decisions at the end of an epoch depend on: the last logged values, and whether the run stops."""
+    values = {name: value.detach().cpu() for name, value in trainer.callback_metrics.items()}
+    return {VALUES: values, STOPS: trainer.should_stop}
 
 
 def end_reason(trainer: pl.Trainer) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from project.core.errors import ConfigError
+from project.core.errors import ConfigError, join_names
 from project.core.run.lineage import Segment, read_lineage
 from project.study.bisect.explaining import compare_samples, describe_samples, explain, kind_of, list_names
 from project.study.bisect.process import replay_in_process
@@ -13,7 +13,9 @@ from project.study.bisect.replays import OneReplay, Replay, Replays, replay_both
 from project.study.bisect.rounding import TOLERANCE, WithinRounding, check_comparable
 from project.study.bisect.surroundings import Source, compare_progress, differing_sources, read_source
 from project.study.digests import Digests
+from project.study.replay.stretches import check_run
 
+_HEADLINES = ("they part", "A departs", "B departs")  # first words of lines below which samples are named
 _WHOLE = {"parameter", "data", "loss", "gradient"}  # kinds of the digests of a step that say all about it
 
 
@@ -22,7 +24,7 @@ class Answer:
     """What is known of two runs.
 
     Args:
-        lines: the answer, for people.
+        lines: the answer, for people; the first line is the shortest one.
         step: the first step at which they differ; None if they are equal, or only a range is known.
         names: the tensors that differ first, in causal order.
         equal: a step at which all that is saved is equal, before the first difference; 0 for the start.
@@ -59,7 +61,7 @@ def bisect_runs(one: Path, two: Path, trusts: bool = False, replay: Replay = rep
     runs = [one, two]
     _check(runs)
     start = common_start(one, two)
-    answer = Answer([f"A is {one}, B is {two}"])
+    answer = Answer()
     sources = [read_source(run, _segment(run, start + 1)) for run in runs]
     if sources[0].processes != sources[1].processes:
         comparison = _compare_within_rounding(answer, runs, sources)
@@ -67,12 +69,14 @@ def bisect_runs(one: Path, two: Path, trusts: bool = False, replay: Replay = rep
         comparison = compare_runs(runs)
         if (difference := comparison.first) is None:
             answer.is_equal = True
-            answer.lines += _describe_equal(comparison)
+            answer.lines += _describe_equal(comparison, start)
         else:
             answer.until, answer.equal = difference.step, max(comparison.equal_before(difference.step), start)
             sources = [read_source(run, _segment(run, answer.equal + 1)) for run in runs]
             answer.lines.append(f"compared: {_describe(comparison)}")
             _find_difference(answer, comparison, difference, sources, start, trusts, replay)
+    below = next((n for n, line in enumerate(answer.lines[1:], 1) if not line.startswith("  ")), len(answer.lines))
+    answer.lines.insert(below, f"A is {one}, B is {two}")
     _add_surroundings(answer, comparison, sources)
     return answer
 
@@ -101,20 +105,21 @@ def _compare_within_rounding(answer: Answer, runs: Sequence[Path], sources: Sequ
     """Compare what runs on different numbers of processes recorded; replays would differ by rounding, too."""
     comparison = compare_runs(runs, WithinRounding())
     check_comparable(sources, newest_state(runs[0]))
-    _describe_equal(comparison)
+    _describe_equal(comparison, 0)
     counts = " and ".join(str(source.processes) for source in sources)
-    answer.lines.append(f"trained on {counts} processes, which add in another order: equal within a {TOLERANCE}")
+    how = f"trained on {counts} processes, which add in another order"
     difference = comparison.first
     answer.is_equal = difference is None
     if difference is None:
-        answer.lines.append(f"equal within it: {_describe(comparison)}")
+        answer.lines += [f"equal within rounding: {_describe(comparison)}", f"{how}: within a {TOLERANCE}"]
     else:
         answer.until = difference.step
-        answer.lines.append(f"compared: {_describe(comparison)}")
         what = f"{difference.source} {list_names(difference.names)}"
-        answer.lines.append(
-            f"more than it at step {difference.step}: {what}; each process draws its own random numbers"
-        )
+        answer.lines += [
+            f"they differ by more than rounding at step {difference.step}: {what}",
+            f"{how}: compared within a {TOLERANCE}; each process draws its own random numbers",
+            f"compared: {_describe(comparison)}",
+        ]
     return comparison
 
 
@@ -144,8 +149,7 @@ def _segment(run: Path, step: int) -> Segment:
 
 def _check(runs: Sequence[Path]) -> None:
     for run in runs:
-        if not (run / "config.yaml").is_file():
-            raise ConfigError(f"{run} is not a run directory: it has no config.yaml")
+        check_run(run)
     if runs[0].resolve() == runs[1].resolve():
         raise ConfigError(f"{runs[0]} and {runs[1]} are the same run; to check a run against itself, use verify")
 
@@ -167,12 +171,10 @@ def _knows(both: Sequence[Digests], step: int) -> bool:
 def _add_difference(answer: Answer, difference: Difference, start: int, digests: Sequence[Digests]) -> None:
     """Add the first tensors that differ to an answer."""
     answer.step, answer.names = difference.step, difference.names
-    if difference.source == "checkpoint":
-        answer.lines.append(f"they part after step {difference.step - 1}: {list_names(difference.names)}")
-    else:
-        answer.lines.append(f"they part at step {difference.step}: {list_names(difference.names)}")
+    when = f"after step {difference.step - 1}" if difference.source == "checkpoint" else f"at step {difference.step}"
     is_start = difference.step == start + 1
-    answer.lines.append(f"  {explain(difference.names, is_start, _knows(digests, difference.step - 1))}")
+    meaning = explain(difference.names, is_start, _knows(digests, difference.step - 1))
+    answer.lines[:0] = [f"they part {when}: {list_names(difference.names)}", f"  {meaning}"]
 
 
 def _add_bounds(answer: Answer, comparison: Comparison, difference: Difference) -> None:
@@ -180,6 +182,11 @@ def _add_bounds(answer: Answer, comparison: Comparison, difference: Difference) 
     at = f"in the checkpoint of step {step}" if is_saved else f"at step {step}" if step else "at the start"
     what = f"{difference.source} {list_names(difference.names)}"
     answer.lines.append(f"equal {at}; the first difference on record is of step {difference.step}: {what}")
+    digested = comparison.digests_equal
+    if step < digested < difference.step:
+        kinds = join_names(comparison.digest_kinds)
+        line = f"digests ({kinds}) are equal up to step {digested}; replays start where all is saved"
+        answer.lines.append(line)
 
 
 def _add_replays(answer: Answer, replays: Replays, difference: Difference, start: int) -> None:
@@ -188,15 +195,18 @@ def _add_replays(answer: Answer, replays: Replays, difference: Difference, start
     found, both = replays.difference, replays.both
     if found is not None:
         _add_difference(answer, found, start, [each.digests for each in both])
-    else:
-        answer.lines.append(
-            "trained again, both are equal in all tensors of all steps: a record is not what it should be"
-        )
-    answer.lines += [_judge(answer, name, each) for name, each in zip("AB", both, strict=True)]
+    verdicts = [_judge(answer, name, each) for name, each in zip("AB", both, strict=True)]
+    if found is None:
+        departures = [line for line, each in zip(verdicts, both, strict=True) if each.own.first is not None]
+        verdicts = [line for line in verdicts if line not in departures]
+        answer.lines[:0] = departures or ["no cause is found: trained again, both runs are equal"]
+        answer.lines.append("trained again, both are equal in all tensors of all steps")
+    answer.lines += verdicts
     if answer.step is not None and kind_of(answer.names[0]) == "data":
         samples = [each.samples.get(answer.step) for each in both]
         line = compare_samples(*samples) if found is not None else describe_samples(samples[0], answer.names)
-        answer.lines += [f"  {line}"] if line else []
+        number = next(number for number, each in enumerate(answer.lines) if each.startswith(_HEADLINES))
+        answer.lines[number + 1 : number + 1] = [f"  {line}"] if line else []
     if found is None and not answer.departing:
         answer.lines.append(f"not trained again: {list_names(difference.names)}; a replay validates only where it must")
 
@@ -221,12 +231,13 @@ def _judge(answer: Answer, name: str, replay: OneReplay) -> str:
     return f"{name} departs from its own record at step {departure.step} ({what}): {causes}"
 
 
-def _describe_equal(comparison: Comparison) -> list[str]:
+def _describe_equal(comparison: Comparison, start: int) -> list[str]:
     if not (comparison.values or comparison.checkpoints or comparison.digests):
         raise ConfigError("the runs have recorded nothing at the same steps: there is nothing to compare")
-    lines = [f"equal: {_describe(comparison)}"]
-    if not comparison.digests:
-        lines.append("what was neither logged nor saved was not compared: with `digests: {all: 1}`, every step is")
+    lines = [f"equal in what both recorded: {_describe(comparison)}"]
+    has_all_steps = comparison.digest_steps == comparison.digests_equal - start
+    if not ({*comparison.digest_kinds} >= _WHOLE and has_all_steps):
+        lines.append("a difference that vanished in between would not be seen; `digests: {all: 1}` records every step")
     return lines
 
 
@@ -236,7 +247,9 @@ def _describe(comparison: Comparison) -> str:
     plural = "s" if len(steps) != 1 else ""
     saved = f"{len(steps)} checkpoint{plural} (step{plural} {', '.join(steps)})" if steps else ""
     values = f"{comparison.values} values of {comparison.curves} curves" if comparison.values else ""
-    digests = f"{comparison.digests} digests" if comparison.digests else ""
+    of = f"{comparison.digest_steps} step{'s' if comparison.digest_steps != 1 else ''}"
+    kinds = ", ".join(comparison.digest_kinds)
+    digests = f"{comparison.digests} digests of {of} ({kinds})" if comparison.digests else ""
     return ", ".join(filter(None, [values, saved, digests])) or "nothing recorded before"
 
 

@@ -1,18 +1,12 @@
 """The command `bisect`, from options to an exit code."""
 
-import signal
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 
-from pytorch_lightning.utilities.exceptions import SIGTERMException
-
-from project.core.cli.main import report_error
+from project.core.cli.main import run_command
 from project.core.console import print_text
-from project.core.distributed.signals import TERMINATION_SIGNALS, Interruption, restoring_signals
+from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError, without_commands
-from project.core.log import logging_to_console
 from project.study.bisect.bisecting import bisect_runs
 from project.study.options import Option, describe_options, parse_options
 
@@ -23,10 +17,16 @@ OPTIONS = {
 _HELP = f"""usage: python cli.py bisect RUN_A RUN_B [--trust]
 
 Find the first step and tensor at which two runs differ: by what they recorded, and by training the steps in between
-again, each with its own number of threads. Exit code 0 if the runs are equal, 1 if they differ.
+again, each with its own number of threads. Neither run is changed.
+
+  python cli.py bisect experiments/digits experiments/stopped
 
 options:
 {describe_options(OPTIONS)}
+
+The more the runs recorded, the less is trained again: curves (`trainer.log_every_n_steps: 1`), checkpoints, and digests
+(`digests: {{parameters: 1}}`). Exit codes: 0 if the runs are equal; 1 if they differ, or an exception was raised; 2 for
+a mistake in the options.
 """
 
 
@@ -44,26 +44,16 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
 
         main(["bisect", "experiments/digits", "experiments/stopped"])
     """
-    with ExitStack() as stack:
-        stack.enter_context(logging_to_console("INFO"))
-        stack.enter_context(restoring_signals())
-        try:
-            options = parse_options("bisect", argv[1:], OPTIONS)
-            if "help" in options.values:
-                print_text(_HELP)
-                return 0
-            if len(options.words) != 2:
-                raise ConfigError("bisect takes two runs: python cli.py bisect RUN_A RUN_B")
-            if interruption is not None:
-                interruption.uninstall()
-            for number in TERMINATION_SIGNALS:  # the replay ends, and scratch directories are removed
-                signal.signal(number, _stop)
-            answer = bisect_runs(Path(options.words[0]), Path(options.words[1]), "trust" in options.values)
-            print_text("".join(f"{without_commands(line)}\n" for line in answer.lines))
-            return 0 if answer.is_equal else 1
-        except BaseException as error:
-            return report_error(error)
+    return run_command(lambda: _command(argv), interruption)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise SIGTERMException
+def _command(argv: Sequence[str]) -> int:
+    options = parse_options("bisect", argv[1:], OPTIONS)
+    if "help" in options.values:
+        print_text(_HELP)
+        return 0
+    if len(options.words) != 2:
+        raise ConfigError("bisect takes two runs: python cli.py bisect RUN_A RUN_B")
+    answer = bisect_runs(Path(options.words[0]), Path(options.words[1]), "trust" in options.values)
+    print_text("".join(f"{without_commands(line)}\n" for line in answer.lines))
+    return 0 if answer.is_equal else 1

@@ -12,6 +12,9 @@ from project.study.bisect.checkout import WORKER
 from project.study.files import read_file
 
 _MOST = 3  # lines of an error
+# Bytes of a directory for temporary files: workers of DataLoaders put sockets there, whose paths have at most 103 on
+# macOS, 107 on Linux; multiprocessing adds /pymp-XXXXXXXX/listener-XXXXXXXX.
+_LONGEST = 103 - 32
 
 
 class ReplayFailed(Exception):
@@ -52,8 +55,10 @@ def replay_in_process(request: Request) -> None:
         ReplayFailed: it failed.
     """
     paths = [*([str(request.code)] if request.code else []), *(path for path in sys.path if path)]
-    # Whatever it writes to temporary directories is removed with the output, also after it was killed.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "TMPDIR": str(request.output)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    if len(os.fsencode(request.output)) <= _LONGEST:
+        # Whatever it writes to temporary directories is removed with the output, also after it was killed.
+        environment["TMPDIR"] = str(request.output)
     log = request.output / "log.txt"
     with log.open("wb") as file:
         # -P: the working directory, where data is looked for, may contain another version of the package.

@@ -9,6 +9,7 @@ import numpy as np
 from project.core.digest_file import DIGESTS
 from project.core.errors import ConfigError
 from project.core.run.checkpoint_files import LoadedCheckpoint, list_by_step, load_checkpoint
+from project.study.bisect.explaining import list_names
 from project.study.bisect.state import State, differing, mismatched_weights, trained_state
 from project.study.digests import Digests, first_difference, read_digests
 from project.study.events import Curves, read_curves
@@ -57,6 +58,9 @@ class Comparison:
         curves: number of the curves with them.
         checkpoints: the steps of the checkpoints that both have, and whether they are equal.
         digests: number of the digests that both have.
+        digest_steps: number of the steps with them.
+        digest_kinds: what they are of, such as `parameter`.
+        digests_equal: the last step at which they are equal; 0 if there is none.
         only: names of the curves that only one has, by run.
         notes: what could not be read or compared.
     """
@@ -66,6 +70,9 @@ class Comparison:
     curves: int = 0
     checkpoints: dict[int, bool] = field(default_factory=dict)
     digests: int = 0
+    digest_steps: int = 0
+    digest_kinds: list[str] = field(default_factory=list)
+    digests_equal: int = 0
     only: list[list[str]] = field(default_factory=lambda: [[], []])
     notes: list[str] = field(default_factory=list)
 
@@ -167,7 +174,8 @@ def compare_runs(runs: Sequence[Path], equality: Exactly = EXACTLY) -> Compariso
 def add_digests(comparison: Comparison, one: Digests, two: Digests) -> None:
     """Add the digests of the steps that two records or replays have in common to a comparison."""
     found = first_difference(one, two)
-    comparison.digests += found.digests
+    comparison.digests, comparison.digest_steps = found.digests, found.steps
+    comparison.digest_kinds, comparison.digests_equal = [*found.kinds], found.equal
     if len(one) and len(two) and not found.digests:
         comparison.notes.append("both have digests, but none of the same step, kind and name")
     if found.step is not None:
@@ -194,10 +202,8 @@ def check_models(runs: Sequence[Path], loaded: Sequence[LoadedCheckpoint | None]
     """Raise ConfigError if the weights in two checkpoints have other names or shapes."""
     states = [trained_state(each.content) for each in loaded if each is not None]
     if len(states) == 2 and (found := mismatched_weights(*states)):
-        more = f", and {len(found) - 3} more" if len(found) > 3 else ""
         raise ConfigError(
-            f"{runs[0]} (A) and {runs[1]} (B) train different models, which have no step in common\n"
-            f"{'; '.join(found[:3])}{more}"
+            f"{runs[0]} (A) and {runs[1]} (B) train different models, which have no step in common\n{list_names(found)}"
         )
 
 

@@ -19,7 +19,6 @@ from project.study.bisect.surroundings import Source, describe_code, is_present
 from project.study.bisect.worker import RESULT
 from project.study.digests import Digests, first_difference, read_digests
 
-_CODE = "the code is at "  # matched: a warning of replays, which compare with the code of the working directory
 Replay = Callable[[Request], None]
 
 
@@ -93,9 +92,9 @@ def replay_both(
                 replay(Request(source.run, first, last, output, trusts, code))
             except ReplayFailed as error:
                 raise ConfigError(f"{source.run} cannot be replayed: {error}") from error
-            found, warnings = _read(output, has_own_code)
+            found, rounding = _read(output, has_own_code)
             replays.both.append(found)
-            replays.notes += [f"{name}: {line}" for line in warnings if not line.startswith(_CODE)]
+            replays.notes += [f"{name}: {line}" for line in rounding]
     return replays
 
 
@@ -115,11 +114,11 @@ def _find_code(name: str, source: Source, trusts: bool, stack: ExitStack, notes:
 
 
 def _read(output: Path, has_own_code: bool) -> tuple[OneReplay, list[str]]:
-    """Return what a worker found out, and why its values may differ from those of the run."""
+    """Return what a worker found out, and why its values may differ from those of the run by rounding."""
     content = json.loads((output / RESULT).read_text(encoding="utf-8"))
     own = Comparison(**content["own"])
     own.differences = [Difference(**each) for each in content["own"]["differences"]]
     own.checkpoints = {int(step): is_equal for step, is_equal in own.checkpoints.items()}
     samples = {int(step): found for step, found in content["samples"].items()}
     replay = OneReplay(read_digests(output / DIGESTS), own, samples, content["end"], has_own_code)
-    return replay, content["warnings"]
+    return replay, content["rounding"]

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from project.core.errors import ConfigError, shorten
+from project.core.errors import ConfigError, join_names, shorten
 from project.core.run.git import GitState, read_git
 from project.core.run.lineage import Segment
 from project.study.columns import differing_settings
@@ -17,6 +17,8 @@ from project.study.saved_config import flatten_settings, read_settings
 CODE = Path(__file__).parents[3]  # directory that contains the package
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 _MOST, _LONGEST = 20, 80  # lines of a group, and characters of a value
+_DATA = "data"  # group of environment.json
+Facts = Mapping[str, Mapping[str, Any]]
 _RESUMED = re.compile(r"environment(.*)\.json")
 
 
@@ -29,12 +31,14 @@ class Source:
         settings: values of its configuration by config path.
         environment: values of its environment by path; empty if the run says nothing.
         code: commit and differences; None for what is not known.
+        data: what is known of data files and directories, by path.
     """
 
     run: Path
     settings: Mapping[str, Any]
     environment: Mapping[str, Any]
     code: GitState
+    data: Facts = field(default_factory=dict)
 
     @property
     def processes(self) -> int:
@@ -53,8 +57,9 @@ def read_source(run: Path, segment: Segment) -> Source:
         settings = read_settings(read_file(run / segment.config, MAX_YAML))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{run / segment.config} cannot be read: {error}") from error
-    environment = _read_environment(run / segment.environment)
-    return Source(run, settings, environment, _read_code(run, segment, environment))
+    content = _read_environment(run / segment.environment)
+    environment = flatten_settings({key: value for key, value in content.items() if key != _DATA})
+    return Source(run, settings, environment, _read_code(run, segment, environment), _read_facts(content))
 
 
 def differing_sources(one: Source, two: Source) -> dict[str, list[str]]:
@@ -63,7 +68,8 @@ def differing_sources(one: Source, two: Source) -> dict[str, list[str]]:
     settings = _lines(one.settings, two.settings, differing_settings(rows))
     paths = [path for path in {**one.environment, **two.environment} if not path.startswith("git.")]
     changed = [path for path in paths if one.environment.get(path) != two.environment.get(path)]
-    groups = {"settings": settings, "environment": _lines(one.environment, two.environment, changed)}
+    groups = {"data": _data_lines(one.data, two.data), "settings": settings}
+    groups["environment"] = _lines(one.environment, two.environment, changed)
     if one.code != two.code:
         groups["code"] = [f"{describe_code(one.code)} -> {describe_code(two.code)}"]
     return {name: lines for name, lines in groups.items() if lines}
@@ -113,7 +119,7 @@ def _read_environment(file: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file} is damaged: {error}") from error
-    return flatten_settings(content) if isinstance(content, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _read_code(run: Path, segment: Segment, environment: Mapping[str, Any]) -> GitState:
@@ -129,6 +135,26 @@ def _read_code(run: Path, segment: Segment, environment: Mapping[str, Any]) -> G
         return GitState(commit, file.read_bytes().decode(errors="surrogateescape"))
     except OSError:
         return GitState(commit, None)
+
+
+def _data_lines(first: Facts, second: Facts) -> list[str]:
+    """Return which data files and directories differed when the runs started; another time alone does not count."""
+    lines = [f"only {'A' if name in first else 'B'} has {name}" for name in first.keys() ^ second.keys()]
+    for name in first.keys() & second.keys():
+        differing = [fact for fact, value in first[name].items() if value != second[name].get(fact)]
+        has_equal_content = first[name].get("sha256") is not None and "sha256" not in differing
+        if differing and differing != ["newest"] and not has_equal_content:
+            lines.append(f"{name} differs: {join_names(differing)}")
+    lines.sort()
+    return [*lines[:_MOST], f"and {len(lines) - _MOST} more"] if len(lines) > _MOST else lines
+
+
+def _read_facts(content: Mapping[str, Any]) -> Facts:
+    """Return what the environment of a run says of its data files and directories, by path."""
+    data = content.get(_DATA)
+    groups = [data.get(key) for key in ("files", "directories")] if isinstance(data, dict) else []
+    found = [each for group in groups if isinstance(group, dict) for each in group.items()]
+    return {name: facts for name, facts in found if isinstance(facts, dict)}
 
 
 def _lines(one: Mapping[str, Any], two: Mapping[str, Any], paths: list[str]) -> list[str]:

@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 
 from project.core.config.settings import DigestSettings
+from project.core.data.datamodule import DataModule, sample_namer
 from project.core.digest_file import DIGESTS
 from project.core.distributed.signals import die_with_parent
 from project.core.errors import ConfigError, user_message
@@ -33,7 +34,7 @@ RESULT = "result.json"
 
 
 class BatchSamples(StepWatcher):
-    """Indices of the samples of each step, as the batch contains them.
+    """Samples of each step, as the batch contains them: indices, with the names that the dataset gives them.
 
     Args:
         first: the first step.
@@ -47,7 +48,10 @@ class BatchSamples(StepWatcher):
 
     def before_batch(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         index = batch.get("index") if isinstance(batch, Mapping) else None
-        self._seen += index.tolist() if isinstance(index, torch.Tensor) else []
+        indices = index.tolist() if isinstance(index, torch.Tensor) else []
+        data: object = trainer.datamodule  # type: ignore[attr-defined]
+        namer = sample_namer(trainer, "train", 0) if isinstance(data, DataModule) else None
+        self._seen += [f"{namer(each)} ({each})" for each in indices] if namer else indices
 
     def after_step(self, trainer: pl.Trainer, module: pl.LightningModule, steps: range) -> None:
         self.samples |= dict.fromkeys(steps, self._seen)
@@ -76,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
     own = _compare_record(run, replayed, saved, last)
     add_digests(own, load_digests(run, own), read_digests(output / DIGESTS))
     end = digest_state(trained_state(replayed.states[last]))
-    content = {"own": asdict(own), "samples": samples.samples, "end": end, "warnings": replayed.warnings}
+    content = {"own": asdict(own), "samples": samples.samples, "end": end, "rounding": replayed.rounding}
     write_text(output / RESULT, json.dumps(content))
     return 0
 

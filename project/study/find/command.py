@@ -1,21 +1,19 @@
 """The command `find`, from options to an exit code."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from project.core.cli.arguments import Arguments, parse_arguments
 from project.core.cli.help import stage_help
-from project.core.cli.main import report_error
+from project.core.cli.main import run_command
 from project.core.config.paths import expand_paths
 from project.core.config.references import ReferenceResolver
 from project.core.config.settings import DEFAULT_ROOT
 from project.core.config.yaml_files import Tree, merge_all, read_config
 from project.core.console import print_text
-from project.core.distributed.signals import Interruption, restoring_signals
+from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError, did_you_mean, join_names
 from project.core.file_names import check_file_name
-from project.core.log import logging_to_console
 from project.core.writable import check_writable
 from project.study.find.batch_size import find_batch_size
 from project.study.find.learning_rate import find_learning_rate
@@ -38,21 +36,17 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
 
         main(["find", "lr", "--config", "configs/digits.yaml"])
     """
-    with ExitStack() as stack:
-        stack.enter_context(logging_to_console("INFO"))
-        stack.enter_context(restoring_signals())
-        try:
-            if interruption is not None:
-                interruption.uninstall()
-            finder, options = _split(argv)
-            arguments = parse_arguments(options)
-            if arguments.help:
-                usage, _, rest = stage_help("find").partition("find ")
-                print_text(f"{usage}find {'|'.join(_FINDERS)} {rest}\n")
-                return 0
-            return _find(finder, arguments)
-        except BaseException as error:
-            return report_error(error)
+    return run_command(lambda: _command(argv), interruption)
+
+
+def _command(argv: Sequence[str]) -> int:
+    finder, options = _split(argv)
+    arguments = parse_arguments(options)
+    if arguments.help:
+        usage, _, rest = stage_help("find").partition("find ")
+        print_text(f"{usage}find {'|'.join(_FINDERS)} {rest}\n")
+        return 0
+    return _find(finder, arguments)
 
 
 def _split(argv: Sequence[str]) -> tuple[str, list[str]]:

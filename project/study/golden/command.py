@@ -1,22 +1,19 @@
 """The command `golden`, from options to an exit code."""
 
-import shlex
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 
 from project.core.cli.arguments import Arguments, parse_arguments
-from project.core.cli.main import report_error
+from project.core.cli.main import run_command
 from project.core.config.paths import expand_paths
 from project.core.config.references import ReferenceResolver
 from project.core.config.yaml_files import Tree, merge_all, read_config
 from project.core.console import print_text
-from project.core.distributed.signals import Interruption, restoring_signals
+from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError
 from project.core.file_names import check_file_name
-from project.core.log import logging_to_console
 from project.core.run.numerics import numerics_fingerprint
 from project.study.golden.curve import Difference, GoldenCurve, Losses, read_golden
 from project.study.golden.training import STEPS, one_thread, train_losses
@@ -26,7 +23,10 @@ _SHOWN = 5  # steps of a message
 _USAGE = f"""usage: python cli.py golden CONFIG ... [--PATH VALUE ...]
 
 Write the losses of the first {STEPS} steps of each yaml to {GOLDEN}/NAME.json, as this machine computes them on the CPU
-in one thread; `pytest tests/golden` compares them. Losses that changed are accepted by this command, and shown.
+in one thread; `pytest tests/{GOLDEN}` compares them. Losses that changed are accepted by this command, and shown.
+
+  python cli.py golden configs/digits.yaml
+  python cli.py golden configs/digits.yaml --name wide --model.net.width 32
 """
 
 
@@ -44,21 +44,17 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
 
         main(["golden", "configs/digits.yaml"])
     """
-    with ExitStack() as stack:
-        stack.enter_context(logging_to_console("INFO"))
-        stack.enter_context(restoring_signals())
-        try:
-            if interruption is not None:
-                interruption.uninstall()
-            if {"-h", "--help"} & {*argv}:
-                print_text(_USAGE)
-                return 0
-            configs, options = _split(argv[1:])
-            for config in configs:
-                print_text("".join(f"{line}\n" for line in _write(config, options)))
-            return 0
-        except BaseException as error:
-            return report_error(error)
+    return run_command(lambda: _command(argv), interruption)
+
+
+def _command(argv: Sequence[str]) -> int:
+    if {"-h", "--help"} & {*argv}:
+        print_text(_USAGE)
+        return 0
+    configs, options = _split(argv[1:])
+    for config in configs:
+        print_text("".join(f"{line}\n" for line in _write(config, options)))
+    return 0
 
 
 def train(curve: GoldenCurve) -> tuple[str, Losses]:
@@ -79,7 +75,7 @@ def check(path: Path) -> str:
     """
     curve = read_golden(path)
     fingerprint, losses = train(curve)
-    found = curve.compare(fingerprint, losses.values)
+    found = curve.compare(fingerprint, losses)
     if not found:
         return ""
     lines = [f"{path.name}: the losses of the first steps changed (expected -> got)", *_shown(found)]
@@ -119,11 +115,14 @@ def _write(config: str, options: Sequence[str]) -> list[str]:
     if not where.is_relative_to(here):
         raise ConfigError(f"{config} is not in {here}: a golden curve refers to its yaml, which a test reads")
     path = Path(GOLDEN, f"{name}.json")
-    curve = GoldenCurve(name, where.relative_to(here).as_posix(), [shlex.quote(option) for option in options])
+    curve = GoldenCurve(name, where.relative_to(here).as_posix(), list(options))
     if path.exists():
-        curve.losses = read_golden(path).losses
+        before = read_golden(path)
+        if before.config != curve.config and Path(before.config).exists():
+            raise ConfigError(f"{path} is the golden curve of {before.config}: give {config} another name, or --name")
+        curve.losses = before.losses
     fingerprint, losses = train(curve)
-    is_known, found = fingerprint in curve.losses, curve.compare(fingerprint, losses.values)
+    is_known, found = curve.knows(fingerprint, losses), curve.compare(fingerprint, losses)
     stale = curve.accept(fingerprint, losses)
     curve.write(path)
     what = "changed" if found else "unchanged" if is_known else "added"

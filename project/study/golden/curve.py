@@ -1,12 +1,14 @@
 """Golden curves: golden/NAME.json, and what differs from it."""
 
 import json
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from project.core.errors import ConfigError
 from project.core.files import write_text
+from project.study.files import parse_json, read_file
 
 # Between instruction sets, at most 4e-6 in the first steps and 2e-3 in later ones was measured: rounding grows.
 _EXACT_STEPS, _FIRST_TOLERANCE, _LATER_TOLERANCE = 5, 1e-5, 1e-2
@@ -25,7 +27,7 @@ class Difference(NamedTuple):
 
 @dataclass
 class Losses:
-    """Losses of the first steps, and the version of torch that computed them, for information."""
+    """Losses of the first steps, and the version of torch that computed them."""
 
     torch: str
     values: list[float]
@@ -39,7 +41,7 @@ class GoldenCurve:
         name: name of the run, and of the file.
         config: path of the yaml, from the directory that contains `golden`.
         options: further options of the command.
-        losses: losses by numerics fingerprint: machines of one fingerprint compute the same bits.
+        losses: losses by numerics fingerprint: machines of one fingerprint and version of torch compute the same bits.
     """
 
     name: str
@@ -50,13 +52,17 @@ class GoldenCurve:
     @property
     def command(self) -> str:
         """The command that writes the losses of this machine."""
-        return " ".join(["python cli.py golden", self.config, *self.options])
+        return f"python cli.py golden {shlex.join([self.config, *self.options])}"
 
-    def compare(self, fingerprint: str, values: list[float]) -> list[Difference]:
-        """Return the steps that differ: at all if the fingerprint is known, else by more than rounding."""
-        if fingerprint in self.losses:
-            return differences(self.losses[fingerprint].values, values, exact=True)
-        found = [differences(known.values, values, exact=False) for known in self.losses.values()]
+    def knows(self, fingerprint: str, losses: Losses) -> bool:
+        """Return whether a machine of this fingerprint has computed the losses, with the same version of torch."""
+        return fingerprint in self.losses and self.losses[fingerprint].torch == losses.torch
+
+    def compare(self, fingerprint: str, losses: Losses) -> list[Difference]:
+        """Return the steps that differ: at all if such a machine is known, else by more than rounding."""
+        if self.knows(fingerprint, losses):
+            return differences(self.losses[fingerprint].values, losses.values, exact=True)
+        found = [differences(known.values, losses.values, exact=False) for known in self.losses.values()]
         return max(found, key=len, default=[])
 
     def accept(self, fingerprint: str, losses: Losses) -> list[str]:
@@ -91,13 +97,13 @@ def read_golden(path: Path) -> GoldenCurve:
         ConfigError: the file is damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_file(path))
         losses = {
             str(fingerprint): Losses(str(known["torch"]), [float.fromhex(value) for value in known["values"]])
             for fingerprint, known in content["losses"].items()
         }
         return GoldenCurve(str(content["name"]), str(content["config"]), list(map(str, content["options"])), losses)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path} is damaged: {error}\nRemove it, and write it again with cli.py golden") from error
 
 

@@ -8,6 +8,7 @@ first: `replay_steps` trains from a state of the run to a later step, in stretch
 that of the run.
 
 `watching.py` tells callbacks which batches belong to which steps, `logged.py` compares what was logged, `notebook.py`
-is `project.replay`, and `debugger.py` stops in a step. `command.py` is the command: `observing.py` watches the steps,
-`files.py` writes what it found, and the package `page` shows it.
+gives one to notebooks, and `debugger.py` stops in one. `command.py` is the command: `observing.py` watches the steps,
+`files.py` writes what it found, and the package `page` shows it; `extent.py` knows which steps a run has, and
+`progress.py` says how far a long replay is.
 """

@@ -11,6 +11,7 @@ from project.core.config.yaml_files import Tree
 from project.core.errors import ConfigError, did_you_mean, join_names
 from project.study.options import Option, Options, describe_options, parse_options
 from project.study.replay.files import check_directory, default_directory
+from project.study.replay.stretches import check_run
 
 OPTIONS = {
     "step": Option("the first step to show, as the x of the curves: 1 is the first one"),
@@ -90,8 +91,7 @@ def parse_replay(argv: Sequence[str]) -> ReplayArguments | None:
     last = first + _number(options, "steps", "1") - 1
     if last - first >= _MOST_STEPS:
         raise ConfigError(f"--steps is {last - first + 1}; it takes at most {_MOST_STEPS}")
-    if not (run / "config.yaml").is_file():
-        raise ConfigError(f"{run} {'contains no run: it has no config.yaml' if run.is_dir() else 'does not exist'}")
+    check_run(run)
     to = Path(options.values["to"][0]) if "to" in options.values else default_directory(run, first, last)
     check_directory(to, run)
     if "pdb" in options.values and not sys.stdin.isatty():

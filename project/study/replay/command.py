@@ -1,5 +1,6 @@
 """The command `replay`, from options to an exit code."""
 
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -7,23 +8,27 @@ from pathlib import Path
 
 from pytorch_lightning.callbacks import Callback
 
-from project.core.cli.main import report_error
+from project.core.cli.main import report_error, run_command
 from project.core.console import print_text
-from project.core.distributed.signals import Interruption, restoring_signals
+from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError, first_line, is_user_error, without_commands
-from project.core.log import is_rank_zero, logging_to_console
+from project.core.log import is_rank_zero
 from project.study.replay.arguments import HELP, ReplayArguments, parse_replay
 from project.study.replay.batches import Array
 from project.study.replay.console import describe_replay, describe_start, describe_steps
 from project.study.replay.debugger import PdbWatcher
+from project.study.replay.extent import check_steps
 from project.study.replay.files import replacing, write_json, write_step
 from project.study.replay.logged import compare_logged, proof_step
 from project.study.replay.observing import StepObserver
 from project.study.replay.page import write_page
+from project.study.replay.progress import ProgressLines
 from project.study.replay.replaying import replay_steps
 from project.study.replay.step_record import LoggedComparison, StepRecord
 from project.study.replay.stretches import Stretch, find_stretches
 from project.study.runs import read_run
+
+_LONG = 10.0  # seconds that are announced
 
 
 def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
@@ -41,24 +46,22 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
 
         main(["replay", "experiments/digits", "--step", "58"])
     """
-    with ExitStack() as stack:
-        stack.enter_context(logging_to_console("WARNING"))
-        stack.enter_context(restoring_signals())
-        try:
-            if interruption is not None:
-                interruption.uninstall()
-            arguments = parse_replay(argv[1:])
-            if arguments is None:
-                print_text(HELP)
-                return 0
-            return _replay(arguments)
-        except BaseException as error:
-            return report_error(error)
+    return run_command(lambda: _command(argv), interruption, "WARNING")
+
+
+def _command(argv: Sequence[str]) -> int:
+    arguments = parse_replay(argv[1:])
+    if arguments is None:
+        print_text(HELP)
+        return 0
+    return _replay(arguments)
 
 
 def _replay(arguments: ReplayArguments) -> int:
     run, first, last = arguments.run, arguments.first, arguments.last
     stretches = find_stretches(run, first, last)
+    if not arguments.changes:  # such as of the length of the run
+        check_steps(run, last)
     if arguments.pdb:
         _check_processes(stretches[-1], arguments)
     # Without a logged value nothing would be proven: the replay goes on to the next one.
@@ -82,6 +85,8 @@ def _replay_to(directory: Path, arguments: ReplayArguments, stretches: list[Stre
     watchers: list[Callback] = [StepObserver(arguments.first, arguments.last, on_step)]
     if arguments.pdb:
         watchers.append(PdbWatcher(arguments.first))
+    elif sys.stdout.isatty():
+        watchers.append(ProgressLines(end))
     failure: Exception | None = None
     try:
         replayed = replay_steps(run, arguments.first, end, watchers, (), arguments.changes, stretches, arguments.trust)
@@ -104,11 +109,11 @@ def _replay_to(directory: Path, arguments: ReplayArguments, stretches: list[Stre
         "error": first_line(failure) if failure else None,
     }
     write_json(directory, content, found)
-    page = write_page(directory, run, start, found, comparison)
+    page = write_page(directory, run, start, found, comparison, arguments.trust)
     again = describe_steps(stretches[0].first + 1, comparison.last)
     lines = [f"replayed {again} from {start} in {seconds:.1f} s"]
     lines += describe_replay(found, comparison, directory, arguments.to / page.name)
-    print_text("".join(f"{line}\n" for line in lines))
+    print_text("".join(f"{without_commands(line)}\n" for line in lines))
     if failure:
         return report_error(failure)
     return 1 if comparison.verdict == "differs" else 0
@@ -123,7 +128,7 @@ def _check_processes(stretch: Stretch, arguments: ReplayArguments) -> None:
 
 
 def _announce(arguments: ReplayArguments, stretch: Stretch, end: int) -> None:
-    """Say what was changed, and how long the way is, before it begins."""
+    """Say what was changed, and how long it takes, before it begins."""
     if not is_rank_zero():
         return
     if arguments.changed:
@@ -131,8 +136,10 @@ def _announce(arguments: ReplayArguments, stretch: Stretch, end: int) -> None:
         print_text(f"changed from the run: {changed}; values may differ from those of the run\n")
     if end > arguments.last:
         print_text(f"going on to step {end}, the next at which the run logged a value to compare\n")
-    if stretch.checkpoint is None and end > stretch.first + 1:
-        row, steps = read_run(arguments.run), end - stretch.first
-        seconds = row.seconds / row.steps * steps if row.seconds and row.steps else 0.0
-        took = f", which took the run about {seconds:.0f} s" if seconds >= 1 else ""
+    row, steps = read_run(arguments.run), end - stretch.first
+    seconds = row.seconds / row.steps * steps if row.seconds and row.steps else 0.0
+    took = f", which took the run about {seconds:.0f} s" if seconds >= 1 else ""
+    if stretch.checkpoint is None and steps > 1:
         print_text(f"no checkpoint is before step {arguments.first}: training {steps} steps from the start{took}\n")
+    elif seconds >= _LONG:
+        print_text(f"training {steps} steps from {describe_start(stretch)}{took}\n")

@@ -8,7 +8,7 @@ import torch
 
 from project.core.config.reference_texts import unescape
 from project.core.config.references import ReferenceResolver
-from project.core.config.trust import mark_saved, texts_in
+from project.core.config.trust import RunText, mark_saved, texts_in
 from project.core.config.yaml_files import Tree, merge_all, parse_yaml
 from project.core.errors import ConfigError
 
@@ -37,11 +37,11 @@ def replay_tree(text: str, where: str, root: Path, changes: Sequence[Tree], trus
         ConfigError: it is damaged, was not trained, or asks for a GPU that this machine does not have.
     """
     saved = unescape(parse_yaml(text, where))
-    if not isinstance(saved, dict) or not isinstance(saved.get("model"), dict):
+    if not isinstance(saved, dict) or not all(isinstance(saved.get(name), dict) for name in ("model", "trainer")):
         raise ConfigError(f"{where} is damaged: it is not the configuration of a run")
     if not trust:
         resolved = ReferenceResolver(merge_all(changes)).resolve_known(merge_all(changes))
-        saved = mark_saved(saved, set[str]().union(*map(texts_in, [*changes, resolved])))
+        saved = mark_saved(saved, set[str]().union(*map(texts_in, [*changes, resolved])), RunText)
     tree = merge_all([saved, *changes])
     trainer = dict(tree.get("trainer") or {})
     if trainer.get("fast_dev_run"):

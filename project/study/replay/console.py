@@ -42,7 +42,8 @@ def describe_record(record: StepRecord) -> list[str]:
     """Return a step in a few lines."""
     batches = ", ".join(map(str, record.batches))
     losses = ", ".join(f"{name} {_short(value)}" for name, value in list(record.losses.items())[:_LINES])
-    lines = [f"step {record.step}, epoch {record.epoch}, batch {batches}: {losses or 'no loss is known'}"]
+    what = "left out (skip_steps); nothing was computed" if record.skipped else losses or "no loss is known"
+    lines = [f"step {record.step}, epoch {record.epoch}, batch {batches}: {what}"]
     with_losses = [sample for sample in record.samples[:_SAMPLES] if sample.losses]
     if with_losses:
         name = next(iter(with_losses[0].losses))

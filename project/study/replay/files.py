@@ -1,5 +1,6 @@
 """The directory of a replay: replay.json, the batches, and pictures of them."""
 
+import errno
 import json
 import math
 import os
@@ -7,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,19 @@ import torch
 from project.core.errors import ConfigError
 from project.core.files import write_picture, write_text
 from project.core.writable import check_writable
+from project.study.files import check_regular
 from project.study.replay.batches import Array
 from project.study.replay.step_record import StepRecord, TensorRecord
 
 REPLAY = "replay.json"
 _FORMAT = "replay 1"  # stored: a directory without it is not replaced
 _PAGE, _PICTURES = "replay.html", "pictures"
-_BATCH = re.compile(r"step_\d+\.npz")
+# Paths of what `write_step` and `write_page` write: a directory with others is not replaced.
+_OWN = re.compile(
+    rf"{re.escape(REPLAY)}|{re.escape(_PAGE)}|step_\d+\.npz"
+    rf"|{_PICTURES}(/step_\d+(/\d+_\w{{0,40}}(/row_\d+\.png)?)?)?"
+)
+_ATTEMPTS = 10  # to replace a directory, while other replays do
 _MAX_PICTURES = 64  # of each tensor of a step
 _MAX_PIXELS = 4_000_000  # of a picture
 
@@ -53,20 +60,39 @@ def check_directory(directory: Path, run: Path) -> None:
 def replacing(directory: Path) -> Iterator[Path]:
     """Yield a temporary directory, which takes the place of another one after the `with` block, unless it fails."""
     directory = directory.resolve()
+    created = [path for path in directory.parents if not path.exists()]
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     temporary.chmod(0o777 & ~_umask())
     earlier = temporary.with_name(f"{temporary.name}.earlier")
     try:
         yield temporary
-        if not _is_replaceable(directory):  # somebody has written to it meanwhile
-            raise ConfigError(f"{directory} is no directory that replay has written; set another one with --to")
-        if directory.exists():
-            directory.replace(earlier)
-        temporary.replace(directory)
+        _replace(temporary, directory, earlier)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(earlier, ignore_errors=True)
+        for path in created:
+            with suppress(OSError):  # not empty: the replay is in it
+                path.rmdir()
+
+
+def _replace(temporary: Path, directory: Path, earlier: Path) -> None:
+    """Put a directory into the place of another one, which another replay may do at the same time."""
+    for _ in range(_ATTEMPTS):
+        if not _is_replaceable(directory):  # somebody has written to it meanwhile
+            break
+        with suppress(FileNotFoundError):
+            directory.replace(earlier)
+        try:
+            temporary.replace(directory)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                with suppress(FileNotFoundError):
+                    earlier.replace(directory)
+                raise
+            shutil.rmtree(earlier, ignore_errors=True)  # another replay was faster
+    raise ConfigError(f"{directory} is no directory that replay has written; set another one with --to")
 
 
 def write_step(directory: Path, record: StepRecord, arrays: Mapping[str, Array]) -> None:
@@ -90,17 +116,18 @@ def write_json(directory: Path, content: Mapping[str, Any], records: Sequence[St
 def _is_replaceable(directory: Path) -> bool:
     """Return whether a directory does not exist, is empty, or contains a replay and nothing else."""
     try:
-        names = [path.name for path in directory.iterdir()]
-    except FileNotFoundError:
-        return not directory.is_symlink()
-    except OSError:
-        return False
-    if not names:
-        return True
-    known = {REPLAY, _PAGE, _PICTURES}
-    if any(name not in known and not _BATCH.fullmatch(name) for name in names):
-        return False
-    try:
+        if not directory.exists():
+            return not directory.is_symlink()
+        if not directory.is_dir():
+            return False
+        is_empty = True
+        for path in directory.rglob("*"):
+            is_empty = False
+            if path.is_symlink() or not _OWN.fullmatch(path.relative_to(directory).as_posix()):
+                return False
+        if is_empty:
+            return True
+        check_regular(directory / REPLAY)
         with (directory / REPLAY).open(encoding="utf-8") as file:
             return f'"format": "{_FORMAT}"' in file.read(200)
     except (OSError, UnicodeDecodeError):

@@ -1,20 +1,25 @@
 """Protection of run directories: what would write there during a replay is refused.
 
-An audit hook of Python sees each file that Python code opens, renames or removes, whatever the path is made of. It
-does not see what code in C writes on its own (such as HDF5 or SQLite's journal), other programs that a callback
-starts, and files that were open before. A hook cannot be removed, so that there is one; outside `protecting`, it
+An audit hook of Python sees each file that Python code opens, renames or removes, whatever the path is made of, and
+`torch.save`, which is replaced by a function that tells it. It does not see what other code in C writes on its own
+(such as HDF5, safetensors or SQLite's journal), other programs that a callback starts, files that were open before,
+and `os.open` relative to an open directory. A hook cannot be removed, so that there is one; outside `protecting`, it
 returns at once.
 """
 
 import inspect
+import json
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+import torch
 
 from project.core.data.workers import prepare_worker
 from project.core.errors import ConfigError
@@ -38,6 +43,7 @@ _EVENTS: dict[str, tuple[tuple[int, int | None], ...]] = {
     "shutil.rmtree": ((0, 1),),
     "shutil.move": ((0, None), (1, None)),
     "sqlite3.connect": ((0, None),),
+    "torch.save": ((0, None),),
 }
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 _protected: list[str] = []  # real paths; empty outside the `with` blocks
@@ -59,7 +65,7 @@ def protecting(run: Path) -> Iterator[None]:
     _install()
     path, before = os.path.realpath(run), os.environ.get(VARIABLE)
     _protected.append(path)
-    os.environ[VARIABLE] = os.pathsep.join(_protected)
+    os.environ[VARIABLE] = json.dumps(_protected)
     try:
         yield
     finally:
@@ -76,14 +82,26 @@ def prepare_protected_worker(worker_id: int) -> None:
     paths = os.environ.get(VARIABLE)
     if paths and not _protected:
         _install()
-        _protected.extend(paths.split(os.pathsep))
+        _protected.extend(json.loads(paths))
 
 
 def _install() -> None:
     global _is_installed
     if not _is_installed:
         sys.addaudithook(_check)
+        torch.save = _telling(torch.save)  # it opens the file in C++
         _is_installed = True
+
+
+def _telling(save: Callable[..., None]) -> Callable[..., None]:
+    """Return `torch.save` such that the hook sees it."""
+
+    @wraps(save)
+    def told(obj: object, f: Any, *arguments: Any, **named: Any) -> None:
+        sys.audit("torch.save", f)
+        save(obj, f, *arguments, **named)
+
+    return told
 
 
 def _check(event: str, arguments: tuple[Any, ...]) -> None:
@@ -97,13 +115,15 @@ def _check(event: str, arguments: tuple[Any, ...]) -> None:
         return
     for position, directory in _EVENTS.get(event, ()):
         at = arguments[directory] if directory is not None and directory < len(arguments) else None
-        _check_path(arguments[position], at)
+        _check_path(arguments[position], at, event == "sqlite3.connect")
 
 
-def _check_path(path: object, directory: object) -> None:
-    if not isinstance(path, str | bytes | os.PathLike):  # an open file, which was checked when it was opened
+def _check_path(path: object, directory: object, is_uri: bool = False) -> None:
+    if isinstance(path, int):  # a file that is open, perhaps only for reading
+        path = f"/proc/self/fd/{path}"
+    if not isinstance(path, str | bytes | os.PathLike):
         return
-    given = Path(os.fsdecode(path))
+    given = Path(os.fsdecode(path).removeprefix("file:").partition("?")[0] if is_uri else os.fsdecode(path))
     if isinstance(directory, int) and directory >= 0:
         given = Path(f"/proc/self/fd/{directory}") / given
     for found in (os.path.realpath(given), f"{os.path.realpath(given.parent)}{os.sep}{given.name}"):

@@ -15,7 +15,8 @@ def compare_logged(run: Path, replayed: Replayed) -> LoggedComparison:
     """Compare the values that a run logged with those of a replay of its steps.
 
     Values after the first state, such as those of a validation, count as well. The run may have logged a value more
-    often at the same step: before it was resumed, or after the replay had ended.
+    often at the same step: before it was resumed, or after the replay had ended. Means over an epoch that lack some of
+    its batches are left out.
 
     Args:
         run: the run directory.
@@ -30,7 +31,7 @@ def compare_logged(run: Path, replayed: Replayed) -> LoggedComparison:
         if not again and any(replayed.first < step < replayed.last for step in logged):
             only_run.add(own_name)
         for step, values in again.items():
-            if step in logged:
+            if step in logged and (own_name, step) not in replayed.incomparable:
                 compared += len(values)
                 pair = _first_difference(logged[step], values)
                 differing += [(own_name, step, *pair)] if pair else []

@@ -10,11 +10,12 @@ import pytorch_lightning as pl
 import torch
 from loguru import logger
 
-from project.core.errors import join_names, show_value
+from project.core.errors import join_names, shorten, show_value, without_commands
 from project.core.run.environment import describe_environment
 from project.core.run.git import read_git
 
 _MOST_THREADS = 1024
+_LONGEST = 1000  # characters of a line: environment.json may be a stranger's
 _LIBRARIES = ("pytorch_lightning", "lightning_fabric")
 _NUMERICS, _PACKAGES = "numerics", "packages"
 # Groups and names in environment.json on which rounding depends.
@@ -28,7 +29,7 @@ def using_threads(environment: Mapping[str, Any]) -> Iterator[None]:
     threads = environment.get("threads")
     count = threads.get("torch") if isinstance(threads, dict) else None
     before = torch.get_num_threads()
-    if isinstance(count, int) and 1 <= count <= _MOST_THREADS:
+    if type(count) is int and 1 <= count <= _MOST_THREADS:
         torch.set_num_threads(count)
     try:
         yield
@@ -55,8 +56,8 @@ def quiet() -> Iterator[None]:
             source.setLevel(level)
 
 
-def describe_differences(environment: Mapping[str, Any], trainer: pl.Trainer) -> list[str]:
-    """Return a line for each kind of difference between the machine of a run and this one: rounding, and code.
+def describe_rounding(environment: Mapping[str, Any], trainer: pl.Trainer) -> list[str]:
+    """Return why values may differ from those of a run by rounding: its machine was another one; empty if it was not.
 
     Args:
         environment: the content of environment.json; empty for a run that has none.
@@ -65,18 +66,27 @@ def describe_differences(environment: Mapping[str, Any], trainer: pl.Trainer) ->
     if not environment:
         return []
     now = describe_environment(trainer, read_git())
-    lines = []
     before_print, print_now = environment.get(_NUMERICS), now.get(_NUMERICS)
-    if before_print is None or print_now is None or before_print != print_now:
-        found = [*_torch_difference(environment, now), *_differences(environment, now)]
-        if found:
-            lines.append(f"values may differ by rounding: {'; '.join(found)}")
-        elif before_print is not None and print_now is not None and before_print != print_now:
-            lines.append("values may differ by rounding: this machine rounds sums differently")
-    git, own = (_group(each, "git") for each in (environment, now))
-    if git != own and git.get("commit"):
-        lines.append(f"the code is at {_describe_code(own)}, the run was at {_describe_code(git)}")
-    return lines
+    if before_print is not None and print_now is not None and before_print == print_now:
+        return []
+    if found := [*_torch_difference(environment, now), *_differences(environment, now)]:
+        return [_line(f"values may differ by rounding: {'; '.join(found)}")]
+    are_known = before_print is not None and print_now is not None
+    return ["values may differ by rounding: this machine rounds sums differently"] if are_known else []
+
+
+def describe_other_code(environment: Mapping[str, Any]) -> list[str]:
+    """Return in what the code in the working directory differs from that of a run; empty if it does not."""
+    git, present = _group(environment, "git"), read_git()
+    own = {"commit": present.commit, "is_dirty": present.is_dirty}
+    if git == own or not git.get("commit"):
+        return []
+    return [_line(f"the code is at {_describe_code(own)}, the run was at {_describe_code(git)}")]
+
+
+def _line(text: str) -> str:
+    """Return a line in which the texts of a stranger's file do nothing to a terminal."""
+    return without_commands(shorten(text, _LONGEST))
 
 
 def _torch_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

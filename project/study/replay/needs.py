@@ -28,10 +28,11 @@ from project.core.config.yaml_files import Tree
 from project.core.data.datamodule import DataModule
 from project.core.model.module import SupervisedModule
 from project.core.training.debugging import GradientMonitor, NonFiniteStop
+from project.core.training.spikes import StopAtSpike
 
 # Callbacks that change nothing of the training but its end, and write files, measure time or show something.
 _DROPPED = (
-    *(ModelCheckpoint, Timer, DeviceStatsMonitor, ThroughputMonitor, SpikeDetection, NonFiniteStop),
+    *(ModelCheckpoint, Timer, DeviceStatsMonitor, ThroughputMonitor, SpikeDetection, NonFiniteStop, StopAtSpike),
     *(ModelSummary, RichModelSummary, TQDMProgressBar, RichProgressBar),
 )
 # Callbacks that do the same whether or not there are validations.

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from project.core.errors import ConfigError
 from project.core.training.step_seeding import training_seed
 from project.study.events import Curves
+from project.study.replay.extent import check_steps
 from project.study.replay.replaying import replay_steps
 from project.study.replay.stretches import find_stretches
 from project.study.replay.watching import StepWatcher
@@ -53,9 +54,10 @@ class ReplayedStep:
     """
 
     step: int
-    module: pl.LightningModule
-    trainer: pl.Trainer
-    calls: list[Call]
+    # A notebook shows the step: not all weights, samples and random states.
+    module: pl.LightningModule = field(repr=False)
+    trainer: pl.Trainer = field(repr=False)
+    calls: list[Call] = field(repr=False)
     seeds: list[int]
     logged: dict[str, float] = field(default_factory=dict)
 
@@ -156,6 +158,8 @@ def replay_step(run: Path, step: int, changes: Mapping[str, Any] | None = None, 
         ConfigError: the run has no such step, cannot be replayed, or was trained by several processes.
     """
     stretches, capture = find_stretches(run, step, step), StepCapture(step)
+    if not changes:
+        check_steps(run, step)
     threads = stretches[-1].environment.get("threads")
     processes = threads.get("processes") if isinstance(threads, dict) else None
     if not changes and isinstance(processes, int) and processes > 1:
@@ -168,6 +172,8 @@ def replay_step(run: Path, step: int, changes: Mapping[str, Any] | None = None, 
         replayed = replay_steps(run, step, step, [capture], changes=trees, stretches=stretches, trust=trust)
     assert replayed.module is not None
     assert replayed.trainer is not None
+    if not capture.calls:
+        raise ConfigError(f"step {step} of {run} was left out (skip_steps): nothing was computed in it")
     capture.load(replayed.module)
     logged = _logged_at(replayed.curves, step)
     return ReplayedStep(step, replayed.module, replayed.trainer, capture.calls, capture.seeds, logged)

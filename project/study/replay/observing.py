@@ -40,6 +40,7 @@ class _Seen:
     batches: list[SeenBatch] = field(default_factory=list)
     non_finite: list[str] = field(default_factory=list)
     note: str = ""
+    is_skipped: bool = False
 
 
 class StepObserver(StepWatcher):
@@ -71,6 +72,13 @@ class StepObserver(StepWatcher):
         seed = training_seed(trainer)
         self._seen.batches.append(see_batch(trainer, batch, batch_idx + 1, seed))
         self.search.search_batch(batch)
+
+    def before_skip(self, trainer: pl.Trainer, batch: Any) -> None:
+        if self._seen is None:
+            self._seen = _Seen(trainer.current_epoch + 1, {}, is_skipped=True)
+            self._is_anomaly_mode = torch.is_anomaly_enabled()
+        number = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        self._seen.batches.append(see_batch(trainer, batch, number, training_seed(trainer)))
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         if self._seen is None:
@@ -161,9 +169,12 @@ class StepObserver(StepWatcher):
         record = StepRecord(steps[-1], seen.epoch, [each.number for each in first], [each.seed for each in first])
         record.samples, record.losses, record.divides = samples, losses, divides
         record.tensors, record.rates = tensor_records(batches, arrays), seen.rates
+        record.skipped = seen.is_skipped
         record.non_finite = non_finite_samples(samples, arrays) + [
             f"{text}{f' (process {rank})' if rank else ''}" for rank, (_, found) in enumerate(parts) for text in found
         ]
+        if seen.is_skipped:
+            return record, arrays
         if self.activations.is_full:
             record.notes.append("activations: there are too many; the last are left out")
         record.activations, record.parameters = self.activations.records(), self.norms.records()

@@ -16,10 +16,11 @@ from project.core.config.configuration import Config, build_config
 from project.core.config.yaml_files import Tree
 from project.core.errors import ConfigError
 from project.core.run.checkpoint_files import LoadedCheckpoint
+from project.core.run.lineage import read_lineage
 from project.study.events import Curves, read_curves
 from project.study.replay.configuration import replay_tree
 from project.study.replay.guard import protecting
-from project.study.replay.machine import describe_differences, quiet, using_threads
+from project.study.replay.machine import describe_other_code, describe_rounding, quiet, using_threads
 from project.study.replay.needs import ChangedByEvaluation
 from project.study.replay.stretches import Stretch, find_stretches
 from project.study.replay.training import ReplayCLI
@@ -37,19 +38,28 @@ class Replayed:
         stretches: what was trained again.
         curves: what was logged in all stretches.
         states: content of checkpoints by step, for the steps that were asked for.
-        warnings: why values may differ from those of the run.
+        rounding: why values may differ from those of the run by rounding.
+        other_code: in what the code differs from that of the run.
         validated: whether the validations of the run were repeated, too.
         module: the module after the last step.
         trainer: its trainer, after the teardown.
+        incomparable: names and steps of logged means over an epoch that lack its first batches, here or in the run.
     """
 
     stretches: list[Stretch]
     curves: Curves = field(default_factory=dict)
     states: dict[int, dict[str, Any]] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    rounding: list[str] = field(default_factory=list)
+    other_code: list[str] = field(default_factory=list)
     validated: bool = False
     module: pl.LightningModule | None = None
     trainer: pl.Trainer | None = None
+    incomparable: set[tuple[str, int]] = field(default_factory=set)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Why values may differ from those of the run."""
+        return [*self.rounding, *self.other_code]
 
     @property
     def first(self) -> int:
@@ -129,21 +139,24 @@ def _train(
             stack.enter_context(quiet())
             checkpoint, finetuned = _start(stretch, content, root)
             config = _config(stretch, root, changes, trust)
+            last, resumes = stretch.last, [segment.from_step for segment in read_lineage(stretch.run)]
             cli = ReplayCLI(
-                config, stretch.text, checkpoint, finetuned, stretch.last, states, watchers, validates, stack
+                config, stretch.text, checkpoint, finetuned, last, states, resumes, watchers, validates, stack
             )
-            differences = describe_differences(environment, cli.trainer)
+            rounding, other_code = describe_rounding(environment, cli.trainer), describe_other_code(environment)
             try:
                 cli.run()
             except ChangedByEvaluation:
                 continue
             _add_curves(replayed.curves, read_curves(cli.directory.path))
             replayed.validated |= cli.needs.validation
+            replayed.incomparable |= cli.policy.incomparable
         break
-    for line in differences:
-        if line not in replayed.warnings:
-            logger.warning(line)
-            replayed.warnings.append(line)
+    for found, known in ((rounding, replayed.rounding), (other_code, replayed.other_code)):
+        for line in found:
+            if line not in known:
+                logger.warning(line)
+                known.append(line)
     return cli
 
 

@@ -19,6 +19,7 @@ from project.core.model.module import SupervisedModule
 LossValues = Callable[[Tensors, Tensors], Tensors]
 _METHODS = ("training_step", "loss_values")
 _UNKNOWN = "losses of samples are unknown"
+_MAX_ROWS = 20_000  # a loss is called for each of them, which takes seconds
 _TOLERANCES = {torch.bfloat16: 2e-2, torch.float16: 2e-3}
 
 
@@ -90,6 +91,8 @@ class SampleLosses:
         attributes["loss_terms"] = self._copies
         try:
             count = batch_size(batch)
+            if count > _MAX_ROWS:
+                return [], f"{_UNKNOWN}: a batch has {count} samples, more than {_MAX_ROWS}"
             device = next(value.device for _, value in named_tensors(batch))
             with isolate_rng(), torch.no_grad(), _without_cache(device.type):
                 return [compute(_row(batch, row, count), _row(output, row, count)) for row in range(count)], ""

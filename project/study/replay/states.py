@@ -8,12 +8,13 @@ import pytorch_lightning as pl
 
 from project.core.config.settings import Settings
 from project.core.distributed.signals import Interruption
+from project.core.model.module import SupervisedModule
 from project.core.run.checkpoint_files import LoadedCheckpoint
 from project.core.run.checkpoint_header import CheckpointHeader, numeric_environment
 from project.core.run.checkpoint_policy import CheckpointPolicy
 from project.core.run.checkpoint_writer import CheckpointWriter, snapshot_to_cpu
 from project.core.tensorboard import find_dedup_logger
-from project.core.training.lightning_internals.access import disable_signal_handlers, end_training
+from project.core.training.lightning_internals.access import end_on_sigterm, end_training, names_over_epoch
 
 
 class StateCapture(CheckpointWriter):
@@ -42,6 +43,7 @@ class ReplayPolicy(CheckpointPolicy):
         config: the configuration of the run as yaml, which the captured states contain.
         last: the last optimizer step.
         steps: steps after which the state is captured.
+        resumes: steps after which the run itself was resumed.
         after_batch: called after each training batch with the trainer.
     """
 
@@ -52,22 +54,29 @@ class ReplayPolicy(CheckpointPolicy):
         config: str,
         last: int,
         steps: Collection[int],
+        resumes: Collection[int],
         after_batch: Callable[[pl.Trainer], None],
     ) -> None:
         super().__init__(Path(), settings, None, interruption)
         self.config, self.last, self.steps, self.on_batch = config, last, steps, after_batch
         self.states: dict[int, dict[str, Any]] = {}  # by step
+        self.resumes, self.incomparable = {*resumes}, set[tuple[str, int]]()
+        self._epoch_start: int | None = None  # None if the replay starts within the epoch
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_fit_start(trainer, pl_module)
         self.interruption.uninstall()
-        disable_signal_handlers(trainer)
+        end_on_sigterm(trainer)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._step = trainer.global_step
         if self._restored:
             self._restore_values(trainer)
             trainer.should_stop = trainer.should_stop or self._restored.get("stops", False)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_epoch_start(trainer, pl_module)
+        self._epoch_start = trainer.global_step
 
     def after_batch(self, trainer: pl.Trainer, validates: bool) -> None:
         """Capture the state if it is wanted; end the training after the last step."""
@@ -92,7 +101,13 @@ class ReplayPolicy(CheckpointPolicy):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None: ...
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None: ...
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note which values over the epoch lack batches, here or in the run: Lightning forgets those at a resume."""
+        start, step = self._epoch_start, trainer.global_step
+        if start is None or any(start < resume < step for resume in self.resumes):
+            own = pl_module.value_names() if isinstance(pl_module, SupervisedModule) else []
+            kept = {f"train/{name}" for name in own}  # in checkpoints
+            self.incomparable |= {(name, step) for name in names_over_epoch(trainer) - kept}
 
     def on_exception(self, *_: object) -> None: ...
 

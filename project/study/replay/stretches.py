@@ -1,17 +1,21 @@
 """Which state of a run a replay starts from, and with which configurations it goes on."""
 
-import json
-from collections.abc import Iterator, Mapping
+import hashlib
+import shlex
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from project.core.config.yaml_files import Tree, parse_yaml
-from project.core.errors import ConfigError
+from project.core.errors import ConfigError, shorten
 from project.core.run.checkpoint_files import BEST, LAST, LoadedCheckpoint, list_by_step, load_checkpoint
 from project.core.run.lineage import Segment, read_lineage, segment_of
 from project.core.run.run_directory import is_run
+from project.core.run.state_digest import state_leaves
+from project.study.files import parse_json, read_file
 
+_IS_EPOCH_END = "loops.fit_loop.epoch_loop.batch_progress.is_last_batch"  # stored
 _ATTEMPTS = 3  # to load a checkpoint before a run that goes on has removed it
 
 
@@ -44,6 +48,24 @@ class Stretch:
         return _read_environment(self.run, self.segment)
 
 
+def check_run(run: Path) -> None:
+    """Check that a directory is that of a run.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    try:
+        if is_run(run):
+            return
+        what = "is not a directory" if run.exists() else "does not exist"
+        inside = next((each for each in run.parents if is_run(each)), None)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{shorten(str(run), 200)} cannot be read: {getattr(error, 'strerror', error)}") from error
+    if run.is_dir():
+        what = "is not the directory of a run: it has no config.yaml of one"
+    raise ConfigError(f"{run} {what}{f'; the run is {inside}' if inside else ''}")
+
+
 def find_stretches(run: Path, first: int, last: int) -> list[Stretch]:
     """Return the stretches that lead to the steps `first` to `last`, from the newest checkpoint before them.
 
@@ -52,16 +74,16 @@ def find_stretches(run: Path, first: int, last: int) -> list[Stretch]:
     """
     if not 1 <= first <= last:
         raise ConfigError(f"a run has no steps {first} to {last}; the first step is 1")
-    if not is_run(run):
-        raise ConfigError(f"{run} is not the directory of a run: it has no config.yaml of one")
+    check_run(run)
     segments = read_lineage(run)
     origin = segments[0].forked_from
     if origin is not None and first <= segments[0].from_step:
+        command = f"python cli.py replay {shlex.quote(str(origin.get('run')))} --step {first}"
         raise ConfigError(
             f"step {first} was trained by {origin.get('run')}, from which this run was forked after step "
-            f"{segments[0].from_step}\nReplay it there: python cli.py replay {origin.get('run')} --step {first}"
+            f"{segments[0].from_step}\nReplay it there: {command}"
         )
-    checkpoint = find_start(run, first)
+    checkpoint = find_start(run, first, _starts(run, segments, first))
     start = checkpoint.step if checkpoint else segments[0].from_step
     stretches: list[Stretch] = []
     if checkpoint is None and origin is not None:
@@ -74,18 +96,24 @@ def find_stretches(run: Path, first: int, last: int) -> list[Stretch]:
     return stretches
 
 
-def find_start(run: Path, step: int) -> LoadedCheckpoint | None:
-    """Return the newest resumable checkpoint before a step; None if there is none."""
+def find_start(run: Path, step: int, starts: Collection[int] | None = None) -> LoadedCheckpoint | None:
+    """Return the newest resumable checkpoint before a step; None if there is none.
+
+    Args:
+        run: the run directory.
+        step: the step.
+        starts: steps of checkpoints within an epoch that are taken; None takes all.
+    """
     found: list[LoadedCheckpoint] = []
     for _ in range(_ATTEMPTS):
         named = list_by_step(run / "checkpoints")
         files = [path for path, done in named.items() if done < step]
-        found = [checkpoint for path in _others(run, [*named]) if (checkpoint := _load(path, step))]
+        found = [checkpoint for path in _others(run, [*named]) if (checkpoint := _load(path, step, starts))]
         has_vanished = False
         for path in files:
             if any(each.step >= named[path] for each in found):
                 break
-            if (checkpoint := _load(path, step)) is not None:
+            if (checkpoint := _load(path, step, starts)) is not None:
                 found.append(checkpoint)
                 break
             has_vanished |= not path.exists()
@@ -103,19 +131,39 @@ def read_own(run: Path, name: str) -> str:
     if Path(name).name != name:
         raise ConfigError(f"{run / 'lineage.json'} is damaged: it names {name!r}, which is not in the directory")
     try:
-        return (run / name).read_text(encoding="utf-8")
+        return read_file(run / name)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ConfigError(f"{run / name} cannot be read: {reason}") from error
 
 
-def _load(path: Path, step: int) -> LoadedCheckpoint | None:
+def _starts(run: Path, segments: list[Segment], step: int) -> set[int] | None:
+    """Return after which steps within an epoch a replay can start; None for all.
+
+    At a resume, a data module of the user's own is read from its start: there, the run itself did so.
+    """
+    config = segment_of(segments, step).config
+    if _has_exact_data(parse_yaml(read_own(run, config), config)):
+        return None
+    return {segment.from_step for segment in segments}
+
+
+def _has_exact_data(tree: Tree) -> bool:
+    data = tree.get("data")
+    return not isinstance(data, dict) or data.get("type", "DataModule") == "DataModule"
+
+
+def _load(path: Path, step: int, starts: Collection[int] | None = None) -> LoadedCheckpoint | None:
     """Return a checkpoint before a step that a run can go on from; None if it is not, damaged, or removed by now."""
     try:
         checkpoint = load_checkpoint(path)
     except (ConfigError, FileNotFoundError):
         return None
-    return checkpoint if checkpoint.header.is_resumable and checkpoint.step < step else None
+    if not checkpoint.header.is_resumable or checkpoint.step >= step:
+        return None
+    if starts is None or checkpoint.step in starts or state_leaves(checkpoint.content).get(_IS_EPOCH_END, False):
+        return checkpoint
+    return None
 
 
 def _others(run: Path, named: list[Path]) -> list[Path]:
@@ -143,7 +191,7 @@ def _is_same(run: Path, one: Segment, two: Segment) -> bool:
     """Return whether two segments have the same configuration and threads: the second resumed the run, exactly."""
     first, second = (parse_yaml(read_own(run, each.config), each.config) for each in (one, two))
     threads = [_read_environment(run, each).get("threads") for each in (one, two)]
-    return _without_place(first) == _without_place(second) and threads[0] == threads[1]
+    return _has_exact_data(first) and _without_place(first) == _without_place(second) and threads[0] == threads[1]
 
 
 def _without_place(tree: Tree) -> Tree:
@@ -153,16 +201,20 @@ def _without_place(tree: Tree) -> Tree:
 
 def _read_environment(run: Path, segment: Segment) -> dict[str, Any]:
     try:
-        content = json.loads(read_own(run, segment.environment))
-    except (ConfigError, ValueError):
+        content = parse_json(read_own(run, segment.environment))
+    except (ConfigError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
 def _fork_checkpoint(origin: Mapping[str, Any]) -> LoadedCheckpoint | None:
     """Return the checkpoint that a run was forked from; None if it is gone, or another one has its name by now."""
-    checkpoint = _load(Path(str(origin.get("checkpoint"))), int(origin["step"]) + 1)
-    return checkpoint if checkpoint is not None and checkpoint.step == origin["step"] else None
+    path = Path(str(origin.get("checkpoint")))
+    checkpoint = _load(path, int(origin["step"]) + 1)
+    if checkpoint is None or checkpoint.step != origin["step"]:
+        return None
+    with path.open("rb") as file:
+        return checkpoint if hashlib.file_digest(file, "sha256").hexdigest() == origin["sha256"] else None
 
 
 def _stretches_of_origin(run: Path, origin: Mapping[str, Any]) -> list[Stretch]:

@@ -75,6 +75,7 @@ class ReplayCLI(StageCLI):
         finetune: the values of `--finetune` of a new run.
         last: the last step.
         states: steps after which the state is captured.
+        resumes: steps after which the run itself was resumed.
         watchers: callbacks that are called before those of the yaml; those with a method `after_batch(trainer)` are
             also called after each training batch.
         validates: whether validations are repeated even if nothing is known to need them.
@@ -89,11 +90,13 @@ class ReplayCLI(StageCLI):
         finetune: Mapping[str, Any] | None,
         last: int,
         states: Collection[int],
+        resumes: Collection[int],
         watchers: Sequence[Callback],
         validates: bool,
         stack: ExitStack,
     ) -> None:
-        self.text, self.last, self.states, self.watchers, self.validates = text, last, states, watchers, validates
+        self.text, self.last, self.states, self.resumes = text, last, states, resumes
+        self.watchers, self.validates = watchers, validates
         arguments = Arguments("fit", finetune=dict(finetune or {}))
         super().__init__(arguments, config, checkpoint, _NoInterruption(), stack)
 
@@ -130,7 +133,7 @@ class ReplayCLI(StageCLI):
         )
         run.writer = StateCapture(self.checkpoint)
         run.policy = self.policy = ReplayPolicy(
-            settings, self.interruption, self.text, self.last, self.states, self._after_batch
+            settings, self.interruption, self.text, self.last, self.states, self.resumes, self._after_batch
         )
         probe = [] if self.needs.validation else [EvaluationProbe()]
         return [run.fitting, *probe, *self.watchers], self._last_callbacks(settings, arguments)

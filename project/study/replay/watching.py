@@ -12,6 +12,7 @@ class StepWatcher(Callback):
     Step N belongs to the batch in which the number of optimizer steps reaches it, and to those before it whose
     gradients are accumulated. In manual optimization a batch can have any number of steps, known after it: each batch
     before the last step may then be the one, so that `before_batch` is called for it, and `drop` if it was not.
+    A step that `skip_steps` leaves out has `before_skip` in place of `before_batch`.
 
     Lightning's other hooks are called for all batches; `is_watching` says whether the batch may belong to the steps.
 
@@ -46,6 +47,15 @@ class StepWatcher(Callback):
         if self.is_watching:
             self.before_batch(trainer, pl_module, batch, batch_idx)
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        def on_skip(batch: object) -> None:
+            self._done = trainer.global_step
+            self.is_watching = self.first <= self._done + 1 <= self.last
+            if self.is_watching:
+                self.before_skip(trainer, batch)
+
+        trainer.fit_loop.epoch_loop.skip_hooks.append(on_skip)
+
     def after_batch(self, trainer: pl.Trainer) -> None:
         """Tell whether the batch belonged to watched steps; called after all values of the batch are logged."""
         if not self.is_watching or trainer.global_step == self._done:
@@ -59,6 +69,9 @@ class StepWatcher(Callback):
 
     def before_batch(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         """Look at a batch, as `training_step` gets it, that may belong to the steps."""
+
+    def before_skip(self, trainer: pl.Trainer, batch: Any) -> None:
+        """Look at a batch, before it is moved to the device, that `skip_steps` leaves out."""
 
     def after_step(self, trainer: pl.Trainer, module: pl.LightningModule, steps: range) -> None:
         """Keep what was seen since the last call: it belongs to these steps, several only in manual optimization."""

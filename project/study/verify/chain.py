@@ -9,16 +9,20 @@ from project.core.run.state_chain import STATES, Link, read_chain
 from project.core.run.summary import FINISHED, SUMMARY
 from project.study.files import check_regular, parse_json, read_file
 
+_MAX_BYTES = 2**28  # of a chain: a million links
+
 
 def read_links(run: Path, problems: list[str]) -> list[Link]:
     """Return the chain of a run; none, and a problem, if it is damaged."""
     try:
         if (run / STATES).exists():
-            check_regular(run / STATES)
+            check_regular(run / STATES, _MAX_BYTES)
         return read_chain(run)
-    except (ConfigError, OSError) as error:
+    except OSError as error:
+        problems.append(f"{run / STATES} cannot be read: {error.strerror}")
+    except ConfigError as error:
         problems.append(str(error))
-        return []
+    return []
 
 
 def check_chain(run: Path, links: Sequence[Link], is_fork: bool) -> list[str]:
@@ -36,13 +40,13 @@ def check_chain(run: Path, links: Sequence[Link], is_fork: bool) -> list[str]:
             what = "the line before it" if previous else "the start of the run"
             problems.append(f"line {number} of {STATES} (step {link.step}) does not follow {what}")
     summary = read_summary(run)
-    if "head" not in summary:
+    if not summary or ("head" not in summary and not links):
         return problems  # of an older version
-    named = summary["head"].get("link") if isinstance(summary["head"], dict) else None
+    named, heads = summary.get("head"), [link.head() for link in links]
     if summary.get("state") == FINISHED:
-        is_right = named == (links[-1].link if links else None)
+        is_right = named == (heads[-1] if heads else None)
     else:  # it is not written when a link is: that of a run that is training, or was killed, may be older
-        is_right = named is None or named in [link.link for link in links]
+        is_right = named is None or named in heads
     if not is_right:
         problems.append(f"the head in {SUMMARY} is not the last link of {STATES}")
     return problems

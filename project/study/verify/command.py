@@ -2,16 +2,15 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
-from project.core.cli.main import report_error
+from project.core.cli.main import run_command
 from project.core.console import print_text
-from project.core.distributed.signals import Interruption, restoring_signals
-from project.core.errors import ConfigError, first_line
-from project.core.log import is_rank_zero, logging_to_console
-from project.core.run.run_directory import is_run
+from project.core.distributed.signals import Interruption
+from project.core.errors import ConfigError, first_line, without_commands
+from project.core.log import is_rank_zero
 from project.study.options import Option, Options, describe_options, parse_options
+from project.study.replay.stretches import check_run
 from project.study.verify.known_states import Steps, read_record
 from project.study.verify.verdict import VERIFIED, Verdict, describe
 from project.study.verify.verifying import choose_segments, verify_segments
@@ -22,6 +21,20 @@ OPTIONS = {
     "trust": Option("let the configuration of the run name any class", 0),
     "help": Option("show this", 0),
 }
+_HELP = f"""usage: python cli.py verify RUN [--steps N|all] [--trust]
+
+Train segments of a run again, each from one of its checkpoints to the next, and compare the states at their ends and
+the logged values with what the run recorded, bit for bit. The result is written to RUN/{VERIFIED}.
+
+  python cli.py verify experiments/digits
+  python cli.py verify experiments/digits --steps all
+
+options:
+{describe_options(OPTIONS)}
+
+With `checkpoint.milestones: 8`, a run keeps checkpoints from which short segments start. Exit codes: 0 if all is equal,
+1 if something differs, or an exception was raised; 2 for a mistake in the options.
+"""
 
 
 def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
@@ -38,32 +51,26 @@ def main(argv: Sequence[str], interruption: Interruption | None = None) -> int:
 
         main(["verify", "experiments/digits", "--steps", "all"])
     """
-    with ExitStack() as stack:
-        stack.enter_context(logging_to_console("ERROR"))
-        stack.enter_context(restoring_signals())
-        try:
-            if interruption is not None:
-                interruption.uninstall()
-            options = parse_options("verify", argv[1:], OPTIONS)
-            if "help" in options.values:
-                described = describe_options(OPTIONS)
-                print_text(f"usage: python cli.py verify RUN [--steps N|all] [--trust]\n\noptions:\n{described}\n")
-                return 0
-            return _verify(_run(options), _budget(options), "trust" in options.values)
-        except BaseException as error:
-            return report_error(error)
+    return run_command(lambda: _command(argv), interruption, "ERROR")
+
+
+def _command(argv: Sequence[str]) -> int:
+    options = parse_options("verify", argv[1:], OPTIONS)
+    if "help" in options.values:
+        print_text(_HELP)
+        return 0
+    return _verify(_run(options), _budget(options), "trust" in options.values)
 
 
 def _run(options: Options) -> Path:
     if len(options.words) != 1:
         raise ConfigError("verify takes one run directory: python cli.py verify RUN")
     run = Path(options.words[0])
-    if not run.is_dir():
-        raise ConfigError(f"{run} is not a directory" if run.exists() else f"{run} does not exist")
-    if not is_run(run):
-        raise ConfigError(f"{run} is not the directory of a run: it has no config.yaml of one")
+    check_run(run)
     if not os.access(run, os.W_OK | os.X_OK):
         raise ConfigError(f"{run} cannot be written to, so {VERIFIED} would be lost; copy the run")
+    if (run / VERIFIED).is_dir():
+        raise ConfigError(f"{run / VERIFIED} is a directory, in whose place nothing is written; remove it")
     return run.absolute()
 
 
@@ -72,7 +79,7 @@ def _budget(options: Options) -> int | str | None:
     text = options.text("steps", "")
     if not text or text == _ALL:
         return text or None
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
+    if not (text.isascii() and text.isdigit() and len(text) < 16 and int(text) > 0):
         raise ConfigError(f"--steps is '{text}'; it takes a number of at least 1, or all")
     return int(text)
 
@@ -90,15 +97,15 @@ def _verify(run: Path, budget: int | str | None, trusts: bool) -> int:
         how = "chosen at random"
     steps = sum(segment.number for segment in chosen)
     for text in record.problems:
-        _print(f"contradiction: {text}\n")
+        _print(f"contradiction: {text}")
     for text in record.notes:
-        _print(f"note: {text}\n")
+        _print(f"note: {text}")
     if record.links:
-        _print(f"chain: {len(record.links)} links, the last of step {record.links[-1].step}: {record.links[-1].link}\n")
-    _print(f"training {steps} steps again, {len(chosen)} of {len(segments)} segments, {how}\n")
+        _print(f"chain: {len(record.links)} links, the last of step {record.links[-1].step}: {record.links[-1].link}")
+    _print(f"training {steps} steps again, {len(chosen)} of {len(segments)} segments, {how}")
     _train_again(verdict, chosen, trusts)
     for line in verdict.lines():
-        _print(f"{line}\n")
+        _print(f"{line}")
     if is_rank_zero():
         verdict.write()
     return 0 if verdict.is_equal else 1
@@ -110,17 +117,17 @@ def _train_again(verdict: Verdict, segments: Sequence[Steps], trusts: bool) -> N
         for verified in verify_segments(verdict.record, segments, trusts):
             for text in verified.warnings:
                 if text not in verdict.warnings:
-                    _print(f"note: {text}\n")
+                    _print(f"note: {text}")
             verdict.verified.append(verified)
-            _print(f"{describe(verified)}\n")
+            _print(f"{describe(verified)}")
     except ConfigError as error:
         if verdict.is_equal:
             raise
         # What is wrong was found before: a state that was changed, with which a net of the run cannot start.
         verdict.record.notes.append(f"the next segment cannot be trained again: {first_line(error)}")
-        _print(f"note: {verdict.record.notes[-1]}\n")
+        _print(f"note: {verdict.record.notes[-1]}")
 
 
 def _print(text: str) -> None:
     if is_rank_zero():
-        print_text(text)
+        print_text(f"{without_commands(text)}\n")

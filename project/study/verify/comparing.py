@@ -25,7 +25,6 @@ class StateComparison(Callback):
 
     def __init__(self, run: Path, states: Mapping[int, KnownState]) -> None:
         self.run, self.states = run, states
-        self.first_epoch_end: int | None = None
         self._differences: dict[int, list[str]] = {}  # by step, of all that were compared
 
     @property
@@ -45,8 +44,6 @@ class StateComparison(Callback):
     def after_batch(self, trainer: pl.Trainer) -> None:
         """Compare the state after a training batch, if the run has recorded it."""
         step = trainer.global_step
-        if trainer.is_last_batch and self.first_epoch_end is None:
-            self.first_epoch_end = step
         state = self.states.get(step)
         if state is None or step in self._differences:
             return
@@ -70,9 +67,8 @@ class StateComparison(Callback):
 
 def describe_difference(recorded: Any, replayed: Any) -> str:
     """Return how a leaf of the run's state differs from that of the replay."""
-    if not (isinstance(recorded, Tensor) and isinstance(replayed, Tensor)):
-        return f"is {_shown(recorded)}, and trained again {_shown(replayed)}"
-    if recorded.shape != replayed.shape or recorded.dtype != replayed.dtype:
+    are_tensors = isinstance(recorded, Tensor) and isinstance(replayed, Tensor)
+    if not are_tensors or recorded.shape != replayed.shape or recorded.dtype != replayed.dtype:
         return f"is {_shown(recorded)}, and trained again {_shown(replayed)}"
     one, two = (tensor.to_dense().to(torch.complex128).flatten() for tensor in (recorded, replayed))
     distance = (one - two).abs()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from project.core.errors import ConfigError, first_line
 from project.core.run.checkpoint_files import BEST, LAST, LoadedCheckpoint, list_by_step, load_checkpoint
-from project.core.run.lineage import Segment, read_lineage
+from project.core.run.lineage import LINEAGE, Segment, read_lineage
 from project.core.run.state_chain import STATES, Link
 from project.core.run.state_digest import state_digest
-from project.core.run.summary import RUNNING
+from project.core.run.summary import RUNNING, SUMMARY
 from project.study.verify.chain import check_chain, read_links, read_summary
 
 
@@ -93,10 +93,15 @@ def read_record(run: Path) -> RunRecord:
         digests[path] = state_digest(checkpoint.take_content())
         heads[path] = checkpoint
     record.links = read_links(run, record.problems)  # after the checkpoints: a run that still trains adds both
-    record.problems += check_chain(run, record.links, is_fork=lineage[0].forked_from is not None)
+    is_fork = lineage[0].forked_from is not None
+    if record.starts[0] and not is_fork:
+        record.problems.append(f"{LINEAGE} begins after step {record.starts[0]}, but the run is no fork")
+    record.problems += check_chain(run, record.links, is_fork)
     for link in record.links:
         if link.step > lineage[0].from_step:
             record.states.setdefault(link.step, KnownState()).digest = link.digest
+    if not record.links and any(checkpoint.header.link for checkpoint in heads.values()):
+        record.problems.append(f"checkpoints have links of a chain, but {STATES} has none")
     for path, checkpoint in heads.items():
         _check_link(record, path, checkpoint, digests[path])
     record.notes += _limits(record)
@@ -110,7 +115,10 @@ def _limits(record: RunRecord) -> Iterator[str]:
         yield f"steps 1 to {first} are not verified: {origin.get('run') or 'another run'} trained them"
     if not record.links:
         yield f"the run has no {STATES}: only its checkpoints are compared"
-    if read_summary(record.path).get("state") == RUNNING:
+    summary = read_summary(record.path)
+    if record.links and not summary:
+        yield f"the run has no {SUMMARY}, which would name the last link"
+    if summary.get("state") == RUNNING:
         yield "the run is still training, or was killed: steps after its last recorded state are not verified"
 
 
@@ -152,7 +160,7 @@ def _check_link(record: RunRecord, path: Path, checkpoint: LoadedCheckpoint, dig
         record.problems.append(f"{name} is not the state of step {checkpoint.step} in the chain")
     last = _last_link(record.links, checkpoint.step)
     saved = checkpoint.header.link.get("link")
-    if saved is not None and (last is None or saved != last.link):
+    if record.links and saved is not None and (last is None or saved != last.link):
         record.problems.append(f"{name} has another last link than the chain at step {checkpoint.step}")
 
 

@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from project.core.files import write_text
-from project.core.run.environment import describe_environment
-from project.core.run.git import read_git
 from project.study.verify.known_states import RunRecord, Steps
 from project.study.verify.verifying import Verified
 
 VERIFIED = "verified.json"
+_MOST_NAMES = 4  # of curves, in a line
 
 
 @dataclass
@@ -44,12 +43,22 @@ class Verdict:
         """Why values may differ from those of the run."""
         return list(dict.fromkeys(text for each in self.verified for text in each.warnings))
 
+    @property
+    def missed_values(self) -> list[str]:
+        """Names of logged values of the run, none of which was compared."""
+        return sorted(set.intersection(*(each.missed for each in self.verified))) if self.verified else []
+
     def lines(self) -> Iterator[str]:
         """Yield the last lines that are printed."""
+        if self.missed_values:
+            names = ", ".join(self.missed_values[:_MOST_NAMES]) + (", ..." if self.missed_values[_MOST_NAMES:] else "")
+            yield f"note: not compared: {names}; validations are repeated only if the training depends on them"
         number, total = len(self.verified), len(self.segments)
         if not self.is_equal:
             differing = sum(bool(each.differences) for each in self.verified)
-            reasons = [f"{differing} of {_count(number, 'segment')} differ"] if differing else []
+            reasons = (
+                [f"{differing} of {_count(number, 'segment')} differ{'s' if number == 1 else ''}"] if differing else []
+            )
             reasons += [_count(len(self.record.problems), "contradiction")] if self.record.problems else []
             yield f"not verified: {', '.join(reasons)}"
         elif number == total:
@@ -72,15 +81,11 @@ class Verdict:
             "chain": {"links": len(self.record.links), "head": head and head.link},
             "problems": self.record.problems,
             "notes": self.record.notes,
+            "not_compared": self.missed_values,
             "warnings": self.warnings,
-            "environment": self._environment(),
+            "environment": next((each.environment for each in self.verified if each.environment), None),
         }
         write_text(self.record.path / VERIFIED, json.dumps(content, indent=2) + "\n")
-
-    def _environment(self) -> dict[str, Any] | None:
-        """Return what environment.json would say of this machine; None if nothing was trained again."""
-        trainer = next((each.trainer for each in self.verified if each.trainer is not None), None)
-        return None if trainer is None else describe_environment(trainer, read_git())
 
 
 def _to_json(verified: Verified) -> dict[str, Any]:

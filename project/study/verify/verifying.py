@@ -6,18 +6,17 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-
-import pytorch_lightning as pl
+from typing import Any
 
 from project.core.log import is_rank_zero
-from project.core.run.checkpoint_files import list_by_step, load_checkpoint
-from project.core.run.state_digest import state_leaves
+from project.core.run.environment import describe_environment
+from project.core.run.git import read_git
+from project.study.events import read_curves
 from project.study.replay.logged import compare_logged
 from project.study.replay.replaying import Replayed, StepNotReached, replay_steps
 from project.study.verify.comparing import StateComparison
 from project.study.verify.known_states import RunRecord, Steps
 
-_IS_LAST_BATCH = "loops.fit_loop.epoch_loop.batch_progress.is_last_batch"
 _LOGGED = ("train/", "val/", "eval/", "lr-")  # other curves may be times
 _SEED = "VERIFY_SEED"  # environment variable
 _SHARE = 10  # of the steps of the run: this part is verified by default
@@ -34,7 +33,8 @@ class Verified:
         values: number of logged values that were compared.
         differences: what differs, first difference first.
         warnings: why values may differ from those of the run.
-        trainer: the trainer of the replay.
+        missed: names of logged values of the run, none of which the replay logged.
+        environment: what environment.json would say of this machine; None if the segment does not exist.
     """
 
     steps: Steps
@@ -43,7 +43,8 @@ class Verified:
     values: int = 0
     differences: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    trainer: pl.Trainer | None = None
+    missed: set[str] = field(default_factory=set)
+    environment: dict[str, Any] | None = None
 
 
 def choose_segments(segments: Sequence[Steps], budget: int | None) -> list[Steps]:
@@ -96,25 +97,20 @@ def _verify(record: RunRecord, segment: Steps, trusts: bool) -> Verified:
     except StepNotReached as error:
         result.differences = [*comparison.differences, str(error)]
     else:
-        # Means of the epoch in which a replay starts lack the steps before.
-        left_out = comparison.first_epoch_end if _starts_within_epoch(record, segment.first) else None
-        result.values, differing = _compare_logged(record, replayed, left_out)
+        result.values, differing = _compare_logged(record, replayed)
         result.differences = [*comparison.differences, *differing]
-        result.warnings, result.trainer = replayed.warnings, replayed.trainer
+        result.warnings = replayed.warnings
+        result.missed = {name for name in read_curves(record.path) if name.startswith(_LOGGED)} - {*replayed.curves}
+        if replayed.trainer is not None:  # it is not kept: each holds a net and its optimizers
+            result.environment = describe_environment(replayed.trainer, read_git())
     result.states, result.seconds = len(comparison.compared), time.monotonic() - started
     return result
 
 
-def _compare_logged(record: RunRecord, replayed: Replayed, left_out: int | None) -> tuple[int, list[str]]:
-    """Return how many logged values were compared, and texts on those that differ, except in one step."""
+def _compare_logged(record: RunRecord, replayed: Replayed) -> tuple[int, list[str]]:
+    """Return how many logged values were compared, and texts on those that differ."""
     logged = compare_logged(record.path, replayed)
-    differing = [each for each in logged.differing if each[0].startswith(_LOGGED) and each[1] != left_out]
+    differing = [each for each in logged.differing if each[0].startswith(_LOGGED)]
     return logged.compared, [
         f"in step {step}: {name} is {own:.9g}, and trained again {again:.9g}" for name, step, own, again in differing
     ]
-
-
-def _starts_within_epoch(record: RunRecord, step: int) -> bool:
-    """Return whether the checkpoint of a step was saved before the end of its epoch."""
-    found = [path for path, saved in list_by_step(record.path / "checkpoints").items() if saved == step]
-    return bool(found) and not state_leaves(load_checkpoint(found[0]).content).get(_IS_LAST_BATCH, False)

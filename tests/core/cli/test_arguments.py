@@ -10,7 +10,7 @@ from project.core.errors import ConfigError
 
 KNOWN = (
     "known: resume, finetune, replace, trust, config, print_config, help, name, root, seed, log_level, timeout, "
-    "vars, visual, progress, checkpoint, evaluation, model, data, trainer"
+    "vars, visual, progress, checkpoint, evaluation, digests, skip_steps, model, data, trainer"
 )
 
 
@@ -72,7 +72,7 @@ def test_help_options() -> None:
         (
             ["train"],
             "no stage is called 'train'\nknown: fit, validate, test, predict, export, "
-            "sweep, find, table, report, serve",
+            "sweep, find, table, report, serve, replay, bisect, verify, golden",
         ),
         (["fit", "--"], "'--' is not an option; options begin with -- and take one value each"),
         (["fit", "--name", "--seed", "1"], "--name needs a value"),

@@ -13,7 +13,13 @@ import yaml
 from project import load
 from project.core.config.annotations import parameters_of
 from project.core.config.configuration import ROOT_TYPES, build_config, root_parameters
-from project.core.config.settings import CheckpointSettings, EvaluationSettings, ProgressSettings, Settings
+from project.core.config.settings import (
+    CheckpointSettings,
+    DigestSettings,
+    EvaluationSettings,
+    ProgressSettings,
+    Settings,
+)
 from project.core.config.yaml_files import Tree, parse_yaml
 from project.core.data.datamodule import DataModule
 from project.core.model.module import SupervisedModule
@@ -45,6 +51,7 @@ def test_default_yaml_lists_each_setting_with_its_default_and_a_comment() -> Non
     assert set(root_parameters()) - {"name"} == listed.keys()
     assert listed["progress"] == vars(ProgressSettings())
     assert listed["checkpoint"] == vars(CheckpointSettings())
+    assert listed["digests"] == vars(DigestSettings())
     assert {name for name in vars(Clip()) if f"#   {name}: " in text} == vars(Clip()).keys()
     settings = [line for line in text.splitlines() if re.match(r"\s*[a-z_]+:", line)]
     assert [line for line in settings if " # " not in line] == ["model:", "data:"]

@@ -1,13 +1,14 @@
 """Seeds are hashes of their parts that never change, and seed python, numpy and torch."""
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from project.core.data import seeding
-from project.core.data.seeding import derive_seed, derive_seeds, seed_all, seed_run
+from project.core.data.seeding import derive_seed, derive_seeds, seed_all, seed_run, seed_step
 
 
 def draw() -> tuple[float, float, float]:
@@ -33,6 +34,20 @@ def test_every_part_changes_the_seed() -> None:
     seeds = [derive_seed(*each) for each in parts]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_each_process_draws_other_numbers_in_a_step() -> None:
+    """As dropout on several GPUs must: with equal numbers, all processes would drop the same units."""
+
+    def draw_in(rank: int, *position: int, stage: str = "fit") -> tuple[float, float, float]:
+        trainer = SimpleNamespace(global_rank=rank, strategy=SimpleNamespace(root_device=torch.device("cpu")))
+        seed_step(trainer, 0, stage, *position)  # type: ignore[arg-type]
+        return draw()
+
+    first = draw_in(0, 1, 2)
+    for other in (draw_in(1, 1, 2), draw_in(0, 1, 3), draw_in(0, 2, 2), draw_in(0, 1, 2, stage="val")):
+        assert all(one != two for one, two in zip(first, other, strict=True))
+    assert draw_in(0, 1, 2) == first
 
 
 def test_seed_is_the_same_on_every_machine() -> None:

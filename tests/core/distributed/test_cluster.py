@@ -1,6 +1,7 @@
 """Slurm and torchrun: the processes that they started, and what of the yaml contradicts them."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -243,3 +244,20 @@ def test_processes_that_torchrun_restarted_resume_their_run(
     assert ran.code == 0, ran.err
     assert "resuming from experiments/tiny/checkpoints/last.ckpt (step 2, epoch 1)" in ran.err
     assert not (tmp_path / "experiments/.old").exists()
+
+
+@pytest.mark.slow
+def test_fork_of_a_job_that_was_restarted_before_its_first_checkpoint_is_started_again(
+    cli: Cli, tiny: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli("fit", "--config", tiny()).code == 0
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    argv = ("fit", "--resume", "experiments/tiny/checkpoints/last.ckpt", "--name", "fork", "--trainer.max_epochs", "2")
+    assert cli(*argv).code == 0
+    fork = tmp_path / "experiments/fork"
+    chain = (fork / "states.jsonl").read_text()
+    shutil.rmtree(fork / "checkpoints")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    ran = cli(*argv)
+    assert ran.code == 0, ran.err
+    assert (fork / "states.jsonl").read_text() == chain

@@ -64,9 +64,9 @@ def test_write_does_not_block_training(tmp_path: Path, monkeypatch: pytest.Monke
     happened: list[str] = []
     write, path = checkpoint_writer._write, tmp_path / "a.ckpt"
 
-    def write_later(checkpoint: dict[str, Any], path: Path, on_written: Callable[[], None]) -> None:
+    def write_later(*args: Any) -> None:
         assert may_write.wait(10)
-        write(checkpoint, path, on_written)
+        write(*args)
 
     monkeypatch.setattr(checkpoint_writer, "_write", write_later)
     writer, weight = CheckpointWriter(), torch.zeros(3)

@@ -12,7 +12,7 @@ from project.core.digest_file import DIGESTS
 from project.core.training.digests.recorder import DigestRecorder
 from project.study.digests import first_difference, read_digests
 from project.study.replay.replaying import replay_steps
-from tests.conftest import Cli
+from tests.conftest import Cli, slow_except
 
 EACH_STEP: dict[str, Any] = {
     "model": {"ema": 0.9, "net": {"dropout": 0.1}},
@@ -44,7 +44,7 @@ def checkpoint(run: Path, step: int) -> str:
     return str(found)
 
 
-@pytest.mark.parametrize("step", [2, 7])
+@pytest.mark.parametrize("step", slow_except([2, 7], 7))
 def test_resumed_run_has_the_same_file(step: int, run: Path, cli: Cli) -> None:
     """It is the one of an uninterrupted run; what was cut, with a torn row, is kept beside the later checkpoints."""
     whole = (run / DIGESTS).read_bytes()
@@ -56,6 +56,7 @@ def test_resumed_run_has_the_same_file(step: int, run: Path, cli: Cli) -> None:
     assert read_digests(run / DIGESTS).steps.tolist() == [*range(1, 9)]
 
 
+@pytest.mark.slow
 def test_rows_of_undone_steps_are_cut_if_the_resumed_run_writes_none(run: Path, cli: Cli) -> None:
     ran = cli("fit", "--resume", checkpoint(run, 5), "--digests.parameters", "0", "--digests.all", "0")
     assert ran.code == 0, ran.err
@@ -71,6 +72,7 @@ def test_file_of_a_run_in_another_directory_begins_after_the_checkpoint(run: Pat
     assert first_difference(whole, other).step is None
 
 
+@pytest.mark.slow
 def test_replay_has_the_digests_of_the_run(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "scratch.bin"
     replay_steps(run, 4, 6, watchers=[DigestRecorder(path, DigestSettings(all=1))])
@@ -80,6 +82,7 @@ def test_replay_has_the_digests_of_the_run(run: Path, tmp_path: Path) -> None:
     assert found.digests == sum(len(each.values) for each in recorded if each.step in (4, 5, 6))
 
 
+@pytest.mark.slow
 def test_nothing_is_written_unless_the_settings_say_so(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     config = tiny(EACH_STEP)
     assert cli("fit", "--config", config, "--digests.parameters", "0", "--digests.all", "0").code == 0

@@ -55,6 +55,7 @@ def test_processor_is_the_first_one(
 ) -> None:
     (tmp_path / "cpuinfo").write_text(text)
     monkeypatch.setattr(numerics, "_CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(environment, "read_processor", numerics.read_processor.__wrapped__)
     processor = describe()["processor"]
     assert (processor["model"], processor["instruction_sets"]) == expected
 

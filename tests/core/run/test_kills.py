@@ -66,21 +66,29 @@ def wait_for_start(process: "subprocess.Popen[str]") -> None:
     assert any("the run directory is" in line for line in process.stderr)
 
 
+def names(run: Path) -> set[str]:
+    """Return the names of the checkpoints of a run."""
+    return {path.name for path in run.glob("checkpoints/epoch*")}
+
+
 @pytest.mark.slow
 def test_run_killed_ten_times_at_random_moments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("uninterrupted", "killed"):
         (tmp_path / name).mkdir()
     uninterrupted = Training(tmp_path / "uninterrupted", max_epochs=300).finish()
     training, moments = Training(tmp_path / "killed", max_epochs=300), random.Random(0)
-    for _ in range(10):
+    for number in range(10):
+        known = names(training.run)
         process, seconds = training.start(), moments.uniform(0.02, 1.2)
         wait_for_start(process)
+        while number % 2 and names(training.run) == known and process.poll() is None:  # a start may take longer
+            time.sleep(0.01)
         time.sleep(seconds)
         process.kill()
         process.communicate()
         assert process.returncode == -9, "the training ended before the kill; train for longer"
         with capsys.disabled():
-            newest = max((path.name for path in training.run.glob("checkpoints/epoch*")), default="none")
+            newest = max(names(training.run), default="none")
             print(f"\nkilled {seconds:.2f} s after the start; newest checkpoint: {newest}", end="")
     assert differing(outcome(uninterrupted), outcome(training.finish())) == []
 

@@ -13,8 +13,11 @@ import pytest
 import torch
 
 from project.core.errors import ConfigError
+from project.core.files import link
 from project.core.run import start
 from project.core.run.lineage import LINEAGE, Segment, add_segment, read_lineage, segment_of
+from project.core.run.summary import RunSummary
+from project.study.verify.known_states import read_record
 from tests.conftest import Cli, slow_except
 from tests.exactness import curves, differing, flat, outcome
 
@@ -178,6 +181,7 @@ def test_a_resume_without_the_file_says_what_is_not_known(fit: Callable[..., Non
     )
 
 
+@pytest.mark.slow
 def test_weights_of_finetune_are_those_of_the_first_segment(
     fit: Callable[..., None], run: Path, tmp_path: Path
 ) -> None:
@@ -218,8 +222,10 @@ def test_a_killed_resume_leaves_no_lie(
     """What is recorded is true of the checkpoints in the directory, wherever the start was killed."""
     with monkeypatch.context() as patch:
         patch.setattr(start, name, kill)
+        patch.setattr(RunSummary, "_end", kill)
         assert cli("fit", "--resume", step_of(run, 3), "--model.optimizer.lr", "0.1").code != 0
     assert read_lineage(run) == [Segment()]
+    assert read_record(run).problems == []  # summary.json is that of the finished run
     fit("--resume", run)
     assert read_lineage(run) == [Segment(), later(3, 2)]
     assert "lr: 0.01\n" in (run / "config.resume2.yaml").read_text()
@@ -231,6 +237,25 @@ def test_a_killed_fork_is_no_run_of_its_own(name: str, cli: Cli, run: Path, monk
     monkeypatch.setattr(start, name, kill)
     assert cli("fit", "--resume", step_of(run, 3), "--name", "fork").code != 0
     assert not [*run.with_name("fork").glob("checkpoints/*")]
+
+
+@pytest.mark.parametrize("name", slow_except(["last.ckpt", "epoch_0001_step_000006.ckpt"], "last.ckpt"))
+def test_a_fork_whose_checkpoint_is_removed_meanwhile_is_refused(
+    name: str, cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its origin, which still trains: last.ckpt is another one then."""
+    checkpoint = run / "checkpoints" / name
+
+    def go_on(*_: object) -> dict[str, Any]:
+        step_of(run, 6).unlink()
+        link(step_of(run, 5), run / "checkpoints/last.ckpt")
+        return {}
+
+    monkeypatch.setattr(start, "describe_environment", go_on)
+    ran = cli("fit", "--resume", checkpoint, "--name", "fork", "--trainer.max_epochs", "3")
+    assert ran.code == 2
+    assert ran.err.splitlines()[-1].startswith(f"error: {checkpoint} was removed or replaced while this run started")
+    assert not run.with_name("fork").exists()
 
 
 def kill(*_: object) -> None:
@@ -268,6 +293,7 @@ def outcome_after(run: Path, step: int) -> dict[str, Any]:
     return flat({"curves": {tag: [each for each in points if each[0] > step] for tag, points in curves(run).items()}})
 
 
+@pytest.mark.slow
 def test_a_changed_fork_differs_only_after_its_start(fork: Callable[..., Path], run: Path) -> None:
     changed = fork("changed", 3, "--model.optimizer.lr", "0.1")
     for step in (3, 4, 6):

@@ -344,7 +344,7 @@ def test_root_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
-@pytest.mark.parametrize("function", ["write_text", "write_job_script", "_acquire_lock"])
+@pytest.mark.parametrize("function", ["write_text", "write_job_script", "DirectoryLock"])
 def test_directory_that_cannot_be_created_leaves_nothing(
     function: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

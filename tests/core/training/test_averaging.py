@@ -59,7 +59,9 @@ def test_average_that_never_starts_changes_nothing(start: str, use_buffers: bool
     plain, averaged = fit("plain"), fit("averaged", NEVER[start] | {"use_buffers": use_buffers})
     assert differing(curves(plain), curves(averaged)) == []
     assert differing(saved_weights(plain), saved_weights(averaged)) == []
-    assert {path for path in differing(outcome(plain), outcome(averaged)) if not path.startswith(".callbacks.")} == {
+    # The digests of states contain the averages.
+    different = differing(outcome(plain), outcome(averaged))
+    assert {path for path in different if not path.startswith((".callbacks.", ".links."))} == {
         path for path in outcome(averaged) if path.startswith((".current_model_state", ".averaging_state"))
     }
     for file in ("step_000000", "epoch_0000", "epoch_0001"):

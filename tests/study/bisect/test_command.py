@@ -1,8 +1,10 @@
 """The command `bisect`: exit codes, help, and mistakes, which get one to three lines."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ import yaml
 from project.commands import main
 from project.study.bisect import command
 from project.study.bisect.bisecting import Answer
-from tests.study.bisect.injections import train
+from tests.study.bisect import components
+from tests.study.bisect.injections import config, train
+
+CLI = Path(command.__file__).parents[3] / "cli.py"
 
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "mistakes.yaml").read_text())
 
@@ -23,7 +28,7 @@ def runs(tmp_path: Path) -> Path:
     """Return a directory with the runs that mistakes.yaml names."""
     for name, width in (("a", 1), ("b", 2), ("damaged", 1), ("new", 0), ("new2", 0)):
         (tmp_path / name / "checkpoints").mkdir(parents=True)
-        (tmp_path / name / "config.yaml").write_text("seed: 0\n")
+        (tmp_path / name / "config.yaml").write_text("name: a\nroot: b\nmodel: {}\ndata: {}\ntrainer: {}\n")
         content = {"state_dict": {"net.bias": torch.ones(width)}, "run_config": "", "global_step": 4}
         if width:
             torch.save(content, tmp_path / name / "checkpoints/epoch_0001_step_000004.ckpt")
@@ -73,14 +78,60 @@ def test_command_trains_again_in_processes_of_its_own(tmp_path: Path) -> None:
     train(tmp_path, "b", "--model.optimizer.lr", "0.011")
     (tmp_path / "tmp").mkdir()
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    cli = Path(command.__file__).parents[3] / "cli.py"
-    argv = [sys.executable, str(cli), "bisect", str(tmp_path / "a"), str(tmp_path / "b"), "--trust"]
+    argv = [sys.executable, str(CLI), "bisect", str(tmp_path / "a"), str(tmp_path / "b"), "--trust"]
     done = subprocess.run(
-        argv, capture_output=True, text=True, cwd=cli.parent, env=os.environ | {"TMPDIR": str(tmp_path / "tmp")}
+        argv, capture_output=True, text=True, cwd=CLI.parent, env=os.environ | {"TMPDIR": str(tmp_path / "tmp")}
     )
     assert done.returncode == 1, done.stderr
-    assert "they part at step 1: lr 0.0" in done.stdout
+    assert done.stdout.startswith("they part at step 1: lr 0.0")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.name != "tmp"} == {
         path: time for path, time in before.items() if path.name != "tmp"
     }
     assert [*(tmp_path / "tmp").iterdir()] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signal_ends_the_replay_too(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    """No process and no temporary directory is left."""
+    train(tmp_path, "a")
+    train(tmp_path, "b", "--model.optimizer.lr", "0.011")
+    (scratch := tmp_path / "tmp").mkdir()
+    argv = [sys.executable, str(CLI), "bisect", str(tmp_path / "a"), str(tmp_path / "b"), "--trust"]
+    started = subprocess.Popen(
+        argv, stdout=-1, stderr=-1, text=True, cwd=CLI.parent, env=os.environ | {"TMPDIR": str(scratch)}
+    )
+    children = Path(f"/proc/{started.pid}/task/{started.pid}/children")
+    while started.poll() is None and not (any(scratch.glob("bisect.*/log.txt")) and children.read_text()):
+        time.sleep(0.02)
+    assert started.poll() is None, started.communicate()
+    workers = [int(child) for child in children.read_text().split()]
+    started.send_signal(number)
+    out, err = started.communicate(timeout=120)
+    assert (started.returncode, out) == (code, ""), err
+    assert "Traceback" not in err
+    assert [*scratch.iterdir()] == []
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+@pytest.mark.slow
+def test_one_process_and_two_are_compared_within_rounding(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """With batch norm it is refused: each process normalizes its own part of the batch."""
+    path = components.__name__
+    for net in ("Plain", "Net"):
+        settings = config(tmp_path)
+        settings["model"]["net"] = {"type": f"{path}.{net}"}
+        settings["data"]["train"] = {"type": f"{path}.Still"}
+        settings["trainer"] |= {"strategy": "ddp"}
+        (file := tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+        for count in ("1", "2"):
+            argv = [sys.executable, str(CLI), "fit", "--config", str(file), "--name", net + count]
+            argv += ["--trainer.devices", count]
+            done = subprocess.run(argv, cwd=CLI.parent, capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0, done.stderr
+    assert main(["bisect", str(tmp_path / "Plain1"), str(tmp_path / "Plain2")]) == 0
+    out = capfd.readouterr().out
+    assert out.startswith("equal within rounding: 90 values of 3 curves, 2 checkpoints (steps 24, 30)\n"), out
+    assert "trained on 1 and 2 processes, which add in another order: within a relative difference of 1e-05" in out
+    assert main(["bisect", str(tmp_path / "Net1"), str(tmp_path / "Net2")]) == 2
+    assert "each process normalizes its own part of the batch (body.1.running_mean)" in capfd.readouterr().err

@@ -22,15 +22,20 @@ def request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worker: str, trusts
     return Request(tmp_path / "run", 3, 5, output, trusts, code)
 
 
+@pytest.mark.parametrize(("longest", "has_own"), [(1000, True), (10, False)])
 def test_worker_gets_plain_arguments_and_a_directory_for_its_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    longest: int, has_own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Not one whose path would be too long for the sockets of DataLoaders' workers."""
+    monkeypatch.setattr(process, "_LONGEST", longest)
     text = "import sys, tempfile; open(sys.argv[4] + '/got', 'w').write(repr(sys.argv[1:]) + tempfile.mkdtemp())"
     made = request(tmp_path, monkeypatch, text, trusts=True)
     replay_in_process(made)
     got, _, temporary = (made.output / "got").read_text().rpartition("]")
     assert got + "]" == repr([str(tmp_path / "run"), "3", "5", str(made.output), "--trust"])
-    assert Path(temporary).parent == made.output
+    assert (Path(temporary).parent == made.output) == has_own
+    if not has_own:
+        Path(temporary).rmdir()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from project.core.errors import ConfigError
 from project.core.run.git import GitState, read_git
 from project.core.run.lineage import Segment
-from project.study.bisect.surroundings import CODE, differing_sources, is_present, read_source
+from project.study.bisect.surroundings import CODE, Source, differing_sources, is_present, read_source
 
 COMMIT = "0123456789" * 4
 
@@ -64,3 +64,13 @@ def test_present_code_is_recognized() -> None:
     assert is_present(present) == (present.commit is not None)
     assert not is_present(GitState(COMMIT, ""))
     assert not is_present(GitState(None, None))
+
+
+def test_data_that_was_another_is_named() -> None:
+    """Of a file with the same content, another time means nothing; of one without a checksum, it is all there is."""
+    file = {"size": 1, "modified": "monday", "sha256": "1"}
+    one = {"a": file, "b": file, "c": file | {"sha256": None}, "d": file}
+    two = {"a": file | {"modified": "friday"}, "b": file | {"sha256": "2"}, "c": one["c"] | {"modified": "friday"}}
+    sources = [Source(Path("run"), {}, {}, GitState(None, None), data) for data in (one, two)]
+    lines = ["b differs: sha256", "c differs: modified", "only A has d"]
+    assert differing_sources(*sources) == {"data": lines}

@@ -1,8 +1,11 @@
 """The command replay: what it prints and writes, exit codes, and the messages of mistakes."""
 
 import json
+import os
 import re
+import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,9 @@ import yaml
 from PIL import Image
 
 from project.commands import main
+from project.core.errors import ConfigError
+from project.study.replay.files import replacing
+from project.study.replay.observing import StepObserver
 from project.study.runs import find_runs
 from tests.conftest import TINY, Ran
 from tests.core.distributed.test_processes import run as run_cli
@@ -80,6 +86,7 @@ def test_replay_shows_and_writes_the_step(run: Path, call: Call) -> None:
         assert np.allclose(pixels[..., 0] / 255, batch["image"][worst, 0], atol=1 / 255)
 
 
+@pytest.mark.slow
 def test_replay_goes_on_to_the_next_logged_step(run: Path, call: Call, tmp_path: Path) -> None:
     """Nothing is logged at step 1: the replay ends after step 2, and shows step 1 only."""
     ran = call("replay", run, "--step", "1", "--trust", "--to", tmp_path / "out")
@@ -98,6 +105,7 @@ def test_changed_values_are_told_and_make_a_difference(run: Path, call: Call, tm
     assert json.loads((tmp_path / "out/replay.json").read_text())["verdict"] == "differs"
 
 
+@pytest.mark.slow
 def test_replay_replaces_only_a_replay(run: Path, call: Call, tmp_path: Path) -> None:
     """Files that somebody else put into the directory are kept."""
     out = tmp_path / "out"
@@ -115,10 +123,52 @@ def test_replay_replaces_only_a_replay(run: Path, call: Call, tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 143)])
+def test_signal_ends_a_replay_and_leaves_no_files(
+    number: signal.Signals, code: int, run: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its own temporary directory, nor those that it created for its files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(StepObserver, "before_batch", lambda *_: signal.raise_signal(number))
+    handler = signal.getsignal(number)
+    ran = call("replay", run, "--step", "3", "--trust", "--to", tmp_path / "new/out")
+    assert ran.code == code, ran.err
+    assert "Traceback" not in ran.err
+    assert signal.getsignal(number) == handler
+    assert not list(tmp_path.iterdir())
+
+
+def test_replay_of_the_same_step_may_be_written_meanwhile(tmp_path: Path) -> None:
+    """The later one takes its place; what somebody else has written does not go."""
+    out = tmp_path / "new/out"
+
+    def write(directory: Path) -> None:
+        (directory / "replay.json").write_text('{"format": "replay 1"}')
+
+    with replacing(out) as first, replacing(out) as second:
+        write(first)
+        write(second)
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+    def write_over_foreign_file() -> None:
+        with replacing(out) as third:
+            (out / "mine.txt").touch()
+            write(third)
+
+    with pytest.raises(ConfigError, match="no directory that replay has written"):
+        write_over_foreign_file()
+    assert sorted(path.name for path in out.iterdir()) == ["mine.txt", "replay.json"]
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
 def test_untrusted_run_names_no_class(run: Path, call: Call, tmp_path: Path) -> None:
     ran = call("replay", run, "--step", "3", "--to", tmp_path / "out")
     assert ran.code == 2
-    assert "--trust" in ran.err
+    assert ran.err == (
+        "error: model.net: the config.yaml of the run names 'tests.components.MLP', which is not a registered model, "
+        "nor one of torch, torchmetrics and Lightning\n"
+        "If you trust who trained it, add --trust (in Python: trust=True)\n"
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -139,6 +189,7 @@ def test_step_that_fails_is_shown(call: Call, tmp_path: Path) -> None:
     assert "non_finite.ckpt" not in [path.name for path in (run.parent / ".replay").rglob("*")]
 
 
+@pytest.mark.slow
 def test_debugger_stops_in_training_step(
     run: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +216,12 @@ def test_help_names_the_options(call: Call) -> None:
 def test_mistake_gets_its_message_and_leaves_no_files(case: Case, run: Path, call: Call, tmp_path: Path) -> None:
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign/file").touch()
+    (tmp_path / "link").symlink_to(run)
+    (tmp_path / "pictured/pictures").mkdir(parents=True)
+    (tmp_path / "pictured/replay.json").write_text('{"format": "replay 1"}')
+    (tmp_path / "pictured/pictures/mine.png").touch()
+    (tmp_path / "piped").mkdir()
+    os.mkfifo(tmp_path / "piped/replay.json")
     before = [sorted(path.rglob("*")) for path in (tmp_path, run.parent)]
 
     def insert(text: str) -> str:

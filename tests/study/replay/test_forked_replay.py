@@ -50,6 +50,7 @@ def step_file(run: Path, step: int) -> Callable[[], Path]:
     return lambda: next((run / "checkpoints").glob(f"*_step_{step:06d}.ckpt"))
 
 
+@pytest.mark.slow
 def test_steps_are_trained_with_the_settings_that_they_had(forked: tuple[Path, Path]) -> None:
     """From the fork's own checkpoint, from the origin's, and from the start of the origin, where settings changed."""
     run, fork = forked

@@ -1,12 +1,15 @@
 """A run directory is protected during a replay, whatever writes and however."""
 
+import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from project.core.errors import ConfigError
 from project.study.replay.guard import VARIABLE, protecting
@@ -36,6 +39,9 @@ WRITES: dict[str, Callable[[Path], object]] = {
     "rmtree of a directory in it": lambda run: shutil.rmtree(run / "empty"),
     "copy": lambda run: shutil.copy(run.parent / "other", run / "log.txt"),
     "move": lambda run: shutil.move(run, run.parent / "elsewhere"),
+    "chmod of a file open for reading": lambda run: os.fchmod(os.open(run / "log.txt", os.O_RDONLY), 0o600),
+    "torch.save, which writes in C++": lambda run: torch.save(1, run / "log.txt"),
+    "sqlite3, by a URI": lambda run: sqlite3.connect(f"file:{run}/new.db?mode=rwc", uri=True),
     "relative to an open directory": lambda run: os.remove("log.txt", dir_fd=os.open(run, os.O_RDONLY)),
 }
 
@@ -68,7 +74,7 @@ def test_others_are_allowed_and_nothing_remains_of_the_protection(run: Path) -> 
         (run.parent / "running").mkdir()
         (run.parent / "running/new.txt").write_text("x")
         with protecting(run):
-            assert os.environ[VARIABLE].split(os.pathsep) == [str(run)] * 2
+            assert json.loads(os.environ[VARIABLE]) == [str(run)] * 2
     assert VARIABLE not in os.environ
     (run / "log.txt").write_text("x")
 
@@ -77,7 +83,7 @@ def test_others_are_allowed_and_nothing_remains_of_the_protection(run: Path) -> 
     ("over", "culprit"),
     [
         ({"trainer": {"callbacks": [{"type": "tests.study.replay.components.Writer"}]}}, "Writer.on_train_batch_end"),
-        (
+        pytest.param(
             {
                 "data": {
                     "num_workers": 1,
@@ -85,6 +91,7 @@ def test_others_are_allowed_and_nothing_remains_of_the_protection(run: Path) -> 
                 }
             },
             "WritingSamples.__getitem__",
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""`project.replay` gives the state before a step, its batches and seeds, and repeats its loss bit for bit."""
+"""`project.replay` gives the state before a step, and repeats its loss bit for bit."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +23,7 @@ def test_step_has_its_state_and_repeats_its_loss(cli: Cli, tiny: Callable[..., s
     logged = {name: dict(points) for name, points in curves(run).items()}
     before = torch.get_rng_state()
     step = project.replay(run, 2)
+    assert len(repr(step)) < 500  # what a notebook shows
     assert torch.equal(torch.get_rng_state(), before)
     assert (len(step.batches), step.batch_idx, len(set(step.seeds))) == (2, 3, 2)
     saved = {done: path for path, done in list_by_step(run / "checkpoints").items()}
@@ -39,6 +40,7 @@ def test_step_has_its_state_and_repeats_its_loss(cli: Cli, tiny: Callable[..., s
     assert gradient.isfinite().all()
 
 
+@pytest.mark.slow
 def test_modules_that_step_themselves_have_a_batch_and_no_run(
     cli: Cli, tiny: Callable[..., str], tmp_path: Path
 ) -> None:

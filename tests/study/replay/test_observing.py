@@ -10,8 +10,11 @@ import torch
 import yaml
 
 from project.commands import main
+from project.core.errors import ConfigError
 from project.study.replay.batches import Array
+from project.study.replay.console import describe_record
 from project.study.replay.logged import compare_logged
+from project.study.replay.notebook import replay_step
 from project.study.replay.observing import StepObserver
 from project.study.replay.replaying import Replayed, replay_steps
 from project.study.replay.step_record import StepRecord
@@ -147,6 +150,7 @@ def test_batch_is_that_of_the_dataset(observed: Observed) -> None:
     assert image.mean == pytest.approx(float(expected["image"].mean()))
 
 
+@pytest.mark.slow
 def test_origin_of_nan_is_the_sample(tmp_path: Path) -> None:
     """A run that trains on NaN without noticing."""
     data = {"batch_size": 400, "train": {"type": f"{OBSERVED}.Broken", "split": "train"}}
@@ -191,3 +195,21 @@ def test_observing_changes_no_bit_of_a_compiled_net(tmp_path: Path) -> None:
     assert (compared.differing, compared.verdict) == ([], "equal")
     names = {each.module for each in observed.records[3].activations if each.module.startswith("net")}
     assert names == {"net"}
+
+
+@pytest.mark.slow
+def test_step_that_was_left_out_is_shown_with_its_batch(tmp_path: Path) -> None:
+    """A run that StopAtSpike stopped goes on without the step; the replay needs no StopAtSpike."""
+    trainer = RUN["trainer"] | {"callbacks": [{"type": "StopAtSpike", "window": 2, "factor": 100}]}
+    run = train(tmp_path, {**RUN, "skip_steps": [3], "trainer": trainer})
+    observed = Observed(run, 2, 4, (4,))
+    saved = trained_state(torch.load(checkpoint_of(run, 4), weights_only=True))
+    left = {path: value for path, value in saved.items() if "StopAtSpike" not in path}
+    assert differing(trained_state(observed.replayed.states[4]), left) == []
+    record = observed.records[3]
+    assert (record.skipped, record.batches, record.losses, record.activations) == (True, [5, 6], {}, [])
+    assert len(record.samples) == len(observed.batches[3]["index"]) == 64
+    assert [observed.records[step].skipped for step in (2, 4)] == [False, False]
+    assert describe_record(record)[0] == "step 3, epoch 1, batch 5, 6: left out (skip_steps); nothing was computed"
+    with pytest.raises(ConfigError, match=r"^step 3 of .* was left out \(skip_steps\): nothing was computed in it$"):
+        replay_step(run, 3, trust=True)

@@ -48,7 +48,7 @@ def make_page(*records: Any, **changes: Any) -> str:
 def test_page_has_all_of_a_step(tmp_path: Path) -> None:
     record = make_record()
     write_pictures(tmp_path, record)
-    file = write_page(tmp_path, RUN, "checkpoints/a.ckpt, after step 19", [record], make_comparison())
+    file = write_page(tmp_path, RUN, "checkpoints/a.ckpt, after step 19", [record], make_comparison(), trusts=True)
     assert file == tmp_path / FILE
     page = file.read_text(encoding="utf-8")
     titles = [title.partition("<")[0] for title in re.findall("<h2[^>]*>(.*?)</h2>", page)]
@@ -58,7 +58,7 @@ def test_page_has_all_of_a_step(tmp_path: Path) -> None:
     assert "started from checkpoints/a.ckpt, after step 19 ; 10 steps trained again" in shown
     assert "All 24 values that the run logged at steps 20 to 29 equal those of the replay, bit for bit." in shown
     assert "epoch 2, batch 10" in shown
-    assert f"python cli.py replay {RUN} --step 29 " in shown
+    assert f"python cli.py replay {RUN} --step 29 --trust " in shown
     assert page.count('src="data:image/webp') == 8
     assert 'href="./pictures/step29_image_0.png"' in page
 

@@ -65,6 +65,7 @@ def test_accumulated_batches_belong_to_the_step_after_them(
     assert stops == [2]
 
 
+@pytest.mark.slow
 def test_in_manual_optimization_batches_are_kept_or_dropped_after_them(
     run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

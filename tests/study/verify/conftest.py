@@ -89,5 +89,5 @@ def forge(run: Path) -> None:
         torch.save(content, path)
     (run / STATES).write_text("".join(json.dumps(vars(link)) + "\n" for link in links))
     summary = json.loads((run / "summary.json").read_text())
-    summary["head"] = {"step": links[-1].step, "epoch": links[-1].epoch, "link": links[-1].link}
+    summary["head"] = links[-1].head()
     (run / "summary.json").write_text(json.dumps(summary))

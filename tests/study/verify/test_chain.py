@@ -15,7 +15,7 @@ HEAD = "the head in summary.json is not the last link of states.jsonl"
 
 
 def check(run: Path, links: list[Link], state: str = "finished", head: Link | None = LINKS[-1]) -> list[str]:
-    (run / "summary.json").write_text(json.dumps({"state": state, "head": head and {"link": head.link}}))
+    (run / "summary.json").write_text(json.dumps({"state": state, "head": head and head.head()}))
     return check_chain(run, links, is_fork=False)
 
 
@@ -36,7 +36,7 @@ CHANGES: dict[str, tuple[Callable[[list[Link]], list[Link]], list[str]]] = {
         lambda links: [links[0], Link(2, 2, "x", links[1].link), *links[2:]],
         [wrong(2, 2)],
     ),
-    "step changed": (lambda links: [*links[:3], Link(5, 4, "d", links[3].link)], [wrong(4, 5)]),
+    "step changed": (lambda links: [*links[:3], Link(5, 4, "d", links[3].link)], [wrong(4, 5), HEAD]),
     "one changed, and linked": (
         lambda links: (
             [links[0], changed := Link.after(links[0], 2, 2, "x"), *links[2:]][:2] + [changed, *links[2:]][1:]
@@ -68,4 +68,12 @@ def test_summary_of_a_run_that_has_not_finished_may_be_older(tmp_path: Path) -> 
     assert check(tmp_path, LINKS, "finished", None) == [HEAD]
     assert check(tmp_path, [], "finished", None) == []
     (tmp_path / "summary.json").write_text('{"state": "finished"}')
-    assert check_chain(tmp_path, LINKS, is_fork=False) == []
+    assert check_chain(tmp_path, [], is_fork=False) == []
+    assert check_chain(tmp_path, LINKS, is_fork=False) == [HEAD]
+
+
+@pytest.mark.parametrize("name", ["step", "epoch", "link"])
+def test_each_value_of_the_head_is_compared(name: str, tmp_path: Path) -> None:
+    head = LINKS[-1].head()
+    (tmp_path / "summary.json").write_text(json.dumps({"state": "finished", "head": head | {name: 7}}))
+    assert check_chain(tmp_path, LINKS, is_fork=False) == [HEAD]

@@ -1,18 +1,25 @@
 """`verify` finds what was changed in a run, and nothing in one that was not."""
 
+import gc
 import json
 import re
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
+import torch
 
 from project.core.run.state_chain import STATES, read_chain
 from project.study.events import read_curves
 from project.study.replay import logged
+from project.study.verify import verifying
+from project.study.verify.comparing import StateComparison
 from project.study.verify.known_states import Steps, read_record
 from project.study.verify.verifying import verify_segments
+from tests.conftest import slow_except
 from tests.study.verify.conftest import Verify, change, checkpoint_of, forge
 
 
@@ -33,6 +40,8 @@ def test_run_is_verified(verify: Verify, run: Path) -> None:
         "steps 3 to 4   TIME   equal: 1 state, 8 logged values\n"
         "steps 5 to 6   TIME   equal: 1 state, 8 logged values\n"
         "steps 7 to 8   TIME   equal: 1 state, 8 logged values\n"
+        "note: not compared: val/accuracy, val/cross_entropy, val/sum; "
+        "validations are repeated only if the training depends on them\n"
         "verified: all 4 segments\n"
     )
     after = contents(run)
@@ -46,13 +55,13 @@ def test_run_is_verified(verify: Verify, run: Path) -> None:
 
 def test_random_segments_are_verified_with_their_chance(verify: Verify, run: Path) -> None:
     (run / "verified.json").write_text("of an earlier verification")
-    ran = verify(run, "--steps", "5")
+    ran = verify(run, "--steps", "3")
     assert ran.code == 0, ran.err
-    assert "training 4 steps again, 2 of 4 segments, chosen at random\n" in ran.out
+    assert "training 2 steps again, 1 of 4 segments, chosen at random\n" in ran.out
     assert ran.out.endswith(
-        "verified: 2 of 4 segments: a change in one segment would be missed with probability 50 %\n"
+        "verified: 1 of 4 segments: a change in one segment would be missed with probability 75 %\n"
     )
-    assert json.loads((run / "verified.json").read_text())["missed_probability"] == 0.5
+    assert json.loads((run / "verified.json").read_text())["missed_probability"] == 0.75
 
 
 def nudge(name: str, by: float) -> Callable[[dict[str, Any]], object]:
@@ -96,7 +105,7 @@ def test_changed_checkpoint_contradicts_the_chain(changed: str, run: Path) -> No
     assert read_record(run).problems == [f"{name} is not the state of step {step} in the chain"]
 
 
-@pytest.mark.parametrize("changed", CHANGES)
+@pytest.mark.parametrize("changed", slow_except(CHANGES, "weight"))
 @pytest.mark.usefixtures("cli")
 def test_forged_state_is_found_by_the_segment_that_it_ends(changed: str, run: Path) -> None:
     """The forger has made the chain fit, so that nothing contradicts it."""
@@ -110,6 +119,7 @@ def test_forged_state_is_found_by_the_segment_that_it_ends(changed: str, run: Pa
     assert verified.differences[0].startswith(f"after step {step}: {difference}")
 
 
+@pytest.mark.slow
 def test_verdict_on_a_forged_state_from_which_no_run_could_go_on(verify: Verify, run: Path) -> None:
     step, apply, difference = CHANGES["removed"]
     change(run, step, apply)
@@ -124,14 +134,52 @@ def test_verdict_on_a_forged_state_from_which_no_run_could_go_on(verify: Verify,
     assert [bool(each["differences"]) for each in verified["segments"]] == [False, True]
 
 
-def test_checkpoint_with_another_step_is_found(verify: Verify, run: Path) -> None:
+def test_checkpoint_with_another_step_is_found(run: Path) -> None:
     change(run, 4, lambda content: content.update(global_step=5))
-    ran = verify(run, "--steps", "1")
-    assert ran.code == 1
-    assert f"contradiction: checkpoints/{checkpoint_of(run, 4).name} contains the state after step 5\n" in ran.out
+    assert read_record(run).problems == [f"checkpoints/{checkpoint_of(run, 4).name} contains the state after step 5"]
 
 
-def test_best_checkpoint_that_was_replaced_is_found(verify: Verify, run: Path) -> None:
+def test_contradictions_besides_the_states_are_found(run: Path) -> None:
+    """A lineage without its first steps; a chain that is gone, said once; a summary that is gone is said."""
+    lineage = (run / "lineage.json").read_text()
+    (run / "lineage.json").write_text(lineage.replace('"from_step": 0', '"from_step": 3'))
+    assert "lineage.json begins after step 3, but the run is no fork" in read_record(run).problems
+    (run / "lineage.json").write_text(lineage)
+    (run / STATES).unlink()
+    assert read_record(run).problems == [
+        "the head in summary.json is not the last link of states.jsonl",
+        "checkpoints have links of a chain, but states.jsonl has none",
+    ]
+    (run / STATES).mkdir()
+    assert read_record(run).problems[0] == f"{run / STATES} cannot be read: it is a directory"
+
+
+def test_missing_summary_is_said(run: Path) -> None:
+    (run / "summary.json").unlink()
+    record = read_record(run)
+    assert (record.problems, record.notes) == ([], ["the run has no summary.json, which would name the last link"])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cli")
+def test_verification_keeps_no_net_in_memory(run: Path) -> None:
+    """Each segment has a net, its optimizers and a start; of a verification of many, only results are kept."""
+    nets = weakref.WeakSet[torch.nn.Module]()
+
+    class Kept(StateComparison):
+        def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            nets.add(pl_module)
+            super().on_train_start(trainer, pl_module)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verifying, "StateComparison", Kept)
+        verified = [*verify_segments(read_record(run), [Steps(0, 2), Steps(2, 4)], trusts=False)]
+    gc.collect()
+    assert [each.differences for each in verified] == [[], []]
+    assert not [*nets]
+
+
+def test_best_checkpoint_that_was_replaced_is_found(run: Path) -> None:
     """It is a link to a checkpoint that is named by its step in a run."""
     best = run / "checkpoints/best.ckpt"
     content = checkpoint_of(run, 8).read_bytes()
@@ -140,9 +188,7 @@ def test_best_checkpoint_that_was_replaced_is_found(verify: Verify, run: Path) -
     best.write_bytes(checkpoint_of(run, 8).read_bytes())
     checkpoint_of(run, 8).unlink()
     checkpoint_of(run, 6).with_name("epoch_0003_step_000008.ckpt").write_bytes(content)
-    ran = verify(run, "--steps", "1")
-    assert ran.code == 1
-    assert "contradiction: checkpoints/best.ckpt is not the state of step 8 in the chain\n" in ran.out
+    assert "checkpoints/best.ckpt is not the state of step 8 in the chain" in read_record(run).problems
 
 
 @pytest.mark.usefixtures("cli")
@@ -159,6 +205,7 @@ def test_changed_curve_is_found(run: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert re.fullmatch(r"in step 3: train/sum is 2\.\d+, and trained again 2\.\d+", difference)
 
 
+@pytest.mark.slow
 def test_segments_without_milestones(verify: Verify, run: Path) -> None:
     """Digests are compared within a segment, and found to be changed."""
     for step in (2, 4):
@@ -187,10 +234,11 @@ def test_run_of_which_nothing_is_left_but_contradictions(verify: Verify, run: Pa
     assert "\ntraining 0 steps again, 0 of 0 segments, chosen at random\nnot verified: " in ran.out
 
 
+@pytest.mark.slow
 def test_run_that_still_trains(verify: Verify, run: Path) -> None:
     """Its summary is older than its chain, and the last line of the chain is not whole."""
     links = read_chain(run)
-    summary = json.loads((run / "summary.json").read_text()) | {"state": "running", "head": vars(links[1])}
+    summary = json.loads((run / "summary.json").read_text()) | {"state": "running", "head": links[1].head()}
     (run / "summary.json").write_text(json.dumps(summary))
     (run / STATES).write_text((run / STATES).read_text() + '{"step": 10')
     ran = verify(run)
@@ -211,4 +259,5 @@ def test_another_machine_is_told(verify: Verify, run: Path) -> None:
 def test_help(verify: Verify) -> None:
     ran = verify("--help")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith("usage: python cli.py verify RUN [--steps N|all] [--trust]\n\noptions:\n  --steps ")
+    assert ran.out.startswith("usage: python cli.py verify RUN [--steps N|all] [--trust]\n")
+    assert "\noptions:\n  --steps " in ran.out

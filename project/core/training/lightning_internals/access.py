@@ -80,6 +80,12 @@ def log_to_loggers(trainer: pl.Trainer, values: dict[str, float]) -> None:
         logger.log_metrics(values, trainer.global_step)
 
 
+def names_over_epoch(trainer: pl.Trainer) -> set[str]:
+    """Return the names that `LightningModule.log` logs at the end of a training epoch."""
+    metas = [each.meta for each in trainer.fit_loop.epoch_loop._results.values()]
+    return {meta.forked_name(on_step=False) for meta in metas if meta.on_epoch}
+
+
 def is_between_batches(trainer: pl.Trainer) -> bool:
     """Return whether the only process waits for a training batch that is not the first of its epoch."""
     loop: Any = trainer.fit_loop.epoch_loop

@@ -100,6 +100,7 @@ class EpochLoop(_TrainingEpochLoop):
         super().__init__(trainer, min_steps, max_steps)
         self._after_batch, self._step_log = after_batch, step_log
         self.skipped = sorted(skipped)
+        self.skip_hooks: list[Callable[[object], None]] = []  # called with each batch that is left out, on the CPU
         self._epoch_validates: bool | None = None  # None outside an epoch
         self._validates_now = False
         self._has_warned = False
@@ -123,7 +124,7 @@ class EpochLoop(_TrainingEpochLoop):
         super().on_run_start(data_fetcher)
         self._epoch_validates = super()._should_check_val_epoch()
         step = self._fast_step(data_fetcher) or super().advance
-        self._step = SkippingStep(self, step, self.skipped) if self.skipped else step
+        self._step = SkippingStep(self, step, self.skipped, self.skip_hooks) if self.skipped else step
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
         # A validation is not resumed, but runs again from its first batch.

@@ -106,6 +106,7 @@ PRIVATE_NAMES: Mapping[Feature, list[str]] = {
         *_names("pytorch_lightning.callbacks:LearningRateMonitor", "_find_names_from_schedulers"),
         *_names("pytorch_lightning.callbacks:LearningRateMonitor", "_find_names_from_optimizers"),
         *_names("module", "_compiled_call_impl"),
+        *_names("trainer.fit_loop.epoch_loop", "_results"),
     ],
     Feature.SIGNATURES: _names("jsonargparse._parameter_resolvers:", "get_signature_parameters"),
 }

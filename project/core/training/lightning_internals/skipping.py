@@ -18,12 +18,17 @@ class SkippingStep:
         loop: the loop over the batches of an epoch.
         step: trains on the next batch.
         skipped: the optimizer steps, counted from 1.
+        hooks: called with each batch that is left out, before it is counted; they change nothing.
     """
 
     def __init__(
-        self, loop: _TrainingEpochLoop, step: Callable[[_DataFetcher], None], skipped: Collection[int]
+        self,
+        loop: _TrainingEpochLoop,
+        step: Callable[[_DataFetcher], None],
+        skipped: Collection[int],
+        hooks: Collection[Callable[[object], None]],
     ) -> None:
-        self.loop, self.step, self.skipped = loop, step, frozenset(skipped)
+        self.loop, self.step, self.skipped, self.hooks = loop, step, frozenset(skipped), hooks
 
     def __call__(self, data_fetcher: _DataFetcher) -> None:
         """Train on the next batch, or leave it out.
@@ -42,6 +47,8 @@ class SkippingStep:
         progress.is_last_batch = data_fetcher.done
         progress.increment_ready()
         if batch is not None:  # without a batch, there would have been no step either
+            for hook in self.hooks:
+                hook(batch)
             progress.increment_started()
             if not loop._should_accumulate():
                 self._count_step()

@@ -43,6 +43,8 @@ def show_samples(
 def _explain(record: StepRecord, has_losses: bool) -> Iterator[Html]:
     """Yield why losses of samples are missing."""
     missing = [name for name, divides in record.divides.items() if not divides]
+    if record.skipped:
+        return
     if missing:
         names = ", ".join(missing)
         text = f"The mean over the samples is not {names}: a sample has no loss of its own, without the others."

@@ -25,7 +25,12 @@ _MOST_CARDS, _FEWEST_CARDS = 18, 6  # samples of a step with pictures
 
 
 def write_page(
-    directory: Path, run: Path, start: str, records: Sequence[StepRecord], comparison: LoggedComparison
+    directory: Path,
+    run: Path,
+    start: str,
+    records: Sequence[StepRecord],
+    comparison: LoggedComparison,
+    trusts: bool = False,
 ) -> Path:
     """Write replay.html, one file that needs no server and no other file but the pictures that it links to.
 
@@ -35,17 +40,23 @@ def write_page(
         start: what the replay started from, such as `checkpoints/last.ckpt, after step 80`.
         records: the steps.
         comparison: what the run and the replay logged.
+        trusts: whether the run was trusted (`--trust`), as its commands must do again.
 
     Returns:
         The file.
     """
     file = directory / FILE
-    write_text(file, replay_page(directory, run, start, records, comparison))
+    write_text(file, replay_page(directory, run, start, records, comparison, trusts))
     return file
 
 
 def replay_page(
-    directory: Path, run: Path, start: str, records: Sequence[StepRecord], comparison: LoggedComparison
+    directory: Path,
+    run: Path,
+    start: str,
+    records: Sequence[StepRecord],
+    comparison: LoggedComparison,
+    trusts: bool = False,
 ) -> str:
     """Return the text of the page; see `write_page`."""
     problems: list[str] = []
@@ -62,7 +73,7 @@ def replay_page(
         tag("div", *map(problem, problems[:20])),
         _show_overview(records) if len(records) > 1 else None,
         *steps,
-        _show_commands(run, records),
+        _show_commands(run, records, trusts),
         files=_FILES,
     )
 
@@ -107,17 +118,18 @@ def _show_overview(records: Sequence[StepRecord]) -> Html:
     )
 
 
-def _show_commands(run: Path, records: Sequence[StepRecord]) -> Html:
+def _show_commands(run: Path, records: Sequence[StepRecord], trusts: bool) -> Html:
     """Return the command lines that replay the steps."""
     if not records:
         return section("Again", problem("no step was replayed"))
     first, quoted = records[0].step, shlex.quote(str(run))
     several = f" --steps {len(records)}" if len(records) > 1 else ""
-    call = f"python cli.py replay {quoted} --step {first}"
+    trust, argument = (" --trust", ", trust=True") if trusts else ("", "")
+    call = f"python cli.py replay {quoted} --step {first}{trust}"
     lines = (
         ("this page", f"{call}{several}"),
         ("with the debugger in training_step", f"{call} --pdb"),
-        ("in Python", f"import {_package()}\nreplay = {_package()}.replay({str(run)!r}, {first})"),
+        ("in Python", f"import {_package()}\nreplay = {_package()}.replay({str(run)!r}, {first}{argument})"),
     )
     blocks = (
         join(tag("h3", name), tag("div", tag("pre", tag("code", text), tabindex=0, class_="command")))
