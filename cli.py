@@ -13,7 +13,7 @@ if __name__ == "__main__":
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, frame: os._exit(128 + number))
         sys.exit(main())
-    from project.core.distributed.signals import TERMINATION_SIGNALS, Interruption
+    from project.core.distributed.signals import Interruption, ignore_termination
     from project.core.garbage import exclude_objects
 
     interruption = Interruption()
@@ -24,7 +24,5 @@ if __name__ == "__main__":
     exclude_objects()  # what was imported, also from the collection at the end of Python
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code = main(interruption=interruption)
-    # srun signals all tasks when the first one ends, and must see the same exit code of all.
-    for number in TERMINATION_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    ignore_termination()  # srun must see the same exit code of all tasks
     sys.exit(code)

@@ -138,6 +138,11 @@ def first_line(error: BaseException, length: int = 300) -> str:
     return shorten(message_of(error).strip().partition("\n")[0], length)
 
 
+def count_of(number: int, noun: str) -> str:
+    """Return a number with a noun, such as `1 step` or `2 steps`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def join_names(names: Iterable[str]) -> str:
     """Return names in one line."""
     return ", ".join(names) or "none"

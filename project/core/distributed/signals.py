@@ -154,10 +154,25 @@ def restoring_signals() -> Iterator[None]:
         yield
     finally:
         if threading.current_thread() is threading.main_thread():
-            if _HAS_ALARM and getattr(signal.getsignal(signal.SIGALRM), "__func__", None) is Interruption.check_wait:
-                signal.setitimer(signal.ITIMER_REAL, 0)  # at Python's exit, an alarm would kill it
+            _disarm()
+            has_alarm = _HAS_ALARM and signal.getsignal(signal.SIGALRM) != before[signal.SIGALRM]
             for number, handler in before.items():
                 signal.signal(number, handler)
+            if has_alarm:  # a signal may have come in between, with the handler of `cli.py`
+                signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _disarm() -> None:
+    """Stop the alarm of an Interruption: at Python's exit, it would kill the process."""
+    if _HAS_ALARM and getattr(signal.getsignal(signal.SIGALRM), "__func__", None) is Interruption.check_wait:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def ignore_termination() -> None:
+    """Ignore the signals that ask to stop, at the end of a process: srun signals all tasks when the first one ends."""
+    for number in TERMINATION_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    _disarm()  # the last signal may have come after `restoring_signals`
 
 
 def wait_unless_signaled(seconds: float) -> bool:

@@ -20,7 +20,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from project.core.data.datamodule import DataModule
 from project.core.distributed.signals import Interrupted
-from project.core.errors import find_cause, user_message
+from project.core.errors import count_of, find_cause, user_message
 from project.core.files import write_text
 from project.core.run.checkpoint_files import BEST, LAST
 from project.core.run.checkpoint_policy import CheckpointPolicy
@@ -138,8 +138,10 @@ class RunSummary(Callback):
         """Yield what the log says of a run that has ended, only what is true of it."""
         run, steps, best, last = _shown(self.directory), trainer.global_step, self._best(), self._file(LAST)
         if steps > self._first_step:
-            total = f"{_count(steps, 'step')}, {_count(self._num_epochs(trainer), 'complete epoch')}"
-            since = f"{_count(steps - self._first_step, 'step')} since the resume; in all " if self._first_step else ""
+            total = f"{count_of(steps, 'step')}, {count_of(self._num_epochs(trainer), 'complete epoch')}"
+            since = (
+                f"{count_of(steps - self._first_step, 'step')} since the resume; in all " if self._first_step else ""
+            )
             yield f"trained {_format_seconds(self._seconds())}: {since}{total}"
         if best is not None:
             score = f"best {best['monitor']} {best['value']:.4g} in epoch {best['epoch']}, after step {best['step']}"
@@ -232,10 +234,6 @@ def _has_eval(trainer: pl.Trainer) -> bool:
 def _shown(path: Path) -> str:
     """Return a path relative to the working directory if it is in it."""
     return os.path.relpath(path) if Path.cwd() in path.parents else str(path)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _format_seconds(seconds: float) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from project.core.errors import ConfigError, join_names
+from project.core.errors import ConfigError, count_of, join_names
 from project.core.run.lineage import Segment, read_lineage
 from project.study.bisect.explaining import compare_samples, describe_samples, explain, kind_of, list_names
 from project.study.bisect.process import replay_in_process
@@ -244,12 +244,13 @@ def _describe_equal(comparison: Comparison, start: int) -> list[str]:
 def _describe(comparison: Comparison) -> str:
     """Return how much was compared."""
     steps = [str(step) for step, is_equal in comparison.checkpoints.items() if is_equal]
-    plural = "s" if len(steps) != 1 else ""
-    saved = f"{len(steps)} checkpoint{plural} (step{plural} {', '.join(steps)})" if steps else ""
-    values = f"{comparison.values} values of {comparison.curves} curves" if comparison.values else ""
-    of = f"{comparison.digest_steps} step{'s' if comparison.digest_steps != 1 else ''}"
-    kinds = ", ".join(comparison.digest_kinds)
-    digests = f"{comparison.digests} digests of {of} ({kinds})" if comparison.digests else ""
+    word = "step" if len(steps) == 1 else "steps"
+    saved = f"{count_of(len(steps), 'checkpoint')} ({word} {', '.join(steps)})" if steps else ""
+    values = (
+        f"{count_of(comparison.values, 'value')} of {count_of(comparison.curves, 'curve')}" if comparison.values else ""
+    )
+    of, kinds = count_of(comparison.digest_steps, "step"), ", ".join(comparison.digest_kinds)
+    digests = f"{count_of(comparison.digests, 'digest')} of {of} ({kinds})" if comparison.digests else ""
     return ", ".join(filter(None, [values, saved, digests])) or "nothing recorded before"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from project.core.errors import count_of
 from project.core.files import write_text
 from project.study.verify.known_states import RunRecord, Steps
 from project.study.verify.verifying import Verified
@@ -57,15 +58,17 @@ class Verdict:
         if not self.is_equal:
             differing = sum(bool(each.differences) for each in self.verified)
             reasons = (
-                [f"{differing} of {_count(number, 'segment')} differ{'s' if number == 1 else ''}"] if differing else []
+                [f"{differing} of {count_of(number, 'segment')} differ{'s' if number == 1 else ''}"]
+                if differing
+                else []
             )
-            reasons += [_count(len(self.record.problems), "contradiction")] if self.record.problems else []
+            reasons += [count_of(len(self.record.problems), "contradiction")] if self.record.problems else []
             yield f"not verified: {', '.join(reasons)}"
         elif number == total:
-            yield f"verified: all {_count(total, 'segment')}"
+            yield f"verified: all {count_of(total, 'segment')}"
         else:
             chance = f"a change in one segment would be missed with probability {self.missed:.0%}"
-            yield f"verified: {number} of {_count(total, 'segment')}: {chance.replace('%', ' %')}"
+            yield f"verified: {number} of {count_of(total, 'segment')}: {chance.replace('%', ' %')}"
 
     def write(self) -> None:
         """Write verified.json in the run directory, the only file that a verification changes there."""
@@ -102,11 +105,7 @@ def _to_json(verified: Verified) -> dict[str, Any]:
 def describe(verified: Verified) -> str:
     """Return the line that is printed of a segment."""
     steps = f"steps {verified.steps.first + 1} to {verified.steps.last}"
-    compared = f"{_count(verified.states, 'state')}, {_count(verified.values, 'logged value')}"
+    compared = f"{count_of(verified.states, 'state')}, {count_of(verified.values, 'logged value')}"
     found = f"differs {verified.differences[0]}" if verified.differences else f"equal: {compared}"
     more = f"; {len(verified.differences) - 1} more" if len(verified.differences) > 1 else ""
     return f"{steps}   {verified.seconds:.1f} s   {found}{more}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -18,6 +18,7 @@ from project.core.distributed.signals import (
     Interrupted,
     Interruption,
     ignore_signals,
+    ignore_termination,
     restoring_signals,
     wait_unless_signaled,
 )
@@ -135,6 +136,29 @@ def test_signal_handlers_are_restored_after_a_run(cli: Cli, tiny: Callable[..., 
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     assert cli("fit", "--config", tiny()).code == 0
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no alarm")
+def test_alarm_of_a_late_signal_does_not_kill_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal that comes while handlers are restored, or after that, armed an alarm that killed Python at its exit."""
+    interruption, restore = Interruption(), signal.signal
+
+    def restore_late(number: int, handler: Any) -> Any:
+        if number == signal.SIGINT:
+            signal.raise_signal(signal.SIGUSR1)  # its handler is that of cli.py again
+        return restore(number, handler)
+
+    with restoring_signals():
+        interruption.install(with_sigint=False)
+        with monkeypatch.context() as patch, restoring_signals():
+            signal.raise_signal(signal.SIGUSR1)
+            patch.setattr(signal, "signal", restore_late)
+        assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+        signal.raise_signal(signal.SIGUSR1)
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+        ignore_termination()
+        signal.raise_signal(signal.SIGUSR1)
+        assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
 def test_worker_ignores_signals() -> None:

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from project.core.errors import count_of
 from project.core.files import write_text
 from project.study.replay.page.steps import describe_place, gradient_norm, main_loss, show_step
 from project.study.replay.page.tables import Tables, show_number
@@ -80,8 +81,7 @@ def replay_page(
 
 def _show_header(title: str, run: Path, start: str, comparison: LoggedComparison) -> Html:
     verdict = comparison.verdict
-    count = max(0, comparison.last - comparison.first)
-    again = f"; {count} step{'s' if count != 1 else ''} trained again"
+    again = f"; {count_of(max(0, comparison.last - comparison.first), 'step')} trained again"
     return tag(
         "header",
         tag("h1", tag("bdi", title), tag("span", WORDS[verdict], class_=f"state {verdict}")),
