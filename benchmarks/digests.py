@@ -129,4 +129,6 @@ def measure(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    measure(arguments(__doc__).rounds)
+    from benchmarks import digests  # not as __main__: the yaml names the callback by this module
+
+    digests.measure(arguments(__doc__).rounds)

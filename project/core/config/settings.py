@@ -57,8 +57,8 @@ class CheckpointSettings:
 class DigestSettings:
     """Digests of a run's tensors in RUN/digests.bin, by which `bisect` finds where two runs part.
 
-    On the CPU, those of the parameters at every 10th step take 0.2 % of the time of a step of the digits, and 0.5 % of
-    one of a perceptron with 25 million parameters (`python -m benchmarks.digests`).
+    On the CPU, those of the parameters at every 10th step take 0.2 % of the time of a step of the digits, and less than
+    1 % of one of a perceptron with 25 million parameters (docs/benchmarks.md).
 
     Args:
         parameters: write digests of the parameters before every n-th optimizer step; 0 disables.

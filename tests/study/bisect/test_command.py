@@ -131,7 +131,7 @@ def test_one_process_and_two_are_compared_within_rounding(tmp_path: Path, capfd:
             assert done.returncode == 0, done.stderr
     assert main(["bisect", str(tmp_path / "Plain1"), str(tmp_path / "Plain2")]) == 0
     out = capfd.readouterr().out
-    assert out.startswith("equal within rounding: 90 values of 3 curves, 2 checkpoints (steps 24, 30)\n"), out
+    assert out.startswith("equal within rounding: 30 values of 1 curve, 2 checkpoints (steps 24, 30)\n"), out
     assert "trained on 1 and 2 processes, which add in another order: within a relative difference of 1e-05" in out
     assert main(["bisect", str(tmp_path / "Net1"), str(tmp_path / "Net2")]) == 2
-    assert "each process normalizes its own part of the batch (body.1.running_mean)" in capfd.readouterr().err
+    assert "each process normalizes its own part of the batch (net.body.1.running_mean)" in capfd.readouterr().err
