@@ -12,7 +12,7 @@ from loguru import logger
 
 from project.core.errors import join_names, shorten, show_value, without_commands
 from project.core.run.environment import describe_environment
-from project.core.run.git import read_git
+from project.core.run.git import GitState, read_git
 
 _MOST_THREADS = 1024
 _LONGEST = 1000  # characters of a line: environment.json may be a stranger's
@@ -65,7 +65,7 @@ def describe_rounding(environment: Mapping[str, Any], trainer: pl.Trainer) -> li
     """
     if not environment:
         return []
-    now = describe_environment(trainer, read_git())
+    now = describe_environment(trainer, GitState(None, None))
     before_print, print_now = environment.get(_NUMERICS), now.get(_NUMERICS)
     if before_print is not None and print_now is not None and before_print == print_now:
         return []

@@ -15,6 +15,7 @@ from project.core.run.checkpoint_policy import CheckpointPolicy
 from project.core.run.checkpoint_writer import CheckpointWriter, snapshot_to_cpu
 from project.core.tensorboard import find_dedup_logger
 from project.core.training.lightning_internals.access import end_on_sigterm, end_training, names_over_epoch
+from project.core.training.stopping import STOPS
 
 
 class StateCapture(CheckpointWriter):
@@ -39,7 +40,7 @@ class ReplayPolicy(CheckpointPolicy):
 
     Args:
         settings: settings of the run.
-        interruption: unused, but for its interface.
+        interruption: receives no signals: a replay has nothing to save.
         config: the configuration of the run as yaml, which the captured states contain.
         last: the last optimizer step.
         steps: steps after which the state is captured.
@@ -65,14 +66,13 @@ class ReplayPolicy(CheckpointPolicy):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_fit_start(trainer, pl_module)
-        self.interruption.uninstall()
         end_on_sigterm(trainer)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._step = trainer.global_step
         if self._restored:
             self._restore_values(trainer)
-            trainer.should_stop = trainer.should_stop or self._restored.get("stops", False)
+            trainer.should_stop = trainer.should_stop or self._restored.get(STOPS, False)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_epoch_start(trainer, pl_module)

@@ -11,6 +11,7 @@ import yaml
 
 from project.commands import main
 from project.core.errors import ConfigError
+from project.study.replay import sample_losses
 from project.study.replay.batches import Array
 from project.study.replay.console import describe_record
 from project.study.replay.logged import compare_logged
@@ -102,6 +103,17 @@ def test_samples_have_names_and_their_losses(observed: Observed) -> None:
     by_row = {sample.row: sample for sample in record.samples}
     assert [by_row[row].index for row in range(64)] == batch["index"].tolist()
     assert all(sample.name == f"glyph {sample.index}" for sample in record.samples)
+
+
+@pytest.mark.slow
+def test_losses_of_very_many_samples_are_left_out(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss is called for each sample: of a large batch that would take minutes, and the record says so."""
+    monkeypatch.setattr(sample_losses, "_MAX_ROWS", 31)
+    observed = Observed(run, 4)
+    record = observed.records[4]
+    assert "losses of samples are unknown: a batch has 32 samples, more than 31" in record.notes
+    assert not any(sample.losses for sample in record.samples)
+    assert compare_logged(run, observed.replayed).verdict == "equal"
 
 
 def test_norms_of_parameters_gradients_and_changes(run: Path, observed: Observed) -> None:
