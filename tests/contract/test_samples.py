@@ -44,7 +44,7 @@ def test_a_class_with_neither_defaults_nor_an_example_fails() -> None:
 
 def test_an_example_supplies_arguments_and_tensors() -> None:
     assert inputs(build(Declared)).keys() == {"cloud"}
-    test_models.test_gradients_reach_every_parameter(Declared, bf16=True)
+    test_models.test_gradients_reach_every_parameter_in_bf16(Declared)
     test_models.test_samples_do_not_mix_in_evaluation(Declared)
 
 
@@ -93,7 +93,7 @@ def test_components_that_break_a_contract_fail(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"Counts.* cannot be exported: it works only for some numbers of samples"):
         test_models.test_exported_model_computes_the_same(Counts, tmp_path)
     with pytest.raises(AssertionError, match="idle has no gradient"):
-        test_models.test_gradients_reach_every_parameter(Idle, bf16=False)
+        test_models.test_gradients_reach_every_parameter(Idle)
     with pytest.raises(AssertionError):
         test_losses.test_losses_are_finite_scalars_with_gradients(Detached, torch.float32)
     with pytest.raises(AssertionError):

@@ -18,6 +18,7 @@ def test_odd_sizes_are_padded_with_the_last_row_and_column() -> None:
     torch.testing.assert_close(net(image), net(image[:, :, rows][..., columns])[..., :5, :6])
 
 
+@pytest.mark.slow
 def test_exported_net_takes_every_size() -> None:
     """Height and width are free, also where one of them needs no padding, or both do."""
     net = UNet(1, 1, width=2, depth=1, residual=True).eval()

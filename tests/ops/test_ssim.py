@@ -13,6 +13,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 import ops
 from ops._registry import NAMESPACE
 from ops.ssim import reference, reference_backward
+from tests.conftest import slow_except
 
 C = (0.01**2, 0.03**2)
 FORWARD, BACKWARD = (getattr(getattr(torch.ops, NAMESPACE), name).default for name in ("ssim", "ssim_backward"))
@@ -156,7 +157,7 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
         assert torch.equal(gradient, results[0][1])  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("save", [0, 1, 2, 3])
+@pytest.mark.parametrize("save", slow_except([0, 1, 2, 3], 3))
 def test_opcheck(save: int) -> None:
     x, y = pictures(1, 2, 14, 13)
     settings = (11, 1.5, *C, save)

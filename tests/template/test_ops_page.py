@@ -11,6 +11,7 @@ import pytest
 
 from ops import _build
 from ops.__main__ import main
+from tests.conftest import slow_except
 from tests.template.conftest import ROOT, run
 
 GUIDE = (ROOT / "docs/ops.md").read_text()
@@ -119,7 +120,7 @@ def test_inline_code_is_in_a_source() -> None:
 
 @needs_compiler
 @pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize("right", slow_except([True, False], False))
 def test_program_for_the_emulator_runs(program: str, right: bool, tmp_path: Path) -> None:
     """It exits with 0, but not with the error that its comment warns of."""
     line = next(line for line in program.splitlines() if "miss the barriers" in line)

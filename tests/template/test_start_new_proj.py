@@ -62,7 +62,7 @@ def check_files(copy: Path, child: Path) -> None:
     assert not re.search(r"\bproject\.(?:[a-z_]+\(|[A-Z])|\bimport project\b", pages)
 
 
-@pytest.mark.parametrize("name", slow_except([LONG, "a", "Metric", "zz_project"], LONG))
+@pytest.mark.parametrize("name", slow_except([LONG, "a", "Metric", "zz_project"], "a"))
 def test_code_is_formatted_for_any_name(copy: Path, tmp_path: Path, name: str) -> None:
     assert len(LONG) == LONGEST
     printed = run(copy, sys.executable, START, "--proj_name", name, "--proj_loc", str(tmp_path))
@@ -240,6 +240,7 @@ def test_unusual_locations(template: Path, tmp_path: Path) -> None:
     assert (tmp_path / "x/Alpha").is_dir()
 
 
+@pytest.mark.slow
 def test_a_failed_start_removes_only_its_own_directories(template: Path, tmp_path: Path) -> None:
     (template / "project/core/files.py").write_text("def broken(:\n")
     (tmp_path / "bin").mkdir()
@@ -252,6 +253,7 @@ def test_a_failed_start_removes_only_its_own_directories(template: Path, tmp_pat
     assert [path.name for path in (tmp_path / "new").rglob("*")] == ["notes.txt"]
 
 
+@pytest.mark.slow
 def test_links_binary_files_and_attributes(template: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("from project import load\n")
     (template / "outside").symlink_to(tmp_path / "mine.txt")
@@ -298,6 +300,7 @@ def test_start_without_identity_and_with_failing_hooks(copy: Path, tmp_path: Pat
     assert git(child, "status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_start_within_a_hook_of_another_repository(template: Path, tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "other")
     variables = {"GIT_DIR": str(tmp_path / "other/.git"), "GIT_INDEX_FILE": str(tmp_path / "other/index")}

@@ -194,7 +194,7 @@ def attack(cli: Cli, tiny: Callable[..., str], tmp_path: Path, monkeypatch: pyte
     return Attack(cli, tmp_path / "experiments" / "tiny", outside)
 
 
-@pytest.mark.parametrize(("stage", "part"), [("test", 160)])
+@pytest.mark.parametrize(("stage", "part"), [("test", 300)])
 def test_hostile_configuration_reaches_nothing(stage: str, part: int, attack: Attack) -> None:
     """One attack of `part`; test_all_hostile_configurations_reach_nothing tries the rest."""
     assert attack(stage, ("log_level",), "DEBUG") == []

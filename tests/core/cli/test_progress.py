@@ -241,7 +241,7 @@ def uninterrupted(cli: Cli, tiny: Callable[..., str], tmp_path: Path, kept: Path
         pytest.param("on_train_batch_start", 13, 2, True, marks=pytest.mark.slow),  # within epoch 2
         ("on_train_epoch_end", 4, 3, True),  # of epoch 3
         pytest.param("on_train_epoch_start", 4, 3, False, marks=pytest.mark.slow),  # after the line of epoch 2
-        ("on_train_end", 1, 4, False),  # after the line of epoch 3
+        pytest.param("on_train_end", 1, 4, False, marks=pytest.mark.slow),  # after the line of epoch 3
     ],
 )
 def test_stopped_and_resumed_run_has_the_lines_of_an_uninterrupted_one(

@@ -17,7 +17,7 @@ import torch
 
 from project.core.config.yaml_files import merge_all
 from project.core.run.checkpoint_files import load_resumable
-from tests.conftest import CONFIGS, TINY, Cli
+from tests.conftest import CONFIGS, TINY, Cli, slow_except
 from tests.core.fitted_components import BUFFERS, FITTED, buffers
 from tests.core.run.test_exact_resume import BLENDED, RANDOM
 from tests.exactness import curves, differing, flat, outcome
@@ -50,7 +50,7 @@ def trace(directory: Path) -> list[list[int]]:
     return [[*chain(*step)] for step in zip(*parts, strict=True)]
 
 
-@pytest.mark.parametrize("workers", ["1", "3"])
+@pytest.mark.parametrize("workers", slow_except(["1", "3"], "3"))
 def test_samples_and_weights_do_not_depend_on_the_number_of_workers(
     workers: str, cli: Cli, tiny: Callable[..., str], tmp_path: Path
 ) -> None:

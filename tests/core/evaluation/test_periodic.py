@@ -27,7 +27,10 @@ EVERY_TWO_EPOCHS: dict[str, Any] = RANDOM | {
         {"trainer": {"callbacks": [{"type": "EMAWeightAveraging", "decay": 0.9}]}},
         pytest.param({"trainer": {"precision": "bf16-mixed"}}, marks=pytest.mark.slow),
         pytest.param({"trainer": {"precision": "64-true"}}, marks=pytest.mark.slow),
-        {"data": {"eval": {"type": "tests.core.random_components.NoisyBatches", "length": 11}}},
+        pytest.param(
+            {"data": {"eval": {"type": "tests.core.random_components.NoisyBatches", "length": 11}}},
+            marks=pytest.mark.slow,
+        ),
         pytest.param({"data": {"num_workers": 1}}, marks=pytest.mark.slow),
     ],
     ids=["default", "weight averaging", "bf16-mixed", "64-true", "batches loaded in one call", "one worker"],
