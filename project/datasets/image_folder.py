@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from annotated_types import Ge
+from loguru import logger
 from torch import Tensor
 
 from project.datasets.base import Dataset, Picture, Transform
@@ -12,7 +13,7 @@ from project.datasets.components.labels import check_distinct
 from project.datasets.components.picture_cache import Cache, Pictures
 from project.deploy.inputs import Channels
 from project.deploy.picture_files import find_pictures
-from project.registry import DATASET_REGISTRY
+from project.registry import DATASET_REGISTRY, join_names
 
 
 @DATASET_REGISTRY.register()
@@ -53,6 +54,11 @@ class ImageFolder(Dataset):
         self.classes = classes or ([] if flat else present)
         if self.classes and (others := set(folders) - set(self.classes)):
             raise FileNotFoundError(f"{self.folder}: {min(others)} is not one of the classes {', '.join(self.classes)}")
+        if flat and not classes and present:
+            stray = next(file for file in self.files if file.parent == self.folder)
+            logger.info(f"{self.folder}: no classes, because {stray.name} is in no subdirectory")
+        if not classes and (empty := [name for name in self.classes if name not in folders]):
+            logger.warning(f"{self.folder}: no pictures in {join_names(empty)}, which counts as a class all the same")
         self.labels = [self.classes.index(name) for name in folders] if self.classes else None
         picture = Picture(channels, size)
         self.raw = {"image": picture}

@@ -27,6 +27,7 @@ class ImagePairs(Dataset):
         augmentation: transforms by name, applied in this order.
         data_dir: directory that contains `image` and `target`, unless they are absolute.
         cache: keep decoded pictures: `ram`, or `disk`, in DATA_DIR/.cache; null reads a file whenever it is used.
+        target_suffix: what the names of targets have after those of the inputs, such as _clean: a.png and a_clean.png.
     """
 
     example: ClassVar[dict[str, Any]] = dict.fromkeys(("image", "target"), str(Path(__file__).with_name("photographs")))
@@ -39,12 +40,13 @@ class ImagePairs(Dataset):
         augmentation: dict[str, Transform] | None = None,
         data_dir: str = ".",
         cache: Cache | None = None,
+        target_suffix: str = "",
     ) -> None:
         super().__init__(augmentation)
         picture = Picture(channels)
         self.raw = {"image": picture}
         cached = partial(Pictures, picture=picture, cache=cache, directory=Path(data_dir, ".cache"))
-        pairs = find_pairs(Path(data_dir, image), Path(data_dir, target))
+        pairs = find_pairs(Path(data_dir, image), Path(data_dir, target), target_suffix, "target_suffix")
         images, targets = map(list, zip(*pairs.values(), strict=True))
         self.names = list(pairs)
         self.images = cached(images)

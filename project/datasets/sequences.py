@@ -2,9 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import default_collate
@@ -31,6 +32,8 @@ class Sequences(Dataset):
         classes: labels (texts) with the numbers 0, 1, ...; null means all, sorted. Needed if a set lacks classes.
         augmentation: transforms by name, applied in this order to each sample.
         data_dir: directory that contains `path`, unless it is absolute.
+        num_tokens: number of tokens, which are 0 to `num_tokens` - 1; null means the largest + 1. Needed if another set
+            has larger ones; `${data.num_tokens}` is that of the training set. No effect on vectors.
 
     Attributes:
         num_tokens, num_features: the largest token + 1 (257 for texts), 0 for vectors; F, 0 for tokens.
@@ -45,6 +48,7 @@ class Sequences(Dataset):
         classes: list[str] | None = None,
         augmentation: dict[str, Transform] | None = None,
         data_dir: str = ".",
+        num_tokens: Annotated[int, Ge(0)] | None = None,
     ) -> None:
         super().__init__(augmentation)
         check_distinct(classes or (), "Sequences.classes")
@@ -57,7 +61,7 @@ class Sequences(Dataset):
         self.starts = [0, *torch.tensor([len(sequence) for sequence in sequences]).cumsum(0).tolist()]
         self.num_features = 0 if self.values.ndim == 1 else self.values.shape[1]
         is_text = isinstance(records[self.lines[0]]["sequence"], str)
-        self.num_tokens = 0 if self.num_features else _TEXT_TOKENS if is_text else int(self.values.max()) + 1
+        self.num_tokens = 0 if self.num_features else self._count_tokens(sequences, is_text, num_tokens)
 
         vectors = Numbers((None, self.num_features))
         tokens = Numbers((None,), "int64")
@@ -118,6 +122,17 @@ class Sequences(Dataset):
             if not vector.isfinite().all():
                 raise self._error(row, "`sequence` has a number that is not finite")
         return vectors
+
+    def _count_tokens(self, sequences: list[Tensor], is_text: bool, given: int | None) -> int:
+        if given is None:
+            return _TEXT_TOKENS if is_text else int(self.values.max()) + 1
+        for row, sequence in enumerate(sequences):
+            if (largest := int(sequence.max())) >= given:
+                raise self._error(
+                    row,
+                    f"token {largest}, but num_tokens is {given}, so that the largest token is {given - 1}",
+                )
+        return given
 
     def _entries(self, records: dict[int, dict[str, Any]], key: str) -> list[Any] | None:
         """Return an entry of each line, or None if no line has it."""

@@ -67,7 +67,8 @@ class CrossEntropy(Loss):
             found[: len(counts)] += counts
             counts = found
         if not counts.all() or not len(counts):
-            missing = (counts == 0).nonzero().flatten().tolist()
+            names = dict(enumerate(getattr(dataset, "classes", ())))
+            missing = [names.get(label, label) for label in (counts == 0).nonzero().flatten().tolist()]
             named = f"the classes {missing}" if len(missing) < 10 else f"{len(missing)} classes, such as {missing[0]},"
             raise ConfigError(
                 f"CrossEntropy: {f'{named} have' if missing else 'there are'} no samples in the training "

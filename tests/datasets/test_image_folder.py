@@ -33,6 +33,14 @@ def test_classes_set_the_labels(folder: Path) -> None:
     assert [int(dataset[i]["label"]) for i in range(4)] == [3, 2, 0, 0]
 
 
+def test_empty_directory_is_a_class_and_warned_of(folder: Path, messages: list[str]) -> None:
+    """It may come from a copy that lost its pictures; given `classes` are meant so."""
+    (folder / "dog").mkdir()
+    assert ImageFolder(str(folder)).classes == ["ant", "bee", "cat", "dog"]
+    ImageFolder(str(folder), classes=["ant", "bee", "cat", "dog", "emu"])
+    assert messages == [f"{folder}: no pictures in dog, which counts as a class all the same"]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -47,10 +55,11 @@ def test_a_picture_outside_the_classes_is_an_error(folder: Path, name: str, mess
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_no_labels_if_a_picture_is_in_no_subdirectory(tmp_path: Path, deep: bool) -> None:
+def test_no_labels_if_a_picture_is_in_no_subdirectory(tmp_path: Path, deep: bool, messages: list[str]) -> None:
     paint(tmp_path / ("b/b.png" if deep else "b.png"), 255)
     paint(tmp_path / "a.png")
     dataset = ImageFolder(str(tmp_path))
+    assert messages == [f"{tmp_path}: no classes, because a.png is in no subdirectory"] * deep
     assert (len(dataset), dataset.classes, dataset.name(1)) == (2, [], "b/b.png" if deep else "b.png")
     assert dataset[1].keys() == {"image"}
     assert (dataset[1]["image"] == 1).all()

@@ -36,6 +36,16 @@ def test_one_channel_is_grey(root: Path) -> None:
     torch.testing.assert_close(sample["target"], torch.full((1, 3, 8), 0.299), atol=1 / 255, rtol=0)
 
 
+def test_targets_may_have_a_suffix(root: Path) -> None:
+    for file in [*(root / "y").rglob("*.*")]:
+        file.rename(file.with_stem(f"{file.stem}_clean"))
+    with pytest.raises(FileNotFoundError, match=r"'a', but .*\nIf its partner is 'a_clean', set target_suffix: _clean"):
+        ImagePairs("x", "y", data_dir=str(root))
+    dataset = ImagePairs("x", "y", data_dir=str(root), target_suffix="_clean")
+    assert [dataset.name(index) for index in range(3)] == ["a", "b", "deep/a.v2"]
+    torch.testing.assert_close(dataset[1]["target"][1], torch.full((3, 8), 0.2))
+
+
 @pytest.mark.parametrize(("has", "lacks"), [("x", "y"), ("y", "x")])
 def test_an_unpaired_picture_is_an_error(root: Path, has: str, lacks: str) -> None:
     paint(root / has / "c.png")

@@ -57,6 +57,45 @@ def test_files_of_masks(tmp_path: Path, mode: str) -> None:
     assert read_mask(tmp_path / "m.png").tolist() == expected.astype(int).tolist()
 
 
+@pytest.mark.parametrize("mode", ["LA", "RGB", "RGBA"])
+def test_grey_masks_saved_as_colours(tmp_path: Path, mode: str) -> None:
+    """Many programs save a grey picture so."""
+    Image.fromarray(CLASSES).convert(mode).save(tmp_path / "m.png")
+    assert read_mask(tmp_path / "m.png").tolist() == CLASSES.tolist()
+
+
+def test_values_of_the_classes(folder: Path) -> None:
+    """Masks of black and white have the classes 0 and 1; a value that is ignored needs no class."""
+    values = np.where(CLASSES == 4, 7, np.where(CLASSES > 1, 255, 0)).astype(np.uint8)
+    Image.fromarray(values).save(folder / "masks/a.png")
+    dataset = masks(folder, num_classes=None, values=[0, 255], ignore=7)
+    assert dataset.num_classes == 2
+    assert dataset[0]["mask"].tolist() == np.where(CLASSES == 4, -100, np.where(CLASSES > 1, 1, 0)).tolist()
+    assert (masks(folder, num_classes=None, values=[255, 0], ignore=7)[0]["mask"] == 0).sum() == (values == 255).sum()
+
+
+def test_suffix_of_the_names_of_masks(folder: Path) -> None:
+    (folder / "masks/a.png").rename(folder / "masks/a_mask.png")
+    message = "masks has no picture 'a', but TMP/images has one\nIf its partner is 'a_mask', set mask_suffix: _mask"
+    with pytest.raises(FileNotFoundError, match=re.escape(message.replace("TMP", str(folder)))):
+        masks(folder)
+    dataset = masks(folder, mask_suffix="_mask")
+    assert (dataset.name(0), dataset[0]["mask"].tolist()) == ("a", CLASSES.tolist())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_classes": None}, "Masks needs num_classes, or values"),
+        ({"values": [0, 255]}, "Masks: values are [0, 255]; it needs 5 different ones, one per class"),
+        ({"num_classes": None, "values": [0, 0]}, "Masks: values are [0, 0]; it needs only different ones"),
+    ],
+)
+def test_number_of_classes(folder: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        masks(folder, **arguments)
+
+
 def test_ignored_pixels_are_left_out_by_cross_entropy(folder: Path) -> None:
     sample = masks(folder, num_classes=4, ignore=4)[0]
     assert (sample["mask"] == -100).tolist() == (CLASSES == 4).tolist()
@@ -106,11 +145,32 @@ def test_transforms_change_picture_and_mask_alike(folder: Path, transform: Calla
             "a.png",
             CLASSES,
             {"num_classes": 4},
-            "a.png has a pixel of class 4, but num_classes is 4\nIf such pixels have no",
+            "a.png has a pixel of class 4, but num_classes is 4\nIf such pixels have no class, set ignore: 4; if the "
+            "files have other values than 0, 1, ..., list those of all classes, such as values: [0, 4]",
+        ),
+        (
+            "a.png",
+            51 * CLASSES,
+            {},
+            "a.png has a pixel of class 204, but num_classes is 5\nIf such pixels have no class, set ignore: 204; if "
+            "the files have other values than 0, 1, ..., list those of all classes, such as "
+            "values: [0, 51, 102, 153, 204]",
+        ),
+        (
+            "a.png",
+            CLASSES,
+            {"num_classes": None, "values": [0, 4, 1, 2]},
+            "a.png has a pixel of 3, which is not one of values [0, 4, 1, 2]\nIf such pixels have no class, "
+            "set ignore: 3",
         ),
         ("a.png", CLASSES[:2], {}, "a.bmp has 3 x 4 pixels, but its mask TMP/masks/a.png has 2 x 4"),
         ("a.png", CLASSES.T, {"size": 2}, "a.bmp has 3 x 4 pixels, but its mask TMP/masks/a.png has 4 x 3"),
-        ("a.png", np.stack([CLASSES] * 3, axis=2), {}, "a.png has colours (Pillow mode RGB); a mask needs the class"),
+        (
+            "a.png",
+            np.stack([CLASSES, CLASSES, CLASSES.T.reshape(3, 4)], axis=2),
+            {},
+            "a.png has colours (Pillow mode RGB); a mask needs the class",
+        ),
         ("a.jpg", CLASSES, {}, "a.jpg is a JPEG, which does not keep the classes of a mask; save masks as PNG"),
     ],
 )

@@ -37,6 +37,15 @@ def test_integers_are_tokens_and_other_numbers_vectors(tmp_path: Path) -> None:
     assert (vectors[0]["sequence"].dtype, vectors.num_features) == (torch.float32, 2)
 
 
+def test_number_of_tokens_is_that_of_the_training_set(tmp_path: Path) -> None:
+    record = {"sequence": [4, 2]}
+    assert sequences(tmp_path, record, num_tokens=9).num_tokens == 9
+    assert sequences(tmp_path, {"sequence": "text"}, num_tokens=257).num_tokens == 257
+    assert sequences(tmp_path, {"sequence": [[0.5]]}, num_tokens=0).num_tokens == 0
+    with pytest.raises(OSError, match=r"s.jsonl, line 2: token 4, but num_tokens is 4, so that the largest token is 3"):
+        sequences(tmp_path, {"sequence": [3]}, record, num_tokens=4)
+
+
 @pytest.mark.parametrize("sequence", [[[1, 2], [3, 4], [5, 6]], [5, 6, 7]], ids=["vectors", "tokens"])
 def test_a_batch_is_padded_and_masked(tmp_path: Path, sequence: list[Any]) -> None:
     dataset = sequences(tmp_path, {"sequence": sequence[:1], "label": 0}, {"sequence": sequence, "label": 1})

@@ -112,6 +112,12 @@ def test_constant_column_is_not_divided_by_rounding_errors(tmp_path: Path) -> No
             "train.csv has no column 'agee'; did you mean 'age'?\nknown: id, age",
         ),
         (TRAIN, {"numeric": ["city"]}, OSError, "train.csv, line 2: 'Rome' in the numeric column 'city' is no finite"),
+        (
+            TRAIN.replace("300", '"30,5"'),
+            {},
+            OSError,
+            "'30,5' in the numeric column 'price' is no finite float32 number; write it with a decimal point",
+        ),
         (TRAIN.replace("40", "inf"), {}, OSError, "train.csv, line 5: 'inf' in the numeric column 'age' is no finite"),
         (TRAIN.replace("300", "1e39"), {}, OSError, "line 3: '1e39' in the numeric column 'price' is no finite"),
         (TRAIN, {"numeric": [], "categorical": []}, ConfigError, "Table needs columns in `numeric` or `categorical`"),

@@ -73,6 +73,8 @@ def test_classes_without_samples_are_told() -> None:
     loss = CrossEntropy(class_weights="balanced")
     with pytest.raises(ConfigError, match=r"the classes \[0, 2\] have no samples in the training set"):
         loss.fit_to(SimpleNamespace(labels=[1, 3]))
+    with pytest.raises(ConfigError, match=r"the classes \['a', 'c'\] have no samples in the training set"):
+        CrossEntropy(class_weights="balanced").fit_to(SimpleNamespace(labels=[1, 3], classes=["a", "b", "c", "d"]))
     with pytest.raises(ConfigError, match="CrossEntropy: 49 classes, such as 1, have no samples in the training set"):
         loss.fit_to(SimpleNamespace(labels=[0, 50]))
     with pytest.raises(ConfigError, match=r"need a `label` in each sample, which has \['image'\]"):

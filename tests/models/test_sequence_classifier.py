@@ -37,6 +37,15 @@ def test_the_order_counts() -> None:
     assert not torch.allclose(one, two)
 
 
+def test_unknown_token_is_named() -> None:
+    """Without the check, torch says that an index is out of range, of whatever it is."""
+    net, mask = SequenceClassifier(4, num_tokens=5), torch.ones(1, 2, dtype=torch.bool)
+    with pytest.raises(
+        ConfigError, match=r"a sequence has the token 7, but num_tokens is 5\n.*num_tokens to at least 8"
+    ):
+        net(torch.tensor([[0, 7]]), mask)
+
+
 @pytest.mark.slow
 def test_exported_net_takes_sequences_of_any_length() -> None:
     """Longer and shorter ones than the traced one, which torch would write out step by step."""

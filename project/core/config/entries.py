@@ -162,6 +162,8 @@ class EntryConverter:
         if _SINGLE in value:
             raise ConfigError(f"{path} has an empty name")
         for key in (key for key, item in value.items() if item is None):
+            if target.accepts_single and key == "type":  # several entries replace the base's single one
+                continue
             logger.info(f"{join_path(path, key)} is null and is left out; `{key}: {{}}` would take its defaults")
         return {
             str(key): self.expand(item, target.item, join_path(path, key), str(key))

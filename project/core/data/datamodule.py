@@ -224,7 +224,7 @@ class DataModule(pl.LightningDataModule):
             if name != expected:
                 logger.warning(
                     f"label {label} is {expected!r} in data.train, but {name!r} in {path}, so metrics of it are wrong\n"
-                    "Give both datasets the same classes in the same order"
+                    "Give both datasets the same classes in the same order, as with classes: ${data.classes}"
                 )
                 return
 

@@ -36,9 +36,13 @@ class Columns(NamedTuple):
             if not too_large.any():
                 return numbers
             wrong = int(too_large.argmax())
+        has_comma = "," in str(values[wrong]) and _is_number(str(values[wrong]).replace(",", "."))
+        hint = (
+            "write it with a decimal point" if has_comma else "if the column has categories, list it in `categorical`"
+        )
         raise OSError(
             f"{self.path}, {self.row} {self.rows[wrong]}: '{values[wrong]}' in the numeric column '{name}' is no "
-            "finite float32 number; if the column has categories, list it in `categorical`"
+            f"finite float32 number; {hint}"
         )
 
     def vocabulary(self, name: str) -> list[str]:

@@ -108,6 +108,13 @@ def test_entry_that_is_null_is_left_out_with_a_message(cli: Cli, tiny: Callable[
     assert yaml.safe_load(ran.out)["model"]["metric"] == {}
 
 
+def test_type_that_is_null_replaces_a_single_entry_without_a_message(cli: Cli, tiny: Callable[..., str]) -> None:
+    """It is how several datasets replace the single one of the base; they need no `type` beside them."""
+    several = "{type: null, one: {type: tests.components.Glyphs, split: val}}"
+    ran = cli("fit", "--config", tiny({}), "--data.val", several, "--print_config")
+    assert (ran.err, [*yaml.safe_load(ran.out)["data"]["val"]]) == ("", ["one"])
+
+
 @pytest.mark.usefixtures("short_names")
 def test_options_override_settings_at_any_depth(cli: Cli, tiny: Callable[..., str]) -> None:
     tree = printed(

@@ -86,7 +86,7 @@ def test_label_that_means_another_class_than_in_training_is_warned_of(first: str
         getattr(data, loaders)()
     assert messages == [
         "label 1 is 'b' in data.train, but 'c' in data.val.other, so metrics of it are wrong\n"
-        "Give both datasets the same classes in the same order"
+        "Give both datasets the same classes in the same order, as with classes: ${data.classes}"
     ]
 
 

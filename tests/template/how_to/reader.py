@@ -36,7 +36,7 @@ class Reader:
 
         Args:
             name: name of the page.
-            options: added to each `fit`, to shorten it.
+            options: added to each `fit` and `sweep`, to shorten it.
             skip: regular expression of commands that are not called.
         """
         shown = ""
@@ -66,7 +66,11 @@ class Reader:
         if not words or words[0] == "pip":
             return ""
         assert words[:2] == ["python", "cli.py"], line
-        return self._call([*words[2:], *(options if words[2] == "fit" else ())])
+        return self.call(*words[2:], *(options if words[2] in ("fit", "sweep") else ()))
+
+    def call(self, *words: str) -> str:
+        """Call a command by its words after `python cli.py`, and return its output."""
+        return self._call([*words])
 
     def forget(self) -> None:
         """Remove the modules that a page wrote."""
