@@ -22,10 +22,19 @@ class Renaming:
             rf"(?<![\w.-]){old}(?=\.(?:{member})\b)",  # a dotted path
             rf"(?<=\bfrom ){old}(?= import\b)",
             rf"(?<=\bimport ){old}(?= as \w|[ \t]*[;#,\r]|[ \t]*$)",
+            rf"(?<=\bpython -m ){old}(?![\w./-])",
+            rf"(?<=\"-m\", \"){old}(?=\")",  # of a Dockerfile
+            rf"(?<=\buv run ){old}(?![\w./-])",  # the console command
+            rf"^{old}(?= (?:--|[a-z]+ --)\w)",
         ]
         self.languages = {
             ".md": [rf"(?<=`){old}(?=`)", rf"(?<=\.\./){old}\b", rf"(?<=--proj_name ){old}\b"],
-            ".toml": [rf"(?<=[\"']){old}(?=[\"'/:])", rf"(?<=share/){old}(?=/)"],
+            ".toml": [
+                rf"(?<=[\"']){old}(?=[\"'/:\[])",
+                rf"(?<=share/){old}(?=/)",
+                rf"^{old}(?= = [\"']{old}\.)",  # the console command in [project.scripts]
+            ],
+            ".ipynb": [rf"(?<=\bimport ){old}(?=\\n|\")"],  # lines of code in JSON
         }
 
     def text(self, text: str, suffix: str) -> str:

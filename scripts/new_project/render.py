@@ -12,11 +12,14 @@ import tarfile
 import tomllib
 from pathlib import Path
 
+from write_llms_txt import FILE, describe_site
+
 from new_project.git import Git, UserError
 from new_project.renaming import Renaming
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _TEMPLATE_ONLY = "# Files that only the template needs; projects are started without them and without this line."
+_NEWER = ("zensical.toml", "docs/index.md")  # older commits, which an update renders as well, do not have them
 
 
 def render(name: str, folder: Path, commit: str) -> None:
@@ -81,13 +84,21 @@ def format_code(folder: Path) -> None:
 
 
 def _make_own(name: str, folder: Path) -> None:
-    """Set the title of the README and the description, and exclude an edited README from updates."""
+    """Set titles and descriptions, leave out the changelog, and exclude an edited README from updates."""
     for file, pattern, line in (
         ("README.md", r"\A# .*", f"# {name}"),
         ("pyproject.toml", r"(?m)^description = .*", f'description = "The research project {name}"'),
+        ("zensical.toml", r"(?m)^site_name = .*", f'site_name = "{name}"'),
+        ("zensical.toml", r"(?m)^site_description = .*", f'site_description = "The research project {name}"'),
+        ("zensical.toml", r"(?m)^ *\"changelog\.md\",\n", ""),
+        ("docs/index.md", r"\A# .*", f"# {name}"),
     ):
+        if file in _NEWER and not (folder / file).exists():
+            continue
         text = (folder / file).read_text(encoding="utf-8")
         (folder / file).write_text(re.sub(pattern, line, text, count=1), encoding="utf-8")
+    if (folder / FILE).exists():
+        (folder / FILE).write_text(describe_site(folder), encoding="utf-8")
     attributes = folder / ".gitattributes"
     lines = attributes.read_text(encoding="utf-8").splitlines() if attributes.exists() else []
     own = ["# `scripts/start_new_proj.py --update` does not change an edited README.", "/README.md merge=ours"]

@@ -1,5 +1,6 @@
 """The pages name files and headings that exist, and docs/architecture.md draws the imports that there are."""
 
+import html
 import re
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tests.core.test_imports import ORDER, PACKAGE, imports, module_name, rank
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+DIAGRAMS = sorted((ROOT / "docs/diagrams").glob("*.mmd"))
 
 
 def paths(text: str) -> set[str]:
@@ -38,8 +41,9 @@ def test_named_files_exist(page: Path) -> None:
     assert missing == set()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES])
+@pytest.mark.parametrize("page", PAGES[:2], ids=["README", "CONTRIBUTING"])
 def test_links_lead_to_headings(page: Path) -> None:
+    """Of the pages in docs/, test_site.py checks them."""
     links = re.findall(r"\]\((?!https?:)([\w./-]*)#([\w-]+)\)", page.read_text(encoding="utf-8"))
     assert {(file, name) for file, name in links if name not in headings(page.parent / file if file else page)} == set()
 
@@ -52,16 +56,30 @@ def headings(page: Path) -> set[str]:
 
 def test_the_arrows_of_the_architecture_are_imports() -> None:
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    picture = re.search(r"```mermaid\n(flowchart TD.*?)```", page, re.S)
-    assert picture is not None
-    labels = dict(re.findall(r"(\w+)\[\"(?:core/)?([\w./]+)", picture[1]))
-    arrows = re.findall(r"^ *(\w+)(?:\[.*?\])? --> (\w+)", picture[1], re.M)
+    assert "(diagrams/packages.svg)" in page
+    picture = (ROOT / "docs/diagrams/packages.mmd").read_text(encoding="utf-8")
+    labels = dict(re.findall(r"(\w+)\[\"(?:core/)?([\w./]+)", picture))
+    arrows = re.findall(r"^ *(\w+)(?:\[.*?\])? --> (\w+)", picture, re.M)
     drawn = {(package(labels[one]), package(labels[two])) for one, two in arrows if labels[one] != "cli.py"}
     assert len(drawn) == len([one for one, _ in arrows if labels[one] != "cli.py"])
     packages = [PACKAGE / name for name in ("core", "deploy", "study")]
     files = [*(file for each in packages for file in each.rglob("*.py")), PACKAGE / "registry.py"]
     imported = {(rank(module_name(file)), rank(name)) for file in files for name in imports(file)}
     assert drawn - imported == set()
+
+
+@pytest.mark.parametrize("source", DIAGRAMS, ids=[path.stem for path in DIAGRAMS])
+def test_diagrams_are_drawn_from_their_text(source: Path) -> None:
+    """The committed picture has the words, and of a flowchart the arrows, of the text that it was drawn from."""
+    text, picture = source.read_text(encoding="utf-8"), source.with_suffix(".svg").read_text(encoding="utf-8")
+    drawn = re.sub(r"\s", "", html.unescape(re.sub(r"<style>.*?</style>|<[^>]*>", "", picture, flags=re.S)))
+    labels = re.findall(r'"([^"]+)"|\|([^|"]+)\||(?:: | as )(.+)$', text.partition("\n")[2], re.M)
+    for label in ("".join(found) for found in labels):
+        words = re.split(r"\s|<br>", label)
+        assert [word for word in words if word not in drawn] == []
+    arrows = re.findall(r"^ *(\w+)(?:\[.*?\])? -(?:-|\.[^>]*)>.*?(\w+)(?:\[.*)?$", text, re.M)
+    if "sequenceDiagram" not in text:
+        assert sorted({*re.findall(r'data-id="L_(\w+)_0"', picture)}) == sorted("_".join(pair) for pair in arrows)
 
 
 def package(label: str) -> int:

@@ -9,7 +9,7 @@ from tests.template.conftest import ROOT
 sys.path.append(str(ROOT / "scripts"))
 from new_project.renaming import Renaming
 
-RENAMING = Renaming("project", "Alpha", {"core", "models", "registry", "registry.py", "load"})
+RENAMING = Renaming("project", "Alpha", {"core", "models", "registry", "registry.py", "load", "__main__"})
 SAME = "(the same)"
 
 
@@ -40,6 +40,25 @@ SAME = "(the same)"
         (".toml", '[project.scripts]\nx = "project.core:main"', '[project.scripts]\nx = "Alpha.core:main"'),
         (".toml", "packages = ['project', \"project/*\"]", "packages = ['Alpha', \"Alpha/*\"]"),
         (".toml", '"share/project/configs"  # not the project', '"share/Alpha/configs"  # not the project'),
+        (".toml", '[project.scripts]\nproject = "project.core:f"', '[project.scripts]\nAlpha = "Alpha.core:f"'),
+        (".toml", 'project = "project.__main__:main"', 'Alpha = "Alpha.__main__:main"'),
+        (".toml", 'dev = ["project[dev]"]  # of a project', 'dev = ["Alpha[dev]"]  # of a project'),
+        (".toml", '[project.theme]\nsite_name = "x"\n[[project.theme.palette]]', SAME),
+        (".toml", '[project.plugins.mkdocstrings.handlers.python.options]', SAME),
+        (".ipynb", '"import project\\n",\n"project.load(1)\\n"', '"import Alpha\\n",\n"Alpha.load(1)\\n"'),
+        (".ipynb", '"import project"', '"import Alpha"'),
+        (".ipynb", '"from project.models.base import Model\\n"', '"from Alpha.models.base import Model\\n"'),
+        (".ipynb", '"a project of yours, project.yaml"', SAME),
+        (".yml", "run: python -m project fit --project x", "run: python -m Alpha fit --project x"),
+        (".yml", "paths: [project/models, configs]", "paths: [Alpha/models, configs]"),
+        (".yml", "project: x\nname: project", SAME),
+        (".cff", "title: A project\nabstract: of this project", SAME),
+        ("", 'CMD ["python", "-m", "project"]', 'CMD ["python", "-m", "Alpha"]'),
+        ("", "COPY project/models .", "COPY Alpha/models ."),
+        (".md", "python -m project fit, ::: project.load", "python -m Alpha fit, ::: Alpha.load"),
+        (".md", "project fit --config x\nuv run project test", "Alpha fit --config x\nuv run Alpha test"),
+        (".md", "a new\nproject is made. The\nproject --x", "a new\nproject is made. The\nAlpha --x"),
+        (".svg", "<text>core/config</text>", SAME),
         (".md", "`project/models`, [c](project/core) are `project`", "`Alpha/models`, [c](Alpha/core) are `Alpha`"),
         (".md", "A project of your own; org/my-project/core and project/roadmap", SAME),
         (".md", "--proj_name Lamp, cd ../Lamp/core. Lamp", "--proj_name Alpha, cd ../Alpha/core. Lamp"),

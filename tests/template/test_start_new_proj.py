@@ -44,7 +44,7 @@ def check_files(copy: Path, child: Path) -> None:
     """Check that only files of the template are missing, and that the package has only its new name."""
     before, after = (set(git(folder, "ls-files").splitlines()) for folder in (copy, child))
     left_out = {name for name in before if name.startswith("tests/template/")}
-    left_out |= {"CHANGELOG.md", "tests/slurm/test_page.py"}
+    left_out |= {"CHANGELOG.md", "docs/changelog.md", "tests/slurm/test_page.py"}
     left_out |= {f".ci/{name}" for name in ("start_projects", "test_projects")}
     renamed = {re.sub("^project/", "Alpha/", name) for name in before - left_out}
     assert after == renamed | {".template.toml"}
