@@ -18,6 +18,8 @@ _WITH_TORCH = {
     "bisect": "study.bisect.command",
     "verify": "study.verify.command",
     "golden": "study.golden.command",
+    "schema": "editor.schema",
+    "completion": "editor.completion",
 }
 
 

@@ -30,7 +30,7 @@ ORDER = (
     *("core.config", "core.distributed", "core.data", "core.model", "core.training", "core.evaluation"),
     *("core.run", "core.export", "study", "study.table", "study.report", "core.cli", "study.sweep", "study.find"),
     *("study.replay", "study.bisect", "study.verify", "study.golden"),
-    "commands",
+    *("editor", "commands"),
 )
 COMPONENTS = ("models", "losses", "metrics", "datasets", "transforms", "visuals", "callbacks", "modules")
 TESTS = Path(__file__).parent.parent
@@ -73,7 +73,7 @@ def test_a_package_imports_only_those_above_it(file: Path) -> None:
         *("core.config", "core.distributed", "core.data", "core.model", "core.training", "core.evaluation"),
         *("core.run", "core.export", "deploy", "deploy.demo", "deploy.server"),
         *("study", "study.table", "study.report", "study.sweep", "study.find"),
-        *("study.replay", "study.bisect", "study.verify", "study.golden"),
+        *("study.replay", "study.bisect", "study.verify", "study.golden", "editor"),
     ],
 )
 def test_docstring_of_a_package_lists_what_it_imports(package: str) -> None:

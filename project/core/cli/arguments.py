@@ -52,8 +52,8 @@ STAGES: dict[str, dict[str, str]] = {
     },
 }
 # Commands that take options of their own: see commands.py.
-COMMANDS = ("table", "report", "serve", "replay", "bisect", "verify", "golden")
-_FLAGS = ("help", "print_config", "replace", "trust", "dry_run", "retry_failed")
+COMMANDS = ("table", "report", "serve", "replay", "bisect", "verify", "golden", "schema", "completion")
+FLAGS = ("help", "print_config", "replace", "trust", "dry_run", "retry_failed")
 
 
 @dataclass
@@ -131,7 +131,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
             raise ConfigError(f"'{name}' is not an option; options begin with -- and take one value each")
         name = name[2:]
         _check_option(name, stage)
-        if name in _FLAGS:
+        if name in FLAGS:
             if equals:
                 raise ConfigError(f"--{name} takes no value")
             setattr(arguments, name, True)

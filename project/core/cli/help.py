@@ -42,6 +42,8 @@ stages:
   bisect     find the first step and tensor at which two runs differ
   verify     train parts of a run again, and compare the results with its checkpoints
   golden     write the first losses of a configuration, with which its code can be tested
+  schema     print the JSON Schema of a yaml, for an editor
+  completion print a script that completes the command line, for bash, zsh or fish
 
 help:
   STAGE --help              options of a stage, and settings of a yaml

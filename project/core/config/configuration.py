@@ -110,7 +110,7 @@ class Config:
             warnings.filterwarnings("ignore", rf"\s*({_NOT_DUMPED}|{_DUMPED_AS_TEXT})")
             dumped = parser.dump(namespace, skip_unset=False, skip_validation=True)
         tree = yaml.load(dumped, _LOADER)
-        converter = EntryConverter(_engine_arguments(tree))
+        converter = EntryConverter(engine_arguments(tree))
         for key, cls in (("model", self.model_class), ("data", self.data_class)):
             tree[key] = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": tree.get(key) or {}}
         parameters = root_parameters().items()
@@ -173,7 +173,7 @@ def build_config(tree: Tree, build_training_set: BuildTrainingSet | None = None)
     given, tree = tree, resolver.resolve()
     parameters = root_parameters()
     check_names(tree, parameters, "")
-    converter = EntryConverter(_engine_arguments(tree))
+    converter = EntryConverter(engine_arguments(tree))
     values = converter.expand_arguments(tree, parameters, "")
     values.pop("vars", None)  # in which jsonargparse would read texts such as "12:30" as numbers
     _check_trainer(values.get("trainer", {}))
@@ -215,7 +215,7 @@ def root_parameters() -> Parameters:
     return parameters_of(Settings) | built | {"trainer": Parameter(pl.Trainer, required=False)}
 
 
-def _engine_arguments(tree: Tree) -> Mapping[type, Mapping[str, Any]]:
+def engine_arguments(tree: Tree) -> Mapping[type, Mapping[str, Any]]:
     """Return the arguments that the engine gives to classes that have them, by base class; config.yaml omits them."""
     data = tree["data"] if isinstance(tree.get("data"), dict) else {}
     run_directory = f"{tree.get('root', DEFAULT_ROOT)}/{tree['name']}"
