@@ -138,7 +138,7 @@ class Registry:
         if function := function_of(cls):
             return import_path(function)
         is_external = normalize(cls.__name__) not in self._entries
-        return cls.__name__ if is_external and self.external_classes().get(cls.__name__) is cls else class_path
+        return cls.__name__ if is_external and self.external_classes().get(cls.__name__) is cls else import_path(cls)
 
     def _scans(self, cls: type) -> bool:
         """Return whether the scan finds a registered class; a module outside the package may have registered it."""

@@ -31,12 +31,15 @@ def function_of(cls: object) -> Function | None:
     return _functions.get(cls) if isinstance(cls, type) else None
 
 
-def import_path(function: Function) -> str:
-    """Return the shortest dotted path of a function: `timm.create_model` is defined in `timm.models._factory`."""
-    parts, name = function.__module__.split("."), function.__qualname__
+def import_path(found: Function | type) -> str:
+    """Return the shortest dotted path of a function or class, which users write.
+
+    `timm.create_model` is defined in `timm.models._factory`.
+    """
+    parts, name = found.__module__.split("."), found.__qualname__
     packages = [".".join(parts[:count]) for count in range(1, len(parts))]
-    found = (each for each in packages if getattr(sys.modules.get(each), name, None) is function)
-    return f"{next(found, function.__module__)}.{name}"
+    exporting = (each for each in packages if getattr(sys.modules.get(each), name, None) is found)
+    return f"{next(exporting, found.__module__)}.{name}"
 
 
 def returned_classes(function: Function) -> list[type]:

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from project import load
+from project.modules import gan
 from tests.conftest import Cli
 from tests.exactness import curves
-from tests.modules import gan
 
 GAN = {
-    "type": "tests.modules.gan.GAN",
+    "type": "GAN",
     "generator": {"type": "tests.modules.test_gan.Mapper", "sizes": [16, 32, 64]},
     "discriminator": {"type": "tests.modules.test_gan.Mapper", "sizes": [64, 32, 1]},
     "generator_optimizer": {"type": "Adam", "lr": 0.001, "betas": [0.5, 0.9]},

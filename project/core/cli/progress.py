@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ class EpochLogger(Callback):
         self._in_epoch, self._since_line = NewValues(), NewValues()
         self._restored: list[str] = []  # values that were new when the checkpoint was saved
         self._note = ""
-        self._has_trained = False
+        self._has_trained = self._has_warned = False
         self._finished: tuple[int, str] | None = None  # epoch and time
         self._metrics: Callable[[], Metrics] = dict
 
@@ -143,6 +144,10 @@ class EpochLogger(Callback):
             every, start = scalars(values), f"{describe_epoch(trainer, epoch)}   {progress}"
             main = main_values(every, WIDTH - len(start) - 3, self.monitor)
             logger.log(self.level, f"{start}   {format_values(main)}".rstrip())
+            bad = next((name for name, value in every.items() if name.startswith("train/") and isnan(value)), None)
+            if bad and not self._has_warned:
+                self._has_warned = True
+                logger.warning(f"{bad} is nan; to find where it begins, add --config configs/presets/debug.yaml")
             if main != every:
                 logger.debug(f"{describe_epoch(trainer, epoch)}   all values   {format_values(every)}")
         self._since_line.reset(trainer.callback_metrics)

@@ -24,6 +24,7 @@ from project.core.config.given import given_yaml
 from project.core.config.hyper_parameters import hyper_parameters
 from project.core.config.pretrained import Pretrained
 from project.core.config.settings import Settings
+from project.core.config.trust import needs_trust
 from project.core.data.datamodule import DataModule
 from project.core.data.seeding import seed_run
 from project.core.digest_file import DIGESTS
@@ -216,7 +217,10 @@ class StageCLI(BuildCLI):
         """
         values = hyper_parameters(self.checked_config)
         given = given_yaml(self.checked_config.given, self.checked_config.tree)
-        self.training_run = Run(self.start, settings, self.config_yaml, given, values, self.interruption, self.pruning)
+        trust = needs_trust(each.cls for each in self.checked_config.components)
+        self.training_run = Run(
+            self.start, settings, self.config_yaml, given, values, self.interruption, self.pruning, trust
+        )
         last = self._fit_callbacks(self.training_run, settings, arguments)
         policy = self.training_run.policy
         monitor = policy.monitor if policy else None

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from project.core.config.annotations import parameters_of
 from project.core.config.configuration import Config
 from project.core.config.entry_checks import join_path
 from project.core.config.hyper_parameters import NOT_COMPARED
@@ -41,10 +42,16 @@ def changed_by_options(saved: Tree, merged: Tree, config: Config) -> dict[str, s
             changes[path] = text
     known = [f"{path}." for path in config.plain_values]
     covered = tuple(f"{path}." for path in changes)
+    defaults = {
+        join_path(each.path, key): parameter.default
+        for each in config.components
+        for key, parameter in parameters_of(each.cls).items()
+    }
     for path, value in before.items():
         is_leaf = value is not None and not _children(value) and not isinstance(value, _ImpliedType)
         is_known = any(f"{path}.".startswith(name) or name.startswith(f"{path}.") for name in known)
-        if is_leaf and not is_known and not path.startswith(covered):
+        is_default = path in defaults and _is_equal(defaults[path], value)  # an item of a list that was given
+        if is_leaf and not is_known and not is_default and not path.startswith(covered):
             changes[path] = f"{path} is gone" + (f", was {value!r}" if value != {} else "")
     return changes
 
@@ -68,6 +75,10 @@ def _children(value: Any) -> dict[Any, Any]:
         return value
     is_list_of_entries = isinstance(value, list) and any(isinstance(item, dict) for item in value)
     return dict(enumerate(value)) if is_list_of_entries else {}
+
+
+def _is_equal(default: object, value: object) -> bool:
+    return type(default) is type(value) and default == value
 
 
 def _same_type(before: str, after: str, class_name: str) -> bool:

@@ -143,6 +143,8 @@ class EntryConverter:
             case ContainerOf():
                 return [self.collapse(item, target.item) for item in value]
             case _:
+                if value.keys() <= {"class_path", "init_args"}:  # a dataclass with a base that is none
+                    value = value.get("init_args") or {}
                 fields, component = parameters_of(target), component_field(target)
                 rest = {key: field for key, field in fields.items() if key != component}
                 inner = {}

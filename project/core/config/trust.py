@@ -9,7 +9,7 @@ trainer writes.
 
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from enum import Enum
@@ -86,6 +86,12 @@ def trust_default(value: Any, default: object) -> Any:
     """Return a value as the user's own if it is the import path of an argument's default."""
     path = f"{getattr(default, '__module__', None)}.{getattr(default, '__qualname__', None)}"
     return path if isinstance(value, SavedText) and value == path else value
+
+
+def needs_trust(classes: Iterable[type]) -> bool:
+    """Return whether `--trust` is needed to load a checkpoint whose configuration names these classes."""
+    trusted = {cls: (*_PACKAGES, *_LIBRARIES) if function_of(cls) is None else _PACKAGES for cls in classes}
+    return any(_home(function_of(cls) or cls).partition(".")[0] not in homes for cls, homes in trusted.items())
 
 
 def check_component(name: str, registry: Registry, path: str) -> None:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
 from project.core.config.reference_texts import AppendedText, ReferringText, mark_references, shield
+from project.core.config.yaml_size import MAX_LEVELS, check_size
 from project.core.errors import ConfigError, did_you_mean, normalize, shorten, show_value
 
 Tree = dict[str, Any]
@@ -49,7 +49,7 @@ class _Loader(_SafeLoader):
 
     def get_single_node(self) -> yaml.Node | None:
         node: yaml.Node | None = super().get_single_node()
-        _check_size(node)
+        check_size(node)
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -89,8 +89,6 @@ class Dumper(yaml.SafeDumper):
 
 
 _TAG = "tag:yaml.org,2002:"
-_MAX_LEVELS = 100
-_MAX_REPEATED = 100_000  # values that aliases repeat
 MAX_DIGITS = 300  # of a whole number; with more, it is no float
 # Scalars as in YAML 1.2: 1e-3 is a number, and 12:30:00 and 010 are not, which YAML 1.1 reads as 45000 and 8; a date
 # is a text. Other than in YAML 1.2, `yes`, `no`, `on` and `off` are booleans.
@@ -134,37 +132,11 @@ def parse_untyped(text: str, source: str) -> Any:
     return mark_references(value) if "${" in text else value
 
 
-def _check_size(root: yaml.Node | None) -> None:
-    """Raise MarkedYAMLError if a value contains itself, is nested too deeply, or if aliases make it huge.
-
-    The work grows with the size of the text, not with that of the value.
-    """
-    measured: dict[yaml.Node, tuple[int, int]] = {}
-
-    def measure(node: yaml.Node, parents: tuple[yaml.Node, ...]) -> tuple[int, int]:
-        """Return the number of values in a node, and of levels."""
-        if node in parents:
-            raise yaml.MarkedYAMLError(problem="the value contains itself", problem_mark=node.start_mark)
-        if node not in measured:
-            pairs = node.value if isinstance(node, yaml.MappingNode) else []
-            items = node.value if isinstance(node, yaml.SequenceNode) else [*chain(*pairs)]
-            inner = [measure(item, (*parents, node)) for item in items]
-            measured[node] = 1 + sum(size for size, _ in inner), 1 + max((levels for _, levels in inner), default=0)
-        return measured[node]
-
-    size, levels = measure(root, ()) if root is not None else (0, 0)
-    if levels > _MAX_LEVELS:
-        raise RecursionError
-    if root is not None and size > len(measured) + _MAX_REPEATED:
-        problem = f"aliases repeat more than {_MAX_REPEATED} values"
-        raise yaml.MarkedYAMLError(problem=problem, problem_mark=root.start_mark)
-
-
 def _load(text: str, source: str, loader: type[_Loader]) -> Any:
     try:
         return yaml.load(str(text), loader)  # libyaml takes no PlainScalar
     except RecursionError as error:
-        raise ConfigError(f"{source} is nested too deeply: more than {_MAX_LEVELS} levels") from error
+        raise ConfigError(f"{source} is nested too deeply: more than {MAX_LEVELS} levels") from error
     except (ValueError, KeyError, AttributeError) as error:  # of a tag, such as `!!int x`
         raise ConfigError(f"{source}: a tag such as !!int does not fit its value; remove it") from error
     except yaml.MarkedYAMLError as error:
@@ -233,7 +205,7 @@ def merge_all(trees: Iterable[Tree]) -> Tree:
     """Return trees merged in order, later ones over earlier ones.
 
     Mappings merge key by key. An entry of another `type` replaces the arguments of the earlier one. The value of a key
-    `NAME+` is appended to the list NAME.
+    `NAME+` is appended to the list NAME; numbers as keys are items of an earlier list.
     """
     result: Tree = {}
     for tree in trees:
@@ -261,6 +233,8 @@ def _merge(base: object, over: object, path: str) -> Any:
             base = {}
     if not isinstance(over, dict):
         return over
+    if isinstance(base, list) and over and all(str(name).isdecimal() for name in over):
+        return _merge_items(base, over, path)
     result = dict(base) if isinstance(base, dict) else {}
     for name, value in over.items():
         if isinstance(name, str) and name.endswith("+"):
@@ -269,6 +243,14 @@ def _merge(base: object, over: object, path: str) -> Any:
         else:
             result[name] = _merge(result.get(name), value, f"{path}.{name}" if path else str(name))
     return result
+
+
+def _merge_items(base: list[Any], over: Tree, path: str) -> list[Any]:
+    """Return a list with some items merged: `callbacks.0.patience` is a setting of the first one."""
+    for name in over:
+        if name not in map(str, range(len(base))):
+            raise ConfigError(f"{path} has no item {name}: it has {len(base)}, counted from 0; `{path}+` appends one")
+    return [_merge(item, over.get(str(i), item), f"{path}.{i}") for i, item in enumerate(base)]
 
 
 def _type_of(entry: Any, implied: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import nn
 from torch.optim import Optimizer
 
-from project.core.errors import ConfigError, constructor_error, did_you_mean
+from project.core.errors import ConfigError, constructor_error, did_you_mean, join_names
 from project.core.functions import function_of
 from project.core.model.fused import check_fused, is_fusible
 from project.core.model.run_length import run_length, set_totals
@@ -215,6 +215,13 @@ def match_parameters(module: nn.Module, groups: list[ParameterGroup]) -> list[li
                 )
             names_in_net = [name for name in everything if fnmatchcase(name, f"net.{group.match}")]
             near = f"; did you mean 'net.{group.match}'?" if names_in_net else did_you_mean(group.match, everything)
-            raise ConfigError(f"model.groups: '{group.match}' matches no parameter{near}")
+            parts = dict.fromkeys(_part_pattern(name) for name in everything)
+            raise ConfigError(f"model.groups: '{group.match}' matches no parameter{near}\nknown: {join_names(parts)}")
         matched.append([rest.pop(name) for name in names])
     return [list(rest.values()), *matched]
+
+
+def _part_pattern(name: str) -> str:
+    """Return the pattern of the part of a net that has a parameter: `net.stem.*` for `net.stem.0.weight`."""
+    first = name.split(".")[:2]
+    return name if name.count(".") < 2 else ".".join([*first, "*"])

@@ -61,6 +61,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         self._is_logged_after_validation = False  # whether the monitored value is
         self._stop_state: Callable[[], dict[str, Any]] = dict
         self._restored: dict[str, Any] = {}
+        self.restores_stop = True  # false if the callbacks changed, one of which may have stopped the run
 
     @property
     def state_key(self) -> str:
@@ -85,7 +86,7 @@ class CheckpointPolicy(pl.callbacks.Checkpoint):
         self._check_same_step(trainer)
         if self._restored:
             self._restore_values(trainer)  # some strategies load checkpoints after `on_fit_start`
-            trainer.should_stop = trainer.should_stop or self._restored.get(STOPS, False)
+            trainer.should_stop = trainer.should_stop or (self.restores_stop and self._restored.get(STOPS, False))
             # Files are missing if the run had continued after this checkpoint, or if it was another run's checkpoint.
             scores: dict[str, float] = self._restored[_SCORES]
             # Names of a stranger's checkpoint may be paths.

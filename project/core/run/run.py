@@ -48,6 +48,7 @@ class Run:
         hyper_parameters: the settings that TensorBoard shows as hyper-parameters.
         interruption: receives the signals that ask the run to stop.
         pruning: decides after each validation whether the training ends; None lets it end by itself.
+        needs_trust: whether other stages load its checkpoints only with `--trust`.
 
     Example::
 
@@ -67,9 +68,11 @@ class Run:
         hyper_parameters: Mapping[str, Any],
         interruption: Interruption,
         pruning: Pruning | None = None,
+        needs_trust: bool = False,
     ) -> None:
         self.start, self.settings, self.config, self.interruption = start, settings, config, interruption
         self.given, self.hyper_parameters, self.pruning = given, hyper_parameters, pruning
+        self.needs_trust = needs_trust
         self.directory = start.directory
         self.writer = CheckpointWriter(start.checkpoint)
         self.fitting = FitToTrainingSet(settings.seed, interruption, start.checkpoint is not None)
@@ -96,7 +99,8 @@ class Run:
             self.config, self.hyper_parameters, self.directory.path, self._is_saving_resumable, self._best_value, inputs
         )
         prepare = LambdaCallback(on_train_start=lambda trainer, _: self._prepare(trainer))
-        optimizers = OptimizerState(self.start.changed_settings(self.config))
+        changes = self.start.changed_settings(self.config)
+        optimizers = OptimizerState(changes)
         check: PruningCheck | None = None
         callbacks = [prepare, recorder, optimizers, CallbackSettings()]
         if saves:
@@ -104,12 +108,13 @@ class Run:
             checkpoints = self.directory.path / "checkpoints"
             self.policy = CheckpointPolicy(checkpoints, self.settings, monitor, self.interruption)
             self.policy.chain = StateChain(self.directory.path)
+            self.policy.restores_stop = not any(path.startswith("trainer.callbacks") for path in changes)
             callbacks.append(self.policy)
             check = PruningCheck(self.pruning, self.policy)
             callbacks.append(check)
         else:
             self.interruption.uninstall()
-        self.summary = RunSummary(self.directory.path, self.policy, check)
+        self.summary = RunSummary(self.directory.path, self.policy, check, self.needs_trust)
         return callbacks if self.start.is_fast_dev_run else [*callbacks, self.summary]
 
     def attach(self, trainer: pl.Trainer) -> None:

@@ -26,7 +26,7 @@ from project.core.run.checkpoint_files import BEST, LAST
 from project.core.run.checkpoint_policy import CheckpointPolicy
 from project.core.run.pruning import PruningCheck
 from project.core.tensorboard import list_event_files
-from project.core.training.stopping import end_reason
+from project.core.training.stopping import STOPPED_BEFORE, end_reason
 
 SUMMARY = "summary.json"
 # Stored: the values of `state`. `stopped`, `failed` and `pruned` runs can be resumed, `running` may also mean killed.
@@ -49,6 +49,7 @@ class RunSummary(Callback):
         directory: the run directory.
         policy: says which checkpoint is best; None if none are saved.
         pruning: says whether the run was pruned; None if it cannot be.
+        needs_trust: whether other stages load its checkpoints only with `--trust`.
 
     Example::
 
@@ -56,8 +57,15 @@ class RunSummary(Callback):
             trainer.fit(model)
     """
 
-    def __init__(self, directory: Path, policy: CheckpointPolicy | None, pruning: PruningCheck | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        policy: CheckpointPolicy | None,
+        pruning: PruningCheck | None = None,
+        needs_trust: bool = False,
+    ) -> None:
         self.directory, self.policy, self.pruning = directory, policy, pruning
+        self._trust = " --trust" if needs_trust else ""
         self._started: float | None = None
         self._first_step = self._first_epoch = 0
         self._seconds_before = 0.0
@@ -112,7 +120,8 @@ class RunSummary(Callback):
             is_trained = trainer.global_step > self._first_step and self._started is not None
             is_done = trainer.global_step > 0 and not is_trained
             level = "INFO" if is_trained or is_done else "WARNING"
-            logger.log(level, f"finished: {'nothing was left to train: ' if is_done else ''}{reason}")
+            text = f"nothing was left to train: {reason}{_remedy(reason)}" if is_done else reason
+            logger.log(level, f"finished: {text}")
         if state == PRUNED:
             logger.info(f"pruned: {reason}")
         for line in self._lines(trainer, state):
@@ -152,10 +161,10 @@ class RunSummary(Callback):
             yield f"curves: tensorboard --logdir {shlex.quote(f'{run}/event')}"
         if (head := self._head()) is not None and state == FINISHED:
             yield f"digest of all states until step {head['step']}: {head['link']}"
-        if last is not None and state == FINISHED and _has_eval(trainer):
-            yield f"next: python cli.py test --ckpt_path {shlex.quote(run)}"
+        if last is not None and state == FINISHED and _can_test(trainer):
+            yield f"next: python cli.py test --ckpt_path {shlex.quote(run)}{self._trust}"
         elif last is not None and state != FINISHED:
-            yield f"continue: python cli.py fit --resume {shlex.quote(run)}"
+            yield f"continue: python cli.py fit --resume {shlex.quote(run)}{self._trust}"
 
     def _best(self) -> dict[str, Any] | None:
         best = self.policy.best() if self.policy else None
@@ -215,6 +224,16 @@ def _describe(error: BaseException) -> tuple[str, str]:
     return FAILED, f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
 
 
+def _remedy(reason: str) -> str:
+    """Return what continues a run that has an end for this reason; empty if nothing is known to."""
+    limits = {"trainer.max_epochs (": "--trainer.max_epochs", "trainer.max_steps (": "--trainer.max_steps"}
+    limits["EarlyStopping: "] = "patience, such as --trainer.callbacks.0.patience"
+    if reason == STOPPED_BEFORE:
+        return "; to train on, resume it with another setting of the callback that stopped it"
+    found = next((limit for start, limit in limits.items() if reason.startswith(start)), "")
+    return found and f"; to train on, resume it with a larger {found}"
+
+
 def _finite(value: float) -> float | None:
     """Return a number that json can contain, else None."""
     return value if math.isfinite(value) else None
@@ -226,9 +245,10 @@ def _last_values(trainer: pl.Trainer) -> dict[str, float | None]:
     return {name: _finite(float(value)) for name, value in logged.items() if value.numel() == 1}
 
 
-def _has_eval(trainer: pl.Trainer) -> bool:
+def _can_test(trainer: pl.Trainer) -> bool:
     data: object = trainer.datamodule  # type: ignore[attr-defined]
-    return isinstance(data, DataModule) and bool(data.dataset_names("eval"))
+    has_step = type(trainer.lightning_module).test_step is not pl.LightningModule.test_step
+    return has_step and isinstance(data, DataModule) and bool(data.dataset_names("eval"))
 
 
 def _shown(path: Path) -> str:

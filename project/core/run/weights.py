@@ -133,14 +133,11 @@ def rename_keys(weights: Mapping[str, Tensor], rename: Mapping[str, str], where:
     renamed: dict[str, Tensor] = {}
     unused = dict(rename)
     for key, item in weights.items():
-        name = key
-        for pattern, replacement in rename.items():
-            try:
-                name, count = re.subn(pattern, replacement, name)
-            except (re.error, IndexError) as error:
-                raise ConfigError(f"{where}.rename: {pattern!r}: {replacement!r} is not valid: {error}") from error
-            if count:
-                unused.pop(pattern, None)
+        name, used = _rename(key, rename, where)
+        if not used:  # `^backbone` also means `module.backbone`
+            name, used = _rename(_remove_wrappers(key), rename, where)
+        name = name if used else key
+        unused = {pattern: new for pattern, new in unused.items() if pattern not in used}
         if name in renamed:
             raise ConfigError(f"{where}.rename gives two tensors the name '{name}', the second is '{key}'")
         renamed[name] = item
@@ -149,6 +146,18 @@ def rename_keys(weights: Mapping[str, Tensor], rename: Mapping[str, str], where:
             f"{where}.rename: {pattern!r} matches none of the names in the file: {describe_first(weights)}"
         )
     return renamed
+
+
+def _rename(name: str, rename: Mapping[str, str], where: str) -> tuple[str, list[str]]:
+    """Return the new name of a tensor, and the expressions that matched."""
+    used = []
+    for pattern, replacement in rename.items():
+        try:
+            name, count = re.subn(pattern, replacement, name)
+        except (re.error, IndexError) as error:
+            raise ConfigError(f"{where}.rename: {pattern!r}: {replacement!r} is not valid: {error}") from error
+        used += [pattern] * bool(count)
+    return name, used
 
 
 def weights_in(content: Any) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """Callbacks that find out why a training fails; configs/presets/debug.yaml uses them."""
 
+import shlex
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -83,6 +84,8 @@ class NonFiniteStop(Callback):
             path = self.run_directory / "non_finite.ckpt"  # not in checkpoints/: no run is resumed from it
             trainer.save_checkpoint(path, weights_only=False)
             saved = f"; the weights before this step are in {path}"
+            run, step = shlex.quote(str(self.run_directory)), trainer.global_step + 1
+            saved += f"\nReplay it: python cli.py replay {run} --step {step}"
         origin = f"; it began in {self.search.origin}" if self.search.origin else ""
         raise RunStopped(f"step {trainer.global_step + 1}: {reason}{origin}{saved}")
 

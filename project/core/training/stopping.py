@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, Timer
 VALUES, STOPS = "values", "stops"  # stored: keys of `get_stop_state` in checkpoints
 # Matched: the start of some of Lightning's reasons, and the end of all.
 _MONITORED, _SIGNALING = "Monitored metric ", " Signaling Trainer to stop."
+STOPPED_BEFORE = "it was stopped before the resume"
 
 
 class Trainer(pl.Trainer):
@@ -32,9 +33,7 @@ class Trainer(pl.Trainer):
             setter: Any = inspect.currentframe().f_back  # type: ignore[union-attr]
             is_restored = isinstance(setter.f_locals.get("self"), Checkpoint)
             method = setter.f_code.co_qualname
-            self.stop_reason = (
-                "it was stopped before the resume" if is_restored else f"{method} set trainer.should_stop"
-            )
+            self.stop_reason = STOPPED_BEFORE if is_restored else f"{method} set trainer.should_stop"
         self._stops = value
 
 

@@ -114,6 +114,13 @@ SAVED: Tree = {key: value for key, value in TINY.items() if key != "base"} | {
                 "trainer.callbacks.1.type is gone, was 'Timer'",
             ],
         ),
+        # What an item of a list leaves out has its default.
+        (["--model.groups", "[{match: net.head.*, lr: 0.1}, {match: net.*}]"], []),
+        (
+            ["--trainer.callbacks", "[{type: EarlyStopping, monitor: val/sum}, {type: Timer, interval: epoch}]"],
+            ["trainer.callbacks.1.interval is 'epoch', was not set"],
+        ),
+        (["--trainer.callbacks.0.patience", "5"], ["trainer.callbacks.0.patience is 5, was not set"]),
         (
             ["--model.groups", "[{match: net.head.*, lr: 0.1}]"],
             ["model.groups.1.match is gone, was 'net.*'"],

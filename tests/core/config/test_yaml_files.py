@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from project.core.config import yaml_files
+from project.core.config import yaml_size
 from project.core.config.yaml_files import (
     PlainScalar,
     Tree,
@@ -64,6 +64,9 @@ def test_dumped_value_is_parsed_as_the_same_value(value: object) -> None:
         ({"a": [1, 2]}, {"a": [3]}, {"a": [3]}),
         ({"a": [1, 2]}, {"a+": [3]}, {"a": [1, 2, 3]}),
         ({"a": None}, {"a+": 3}, {"a": [3]}),
+        # Numbers are items of a list.
+        ({"a": [{"b": 1, "c": 2}, 3]}, {"a": {"0": {"b": 4}}}, {"a": [{"b": 4, "c": 2}, 3]}),
+        ({"a": [1, "B"]}, {"a": {"1": {"c": 2}, "0": 5}}, {"a": [5, {"type": "B", "c": 2}]}),
         # Another type removes the old arguments; the same type keeps them.
         ({"net": {"type": "UNet", "width": 8}}, {"net": {"type": "MLP"}}, {"net": {"type": "MLP"}}),
         ({"net": {"type": "UNet", "width": 8}}, {"net": {"type": "u_net"}}, {"net": {"type": "u_net", "width": 8}}),
@@ -85,6 +88,11 @@ def test_dumped_value_is_parsed_as_the_same_value(value: object) -> None:
 )
 def test_merge(base: Tree, over: Tree, merged: Tree) -> None:
     assert merge_all([base, over]) == merged
+
+
+def test_merge_of_an_item_that_a_list_does_not_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^a.b has no item 1: it has 1, counted from 0; `a.b\+` appends one$"):
+        merge_all([{"a": {"b": [0]}}, {"a": {"b": {"1": 3}}}])
 
 
 def test_merge_does_not_change_its_arguments() -> None:
@@ -195,7 +203,7 @@ def test_value_that_no_run_needs_is_refused_at_once(text: str, message: str) -> 
 
 def test_aliases_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     """And a long list needs none."""
-    monkeypatch.setattr(yaml_files, "_MAX_REPEATED", 10)
+    monkeypatch.setattr(yaml_size, "_MAX_REPEATED", 10)
     assert parse_untyped("{a: &a [x, y], b: *a, c: {<<: {d: z}}}", "here") == {
         "a": ["x", "y"],
         "b": ["x", "y"],

@@ -161,11 +161,14 @@ def test_parameter_belongs_to_the_first_group_that_matches() -> None:
     assert [(group.get("lr"), len(group["params"])) for group in groups] == [(None, 2), (1.0, 1), (2.0, 1)]
 
 
+KNOWN = "0.weight, 0.bias, 1.weight, 1.bias"
+
+
 @pytest.mark.parametrize(
     ("patterns", "message"),
     [
         (["0.*", "0.weight"], "all parameters that '0.weight' matches are in earlier groups; list it first"),
-        (["1.weigth"], "'1.weigth' matches no parameter; did you mean '1.weight'?"),
+        (["1.weigth"], f"'1.weigth' matches no parameter; did you mean '1.weight'?\nknown: {KNOWN}"),
     ],
 )
 def test_group_without_parameters_is_an_error(patterns: list[str], message: str) -> None:

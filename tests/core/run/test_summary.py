@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
+from project.core.config import trust
 from tests.conftest import Cli, Ran, slow_except
 
 HERE = "tests.core.run.test_summary"
@@ -177,8 +178,39 @@ def test_killed_run_is_not_finished_and_a_mistake_changes_nothing(
     assert states == [("running", None, 0), ("running", None, 0), ("running", None, 2), ("running", None, 2)]
     assert ReadsSummary.found[-1]["best"]["step"] == 2
     ran = cli("fit", "--resume", "experiments/tiny")
-    assert "finished: nothing was left to train: trainer.max_epochs (2) is reached" in messages(ran)
+    remedy = "; to train on, resume it with a larger --trainer.max_epochs"
+    assert f"finished: nothing was left to train: trainer.max_epochs (2) is reached{remedy}" in messages(ran)
     assert read(tmp_path)["reason"] == "trainer.max_epochs (2) is reached"
+
+
+class StopsAt(Callback):
+    """Callback that stops the run after a number of steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        trainer.should_stop = trainer.global_step >= self.steps
+
+
+def test_changed_callback_continues_the_run_that_it_stopped(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    """Without a change the run stays stopped; with one, only the callback decides."""
+    over = {"trainer": {"max_epochs": 9, "callbacks": [{"type": f"{HERE}.StopsAt", "steps": 2}]}}
+    assert cli("fit", "--config", tiny(over)).code == 0
+    ran = cli("fit", "--resume", "experiments/tiny")
+    assert "it was stopped before the resume; to train on, resume it with another setting of the callback" in ran.err
+    assert read(tmp_path)["steps"] == 2
+    assert cli("fit", "--resume", "experiments/tiny", "--trainer.callbacks.0.steps", "4").code == 0
+    assert read(tmp_path)["steps"] == 4
+
+
+def test_next_command_works(cli: Cli, tiny: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has `--trust` if the run names what only the user knows to be harmless."""
+    monkeypatch.setattr(trust, "_PACKAGES", trust._PACKAGES[:1])
+    ran = cli("fit", "--config", tiny())
+    assert "next: python cli.py test --ckpt_path experiments/tiny --trust" in messages(ran)
+    assert cli("test", "--ckpt_path", "experiments/tiny").code == 2
+    assert cli("test", "--ckpt_path", "experiments/tiny", "--trust").code == 0
 
 
 def test_changed_patience_takes_effect_on_a_resume(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:

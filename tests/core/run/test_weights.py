@@ -41,6 +41,12 @@ def test_names_with_and_without_prefix_can_be_mixed() -> None:
     }
 
 
+def test_rename_ignores_what_other_programs_add() -> None:
+    """An expression for the start of a name need not know of DistributedDataParallel, but may."""
+    for start in ("^backbone", "^module.backbone"):
+        assert list(rename_keys({"module.backbone.a": A, "module.b": A}, {start: "net"}, "x")) == ["net.a", "module.b"]
+
+
 @pytest.mark.parametrize(
     ("content", "names"),
     [

@@ -77,7 +77,7 @@ def test_first_non_finite_value_stops_the_run(
     assert "Traceback" not in ran.err
     assert message in (tmp_path / "experiments/debug/tiny/log.txt").read_text()
     saved = tmp_path / "experiments/debug/tiny/non_finite.ckpt"
-    assert f"; the weights before this step are in {saved}" in ran.err
+    assert f"; the weights before this step are in {saved}\nReplay it: python cli.py replay " in ran.err
     assert torch.load(saved, weights_only=True)["global_step"] == int(message[5]) - 1
 
 
