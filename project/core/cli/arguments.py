@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from project.core.config.configuration import root_parameters
+from project.core.config.other_tools import OTHER_STAGES, explain_name, see_page
 from project.core.config.paths import expand_path, expand_paths
 from project.core.config.reference_texts import mark_references
 from project.core.config.yaml_files import Tree, merge_all, nest, parse_untyped, read_config
@@ -91,7 +92,13 @@ class Arguments:
     component_help: tuple[str, str] | None = None
 
     def read_files(self) -> list[Tree]:
-        """Return the content of the yaml files; the key `sweep` is only for the command of this name."""
+        """Return the content of the yaml files; the key `sweep` is only for the command of this name.
+
+        Raises:
+            ConfigError: a file cannot be read, or is not a yaml file.
+        """
+        if python := next((path for path in self.configs if path.suffix == ".py"), None):
+            raise ConfigError(f"--config {python}: a config is a yaml file, not Python\n{see_page('mmengine')}")
         files = [expand_paths(read_config(path)) for path in self.configs]
         return [{key: value for key, value in file.items() if key != "sweep" or self.stage == key} for file in files]
 
@@ -121,14 +128,13 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     if stage == "--version":
         return Arguments("", version=True)
     if stage not in STAGES:
-        known = [*STAGES, *COMMANDS]
-        raise ConfigError(f"no stage is called '{stage}'{did_you_mean(stage, known)}\nknown: {join_names(known)}")
+        raise _unknown_stage(stage)
     arguments, values, words = Arguments(stage), [], list(argv[1:])
     while words:
         name, equals, value = words.pop(0).partition("=")
         name = {"-h": "--help", "-c": "--config"}.get(name, name)
         if not name.startswith("--") or name == "--":
-            raise ConfigError(f"'{name}' is not an option; options begin with -- and take one value each")
+            raise _not_an_option(name, equals, value)
         name = name[2:]
         _check_option(name, stage)
         if name in FLAGS:
@@ -173,12 +179,40 @@ def _parse_setting(name: str, value: str) -> Tree:
     return nest(name, parse_untyped(value, f"--{name}"))
 
 
+def _unknown_stage(stage: str) -> ConfigError:
+    """Return the error of a first word that is no stage."""
+    known = [*STAGES, *COMMANDS]
+    if stage.startswith("-"):
+        return ConfigError(f"{stage} is before the stage, which is the first word: fit {stage} ...")
+    name, equals, value = stage.partition("=")
+    if equals:
+        return _not_an_option(name, equals, value)
+    near = f"; did you mean '{OTHER_STAGES[stage]}'?" if stage in OTHER_STAGES else did_you_mean(stage, known)
+    return ConfigError(f"no stage is called '{stage}'{near}\nknown: {join_names(known)}")
+
+
+def _not_an_option(word: str, equals: str, value: str) -> ConfigError:
+    """Return the error of a word that is not an option, also of `NAME=VALUE`, which another tool takes."""
+    name, shown = word.lstrip("+~"), f"'{word}{equals}{value}'"
+    if explained := explain_name(name):
+        return ConfigError(f"{shown} is not an option{explained}")
+    if equals or word != name:
+        option = f"--{name} {value or 'null'}" if "." in name else "--config FILE"
+        return ConfigError(f"{shown} is not an option: it is {option} here\n{see_page('hydra_template')}")
+    if Path(word).suffix == ".py":
+        return ConfigError(f"{shown} is not an option; a config is a yaml file\n{see_page('mmengine')}")
+    return ConfigError(f"{shown} is not an option; options begin with -- and take one value each")
+
+
 def _check_option(name: str, stage: str) -> None:
     """Raise ConfigError if a stage has no option of a name; the rest of a config path is checked later."""
     stages = [other for other, options in STAGES.items() if name in options]
     if stages and stage not in stages:
-        raise ConfigError(f"--{name} is an option of {join_names(stages)}, not of {stage}")
+        explained = explain_name(name) if stage == "fit" else None
+        raise ConfigError(f"--{name} is an option of {join_names(stages)}, not of {stage}{explained or ''}")
     first = name.partition(".")[0].removesuffix("+")
     known = dict.fromkeys([*STAGES[stage], "config", "print_config", "help", *root_parameters()])
     if first not in known and not name.endswith(".help"):
+        if explained := explain_name(name) or explain_name(first):
+            raise ConfigError(f"{stage} has no option --{name}{explained}")
         raise ConfigError(f"{stage} has no option --{first}{did_you_mean(first, known)}\nknown: {join_names(known)}")

@@ -30,6 +30,7 @@ from project.core.config.entry_checks import (
     check_concrete,
     check_names,
     check_one_or_several,
+    check_other_tools,
     check_reserved,
     is_nested,
     join_path,
@@ -186,6 +187,7 @@ class EntryConverter:
         if "class_path" in value:
             value = take_class_path(value, path)
         name = value.get("type", implied)
+        check_other_tools(value, path)
         if name is None:
             raise ConfigError(f"{path} needs a `type`\n{registry.describe_known()}")
         if not isinstance(name, str):

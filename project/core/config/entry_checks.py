@@ -14,6 +14,7 @@ from project.core.config.annotations import (
     union_members,
 )
 from project.core.config.construction import Component
+from project.core.config.other_tools import ENTRY_KEYS, explain_name
 from project.core.config.trust import check_component
 from project.core.config.values import is_accepted, to_type
 from project.core.errors import ConfigError, did_you_mean, join_names, show_value
@@ -39,6 +40,10 @@ def check_names(
     known = list(dict.fromkeys([*parameters, *reserved]))
     for key in values:
         if key not in parameters:
+            others = [join_path(path, other) for other in values]
+            name = str(key) if key in ENTRY_KEYS else join_path(path, key)
+            if explained := explain_name(name, others):
+                raise ConfigError(f"{shown} has no setting '{key}'{explained}")
             near = did_you_mean(str(key), known)
             raise ConfigError(f"{shown} has no setting '{key}'{near}\nknown: {join_names(known)}")
     missing = [name for name, parameter in parameters.items() if parameter.required and name not in values]
@@ -51,6 +56,14 @@ def as_entry(value: object, path: str) -> Any:
     value = {"type": value} if isinstance(value, str) else value
     check_mapping(value, path)
     return value
+
+
+def check_other_tools(value: Mapping[str, Any], path: str) -> None:
+    """Raise ConfigError if an entry has a key by which another tool names the class or its arguments."""
+    key = next((key for key in value if key in ENTRY_KEYS and str(key).startswith("_")), None)
+    key = "init_args" if key is None and "type" not in value and "init_args" in value else key
+    if key is not None:
+        raise ConfigError(f"{path} has no setting '{key}'{explain_name(key)}")
 
 
 def check_one_or_several(value: Mapping[str, Any], item: object, path: str) -> None:

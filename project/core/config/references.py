@@ -17,6 +17,7 @@ import yaml
 
 from project.core.config.annotations import parameters_of
 from project.core.config.entry_checks import join_path
+from project.core.config.other_tools import explain_name, see_page
 from project.core.config.paths import expand_result, is_path_key
 from project.core.config.reference_texts import AppendedText, Reference, ReferringText, split_text
 from project.core.config.trust import SavedText, check_component
@@ -27,6 +28,7 @@ from project.registry import Registry
 BuildTrainingSet = Callable[[Tree], object]
 _TRAINING_SET = "data.train"
 _ENVIRONMENT = "env:"
+_RESOLVER = re.compile(r"(oc\.\w+|hydra|now|eval):")  # of OmegaConf and Hydra
 
 
 class ReferenceResolver:
@@ -230,12 +232,17 @@ def _find_child(key: yaml.Node | None, node: yaml.Node | None, name: str) -> tup
 
 def _unknown(reference: Reference, path: str, key: str, where: str, children: Mapping[str, Any]) -> ConfigError:
     refers = f"{path} refers to {_show(reference)}"
+    if _RESOLVER.match(reference):
+        variable = f"an environment variable is ${{{_ENVIRONMENT}NAME,default}}"
+        return ConfigError(f"{refers}, a resolver of another tool; {variable}\n{see_page('hydra_template')}")
     if not re.fullmatch(r"[^\s.]+(\.[^\s.]+)*", reference):
         return ConfigError(f"{refers}, which is no config path; a literal ${{ is $${{")
     if reference in os.environ:
         return ConfigError(f"{refers}, which is no setting; the environment variable is ${{{_ENVIRONMENT}{reference}}}")
-    near = did_you_mean(key, children)
     owner = where or "the config"
+    if not where and (explained := explain_name(key)):
+        return ConfigError(f"{refers}, but {owner} has no '{key}'{explained}")
+    near = did_you_mean(key, children)
     known = f"\nknown: {join_names(children)}" if children else ""
     return ConfigError(f"{refers}, but {owner} has no '{key}' in the yaml files and options{near}{known}")
 
