@@ -53,6 +53,11 @@ def write_text(path: Path, text: str) -> None:
 
 def write_picture(path: Path, picture: "Tensor") -> None:
     """Write a picture `(3, H, W)` in [0, 1] as a PNG file."""
-    pixels = (picture.detach().cpu().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     with atomic_write(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG", compress_level=1)
+        to_image(picture).save(temporary, format="PNG", compress_level=1)
+
+
+def to_image(picture: "Tensor") -> Image.Image:
+    """Convert a picture `(3, H, W)` in [0, 1] to an image of Pillow."""
+    pixels = (picture.detach().cpu().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    return Image.fromarray(pixels)

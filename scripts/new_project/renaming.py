@@ -34,7 +34,8 @@ class Renaming:
                 rf"(?<=share/){old}(?=/)",
                 rf"^{old}(?= = [\"']{old}\.)",  # the console command in [project.scripts]
             ],
-            ".ipynb": [rf"(?<=\bimport ){old}(?=\\n|\")"],  # lines of code in JSON
+            # Code in JSON: a line ends with \n in its text. `__file__` and the like are no members.
+            ".ipynb": [rf"(?<=\bimport ){old}(?=(?:\\n)?\")", rf"(?<![\w.-]){old}(?=\.__)", rf"(?<=`){old}(?=`)"],
         }
 
     def text(self, text: str, suffix: str) -> str:

@@ -25,7 +25,7 @@ ORDER = (
         "core.log",
         "core.writable",
     ),
-    *("core.digest_file", "core.tensorboard", "core.csv_logger"),
+    *("core.digest_file", "core.tensorboard", "core.csv_logger", "core.trackers"),
     *("core.importing", "core.training.lightning_internals", "core.functions", "registry"),
     *("core.config", "core.distributed", "core.data", "core.model", "core.training", "core.evaluation"),
     *("core.run", "core.export", "study", "study.table", "study.report", "core.cli", "study.sweep", "study.find"),

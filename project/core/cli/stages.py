@@ -172,8 +172,7 @@ class StageCLI(BuildCLI):
             self.start.check(pretrained.path if pretrained is not None else None)
             if self.start.finetune is not None:
                 self.start.finetune = with_checksum(self.start.finetune, "--finetune")
-            if self.checkpoint is not None and self.start.resumes_in_place:
-                set_run_ids(config.trainer.logger, self.checkpoint.header.loggers)
+            set_run_ids(config.trainer.logger, self.start.logger_states, config.name)
 
     def _finetune(self) -> Pretrained | None:
         if self.checkpoint is not None or not self.arguments.finetune:

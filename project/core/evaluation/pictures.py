@@ -16,7 +16,7 @@ from project.core.data.tensors import Tensors, batch_size, select_rows
 from project.core.file_names import check_file_name
 from project.core.files import write_picture
 from project.core.model.wiring import NamedCall, as_picture
-from project.core.tensorboard import tensorboard_writers
+from project.core.trackers import log_picture
 
 _PATH = "visual"  # config path, and name of the pictures
 
@@ -64,7 +64,7 @@ class PictureCollector:
 
 
 class ProgressPictures(Callback):
-    """Callback that draws pictures of each dataset and epoch, to TensorBoard and to RUN/progress/.
+    """Callback that draws pictures of each dataset and epoch, to the loggers and to RUN/progress/.
 
     Args:
         visuals: they draw the pictures, each in the epochs of its own.
@@ -117,8 +117,7 @@ class ProgressPictures(Callback):
             return
         file_name = f"epoch_{trainer.current_epoch:04d}_step_{trainer.global_step:06d}.png"
         for name, picture in pictures.items():
-            for writer in tensorboard_writers(trainer):
-                writer.add_image(f"{prefix}/{picture_name(name)}", picture, trainer.global_step)
+            log_picture(trainer, f"{prefix}/{picture_name(name)}", picture)
             if self.directory is not None:
                 write_picture(self.directory / prefix / name / file_name, picture)
 

@@ -25,7 +25,7 @@ from project.core.model.predictions import COLUMNS, prediction_columns
 from project.core.model.preparation import Preparation
 from project.core.model.training_log import TrainingLog
 from project.core.model.wiring import NamedCall, WiredTerm, per_sample_columns, per_sample_once
-from project.core.tensorboard import tensorboard_writers
+from project.core.trackers import log_picture
 from project.core.training.lightning_internals.access import log_immediately, should_log
 from project.registry import Transform
 
@@ -243,16 +243,16 @@ class SupervisedModule(BaseModule):
             evaluation.reset()
 
     def compute_evaluations(self, split: str) -> Tensors:
-        """Return means of losses, and metrics, of a split (val, eval) by logged name; add pictures to TensorBoard."""
+        """Return means of losses, and metrics, of a split (val, eval) by logged name; log pictures."""
         values: Tensors = {}
         for i, evaluation in enumerate(self.evaluations):
             prefix, computed = metric_prefix(self.trainer, split, i), evaluation.compute()
             if not computed and evaluation.has_empty_batches and not self.trainer.sanity_checking:
                 raise ConfigError(f"data.{prefix.replace('/', '.')}: `collate` dropped all samples of the evaluation")
             values |= {f"{prefix}/{name}": value for name, value in computed.items()}
-            for writer in () if self.trainer.sanity_checking else tensorboard_writers(self.trainer):
+            if self.trainer.loggers and self.trainer.is_global_zero and not self.trainer.sanity_checking:
                 for name, picture in evaluation.pictures().items():
-                    writer.add_image(f"{prefix}/{name}", picture, self.trainer.global_step)
+                    log_picture(self.trainer, f"{prefix}/{name}", picture)
         return values
 
     def _evaluate(self, batch: Tensors, dataloader_idx: int, needs_columns: bool) -> dict[str, Any]:

@@ -16,27 +16,48 @@ from pytorch_lightning.loggers import Logger
 from project.core.config.annotations import parameters_of
 from project.core.csv_logger import CSVLogger
 from project.core.errors import ConfigError
+from project.core.trackers import NAME_ARGUMENTS, log_settings
 
 States = Mapping[str, Mapping[str, Any]]  # by name of the logger
 # WandbLogger, MLFlowLogger, CometLogger
 _RUN_ID_ARGUMENTS = ("id", "run_id", "experiment_key")
+_RESUME = "resume"  # with `allow`, wandb continues a run; by default its server overwrites the run
 _ID, _ROWS = "id", "rows"  # stored: keys of the states
 
 
-def set_run_ids(given: Any, states: States) -> None:
-    """Add the run ids of an earlier start to the loggers of a typed configuration, unless it has its own.
+def set_run_ids(given: Any, states: States, run: str) -> None:
+    """Add to the trackers of a typed configuration what it does not say: run ids of an earlier start, or names.
 
     Args:
         given: `trainer.logger`.
-        states: states of the loggers in the checkpoint.
+        states: states of the loggers in the checkpoint of a run that resumes in its directory.
+        run: name of the run, which new runs of trackers get.
     """
     specs = [spec for spec in (given if isinstance(given, list) else [given]) if hasattr(spec, "class_path")]
     paths = [spec.class_path.rpartition(".") for spec in specs]
     classes = [getattr(import_module(module), name) for module, _, name in paths]
     for spec, cls, name in zip(specs, classes, _number(classes), strict=True):
         argument, run_id = _run_id_argument(cls), states.get(name, {}).get(_ID)
-        if argument is not None and run_id is not None and spec.init_args.get(argument) is None:
+        if run_id is None:
+            argument, run_id = next((each for base, each in NAME_ARGUMENTS.items() if issubclass(cls, base)), None), run
+        if argument is not None and spec.init_args.get(argument) is None:
             spec.init_args[argument] = run_id
+        if _RESUME in spec.init_args and spec.init_args[_RESUME] is None:  # the default of wandb, not of WandbLogger
+            spec.init_args[_RESUME] = "allow"
+
+
+def record_settings(trainer: pl.Trainer, directory: Path, config: Mapping[str, Any], states: States) -> None:
+    """Log the configuration to the trackers: MLflow's run keeps that of its first start.
+
+    Args:
+        trainer: the trainer.
+        directory: the run directory.
+        config: the whole configuration.
+        states: states of the loggers in the checkpoint of a run that resumes in its directory.
+    """
+    for name, logger in _by_name(trainer, directory).items():
+        if _run_id_argument(type(logger)) and trainer.is_global_zero:
+            log_settings(logger, config, is_resumed=name in states)
 
 
 def check_loggers(trainer: pl.Trainer, directory: Path) -> None:

@@ -13,6 +13,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from project.core.config.pretrained import Pretrained
 from project.core.config.settings import Settings
+from project.core.config.yaml_files import parse_yaml
 from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError, is_user_error
 from project.core.log import logging_to_file
@@ -20,7 +21,7 @@ from project.core.model.fitting import FitToTrainingSet, adopt_shapes
 from project.core.run.callback_settings import CallbackSettings
 from project.core.run.checkpoint_policy import CheckpointPolicy
 from project.core.run.checkpoint_writer import CheckpointWriter
-from project.core.run.loggers import check_loggers
+from project.core.run.loggers import check_loggers, record_settings
 from project.core.run.optimizer_state import OptimizerState
 from project.core.run.pretrained import load_pretrained
 from project.core.run.pruning import Pruning, PruningCheck
@@ -30,6 +31,7 @@ from project.core.run.run_directory import LOG
 from project.core.run.start import RunStart
 from project.core.run.state_chain import StateChain
 from project.core.run.summary import RunSummary
+from project.core.trackers import ending_wandb_run
 from project.core.training.lightning_internals import replace_loops
 from project.core.training.lightning_internals.access import end_on_sigterm
 from project.core.training.lightning_internals.names import Feature, is_available
@@ -176,7 +178,7 @@ class Run:
         stack.callback(self.directory.release)
         stack.enter_context(logging_to_file(self.directory.path / LOG))
         logger.info(f"the run directory is {self.directory.path}")
-        with self._undoing_after_mistakes(trainer), self.summary.recording_end(trainer):
+        with self._undoing_after_mistakes(trainer), ending_wandb_run(), self.summary.recording_end(trainer):
             self.start.log_resume(trainer, datamodule)
             self._load_first_weights(model)
             try:
@@ -193,6 +195,8 @@ class Run:
         if self.start.resumes_in_place:
             self.summary.reopen(trainer)
         self.start.prepare_directory(self.config, trainer)
+        config = parse_yaml(self.config, "the config")
+        record_settings(trainer, self.directory.path, config, self.start.logger_states)
 
     def _load_first_weights(self, model: pl.LightningModule) -> None:
         """Load the weights that a new run starts with; a checkpoint has those of a resumed run."""

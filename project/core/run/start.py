@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,11 @@ class RunStart:
     def resumes_in_place(self) -> bool:
         """Whether the run resumes in the directory of the checkpoint."""
         return self.checkpoint is not None and self.checkpoint.run_directory == self.directory.path
+
+    @property
+    def logger_states(self) -> Mapping[str, Mapping[str, Any]]:
+        """States of the loggers in the checkpoint of a run that resumes in its directory; loggers of others are new."""
+        return self.checkpoint.header.loggers if self.checkpoint is not None and self.resumes_in_place else {}
 
     def changed_settings(self, config: str) -> list[str]:
         """Return the config paths at which a configuration differs from that of the checkpoint; none for a new run."""

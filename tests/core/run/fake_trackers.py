@@ -1,7 +1,11 @@
-"""Modules in place of wandb, mlflow and comet_ml, as far as Lightning's loggers use them; they keep what is logged."""
+"""Modules in place of wandb, mlflow and comet_ml, as far as Lightning's loggers use them; they keep what is logged.
+
+tests/core/run/test_real_trackers.py needs the packages themselves.
+"""
 
 import itertools
 import sys
+from collections.abc import Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -12,17 +16,21 @@ Runs = dict[str, list[dict[str, Any]]]  # points by run id
 
 
 class FakeTracker:
-    """A server that gives ids to runs, and keeps their points."""
+    """A server that gives ids to runs, and keeps their points, settings and pictures."""
 
     def __init__(self) -> None:
         self.runs: Runs = {}
+        self.names: dict[str, str | None] = {}
+        self.settings: list[dict[str, Any]] = []
+        self.pictures: list[str] = []
         self._numbers = itertools.count(1)
 
-    def start(self, given: str | None) -> str:
-        """Return the id of a run that is continued, or of a new one."""
-        name = given or f"run{next(self._numbers)}"
-        self.runs.setdefault(name, [])
-        return name
+    def start(self, given: str | None, name: str | None = None) -> str:
+        """Return the id of a run that is continued, or of a new one with a name."""
+        run_id = given or f"run{next(self._numbers)}"
+        if run_id not in self.runs:
+            self.runs[run_id], self.names[run_id] = [], name
+        return run_id
 
 
 class WandbRun:
@@ -32,11 +40,18 @@ class WandbRun:
 
     def __init__(self, tracker: FakeTracker, arguments: dict[str, Any]) -> None:
         assert arguments["resume"] == "allow"
-        self.id = tracker.start(arguments["id"])
-        self.points = tracker.runs[self.id]
+        self.id = tracker.start(arguments["id"], arguments["name"])
+        self.tracker, self.config = tracker, self
+
+    def update(self, values: dict[str, Any], allow_val_change: bool) -> None:
+        assert allow_val_change
+        self.tracker.settings.append(values)
 
     def log(self, values: dict[str, Any]) -> None:
-        self.points.append(values)
+        pictures = [name for name, value in values.items() if isinstance(value, list)]
+        self.tracker.pictures += pictures
+        if not pictures:
+            self.tracker.runs[self.id].append(values)
 
 
 class MlflowClient:
@@ -50,15 +65,21 @@ class MlflowClient:
     def get_experiment_by_name(self, name: str) -> SimpleNamespace:
         return SimpleNamespace(experiment_id="1", lifecycle_stage="active")
 
-    def create_run(self, experiment_id: str, tags: object) -> SimpleNamespace:
-        return SimpleNamespace(info=SimpleNamespace(run_id=self.tracker.start(None)))
+    def create_run(self, experiment_id: str, tags: dict[str, str]) -> SimpleNamespace:
+        return SimpleNamespace(info=SimpleNamespace(run_id=self.tracker.start(None, dict(tags)["name"])))
 
     def get_run(self, run_id: str) -> SimpleNamespace:
         assert run_id in self.tracker.runs
         return SimpleNamespace(info=SimpleNamespace(experiment_id="1"))
 
-    def log_batch(self, run_id: str, metrics: list[SimpleNamespace]) -> None:
+    def log_batch(self, run_id: str, metrics: Sequence[SimpleNamespace] = (), params: Sequence[Any] = ()) -> None:
+        if params:
+            self.tracker.settings.append({param.key: param.value for param in params})
+            return
         self.tracker.runs[run_id].append({metric.key: metric.value for metric in metrics} | {"step": metrics[0].step})
+
+    def log_image(self, run_id: str, image: object, key: str, step: int) -> None:
+        self.tracker.pictures.append(key)
 
     def set_terminated(self, run_id: str, status: str) -> None:
         pass
@@ -70,7 +91,7 @@ class CometExperiment:
     project_name = "a project"
 
     def __init__(self, tracker: FakeTracker, key: str | None) -> None:
-        self.key = tracker.start(key)
+        self.tracker, self.key = tracker, tracker.start(key)
         self.points = tracker.runs[self.key]
 
     def get_key(self) -> str:
@@ -81,6 +102,9 @@ class CometExperiment:
 
     def flush(self) -> None:
         pass
+
+    def __internal_api__log_parameters__(self, parameters: dict[str, Any], **_: object) -> None:
+        self.tracker.settings.append(parameters)
 
     def __getattr__(self, name: str) -> Any:
         if name == "__internal_api__log_metrics__":
@@ -95,12 +119,18 @@ def install(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeTracker]:
     monkeypatch.setattr(MlflowClient, "tracker", trackers["MLFlowLogger"], raising=False)
     nothing, entity = type("Nothing", (), {}), SimpleNamespace
     modules: dict[str, dict[str, Any]] = {
-        "wandb": {"run": None, "init": lambda **given: WandbRun(trackers["WandbLogger"], given)},
+        "wandb": {
+            "run": None,
+            "Image": lambda image: image,
+            "init": lambda **given: WandbRun(trackers["WandbLogger"], given),
+        },
         "wandb.sdk": {},
         "wandb.sdk.lib": {"RunDisabled": nothing},
         "wandb.wandb_run": {"Run": nothing},
         "mlflow": {"set_tracking_uri": lambda uri: None},
         "mlflow.tracking": {"MlflowClient": MlflowClient, "context": SimpleNamespace()},
+        "mlflow.utils": {},
+        "mlflow.utils.mlflow_tags": {"MLFLOW_RUN_NAME": "name"},
         "mlflow.entities": {"Metric": entity, "Param": entity},
         "comet_ml": {
             "ExperimentConfig": lambda **_: SimpleNamespace(offline_directory=None),

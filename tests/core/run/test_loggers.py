@@ -135,14 +135,30 @@ def test_file_elsewhere_is_of_one_run(cli: Cli, tiny: Callable[..., str], tmp_pa
 def test_trackers_continue_with_their_run_ids_and_a_new_name_gets_new_ones(
     cli: Cli, tiny: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Each run has its settings once, in MLflow only those of its first start, and the pictures of TensorBoard."""
     trackers = install(monkeypatch)
     loggers = [{"type": name} for name in trackers]
-    config = tiny({"trainer": {"log_every_n_steps": 1, "logger": [*loggers, {"type": "WandbLogger"}]}})
+    config = tiny(
+        {
+            "visual": {"type": "ClassificationGrid"},
+            "trainer": {"log_every_n_steps": 1, "logger": [*loggers, {"type": "WandbLogger"}]},
+        }
+    )
     assert cli("fit", "--config", config).code == 0
     started = {"WandbLogger": ["run1", "run2"], "MLFlowLogger": ["run1"], "CometLogger": ["run1"]}
     assert {name: list(tracker.runs) for name, tracker in trackers.items()} == started
     before = (tmp_path / "experiments/tiny/config.yaml").read_text()
     assert "run1" not in before
+    assert (trackers["WandbLogger"].names["run1"], trackers["MLFlowLogger"].names) == ("tiny", {"run1": "tiny"})
+    settings = {name: tracker.settings for name, tracker in trackers.items()}
+    rate = settings["WandbLogger"][0]["model"]["optimizer"]["lr"]
+    assert settings["MLFlowLogger"][0]["model/optimizer/lr"] == str(rate)
+    assert {name: tracker.pictures for name, tracker in trackers.items()} == {
+        "WandbLogger": ["val/visual"] * 2,
+        "MLFlowLogger": ["val/visual"],
+        "CometLogger": [],
+    }
+    count = len(settings["MLFlowLogger"])
 
     more = ("--trainer.max_epochs", "2")
     for argv in (["--config", config, "--resume", "auto"], ["--resume", "experiments/tiny"]):
@@ -152,6 +168,8 @@ def test_trackers_continue_with_their_run_ids_and_a_new_name_gets_new_ones(
     for name, key in (("WandbLogger", "trainer/global_step"), ("MLFlowLogger", "step"), ("CometLogger", "step")):
         steps = {point[key] for point in trackers[name].runs["run1"]}
         assert steps == {1, 2, 3, 4}, name
+    assert len(settings["MLFlowLogger"]) == count
+    assert settings["WandbLogger"][-1]["trainer"]["max_epochs"] == 2
 
     ran = cli("fit", "--resume", "experiments/tiny", "--name", "new", "--trainer.max_epochs", "3")
     assert ran.code == 0, ran.err

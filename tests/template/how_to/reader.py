@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import runpy
 import shlex
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ class Reader:
     """Reader in a directory that has the configs of the project.
 
     A fence whose first line is `# PATH` is a file; components in it are imported and registered. Of a fence in bash,
-    each line that begins with `python cli.py` is called; `pip install` is not.
+    each line that begins with `python cli.py` is called, and a file is run; `pip install` is not.
 
     Args:
         folder: current directory.
@@ -64,6 +65,9 @@ class Reader:
     def _run(self, line: str, options: tuple[str, ...]) -> str:
         words = shlex.split(line, comments=True)
         if not words or words[0] == "pip":
+            return ""
+        if words[0] == "python" and (self.folder / words[1]).is_file():
+            runpy.run_path(words[1])
             return ""
         assert words[:2] == ["python", "cli.py"], line
         return self.call(*words[2:], *(options if words[2] in ("fit", "sweep") else ()))
