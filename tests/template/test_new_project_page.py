@@ -1,4 +1,4 @@
-"""Tests that the commands of the README's first hour and of docs/new_project.md do what the text says."""
+"""Tests that the commands of docs/first_hour.md and docs/new_project.md do what the text says."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from PIL import Image
 from tests.template.conftest import ROOT, commit, git, run, start
 
 FENCE = r"^```(\w*)\n(.*?)^```$"
-HOUR = (ROOT / "README.md").read_text().partition("\n## Your first hour\n")[2].partition("\n## ")[0]
+HOUR = (ROOT / "docs/first_hour.md").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs/new_project.md").read_text()
 INSTALL = "pip install -c constraints.txt -e '.[dev]'"  # done by CI
 MINE = "LinearNet or Entropy or Confidence or Halves or RandomGain or FramedRow"
@@ -56,7 +56,7 @@ class Reader:
 
 @pytest.mark.slow
 def test_the_first_hour(copy: Path) -> None:
-    begin, heading, rest = HOUR.partition("### Update from the template")
+    begin, heading, rest = HOUR.partition("## Update from the template")
     assert heading
     reader = Reader(copy)
     shown = reader.follow(begin)
@@ -80,7 +80,7 @@ def test_the_first_hour(copy: Path) -> None:
 
 
 def test_commands_of_the_page(copy: Path, tmp_path: Path) -> None:
-    """Checks that its first commands are those of the README, and runs those that show edits."""
+    """Checks that its first commands are those of the first hour, and runs those that show edits."""
     commands = [line for kind, text in re.findall(FENCE, PAGE, re.M | re.S) for line in text.splitlines()]
     first = [line for kind, text in re.findall(FENCE, HOUR, re.M | re.S) for line in text.splitlines()][:3]
     assert commands[:3] == first

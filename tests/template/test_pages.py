@@ -18,7 +18,7 @@ DIAGRAMS = sorted((ROOT / "docs/diagrams").glob("*.mmd"))
 def paths(text: str) -> set[str]:
     """Return what a page names as a path of this repository: `core/data/sampling.py`, `docs/`, [a](link.md)."""
     code = re.findall(r"`([\w./-]+/[\w./-]*)`", text)
-    links = re.findall(r"\]\((?!https?:)([\w./-]+)(?:#[\w-]+)?\)", text)
+    links = re.findall(r"\]\((?!https?:|../../actions/)([\w./-]+)(?:#[\w-]+)?\)", text)  # no pages of GitHub
     known = (
         "core/",
         "deploy/",
