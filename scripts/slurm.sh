@@ -10,7 +10,8 @@
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # also called as `sh scripts/slurm.sh`
 set -u
 stage=${CLI_STAGE:-fit}  # sweep.sh sets it
-unset CLI_STAGE
+start=${CLI_START:-cli.py}  # job.sh sets it
+unset CLI_STAGE CLI_START
 job=$SLURM_JOB_ID restarts=${SLURM_RESTART_COUNT:-0} limit=${MAX_RESTARTS:-100}
 if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
     job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID  # one task has the job id of the whole array
@@ -27,7 +28,7 @@ fi
 hold=(env --block-signal=USR1,USR2,TERM)  # keep signals pending until Python handles them
 "${hold[@]}" true 2>/dev/null || hold=()  # not available before coreutils 8.31
 srun --kill-on-bad-exit=1 ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} \
-    "${hold[@]}" python cli.py "$stage" "$@"
+    "${hold[@]}" python "$start" "$stage" "$@"
 code=$?
 if [ "$code" -eq 75 ] && [ "$restarts" -lt "$limit" ]; then
     scontrol requeue "$job" && sleep 60  # Slurm ends this script

@@ -19,7 +19,7 @@ from new_project.git import Git, UserError
 from new_project.names import camel_case, check_name
 from new_project.record import Record
 from new_project.render import ROOT, render
-from new_project.update import BRANCH, commit_render, store, update
+from new_project.update import BRANCH, TERMINATION_SIGNALS, commit_render, store, update
 
 
 def start(name: str, location: Path) -> Path:
@@ -95,7 +95,7 @@ def main(argv: list[str]) -> int:
     given = [options.proj_name is not None, options.proj_loc is not None]
     if any(given) if options.update else options.dry_run or not all(given):
         parser.error("give --proj_name NAME and --proj_loc DIR, or, in a project, --update [--dry_run]")
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in TERMINATION_SIGNALS:
         signal.signal(number, lambda number, _: sys.exit(128 + number))  # so that `start` removes an incomplete project
     try:
         if options.update:

@@ -1,10 +1,13 @@
 """Names that become names of files and directories, and words of shell scripts."""
 
+import os
 import string
 
 from project.core.errors import ConfigError
 
 _ALLOWED = frozenset(string.ascii_letters + string.digits + "._-+=@, ")
+# Names of devices on Windows, with any ending.
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 MAX_LENGTH = 128  # with the endings that names get, well below the 255 that file systems allow
 
 
@@ -27,6 +30,8 @@ def check_file_name(name: str, what: str) -> None:
         problem = "ends with ' '"
     elif len(name) > MAX_LENGTH:
         problem = f"has {len(name)} characters"
+    elif os.name == "nt" and (last == "." or name.partition(".")[0].strip().upper() in _DEVICES):
+        problem = "is not possible on Windows"
     else:
         return
     shown = name if len(name) <= MAX_LENGTH else f"{name[:20]}..."

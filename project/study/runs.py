@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from project.core.errors import ConfigError, first_line
+from project.core.installation import COMMAND
 from project.study.files import MAX_YAML, list_directories, list_files, parse_json, read_file
 from project.study.saved_config import read_settings
 
@@ -92,7 +93,7 @@ def find_runs(root: Path) -> list[Path]:
         raise ConfigError(f"{root} is not a directory" if root.exists() else f"{root} does not exist")
     found = sorted(_find(root))
     if not found:
-        raise ConfigError(f"{root} contains no run\nrun: python cli.py fit --config FILE --root {root}")
+        raise ConfigError(f"{root} contains no run\nrun: {COMMAND} fit --config FILE --root {root}")
     return found
 
 

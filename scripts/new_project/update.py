@@ -15,6 +15,7 @@ from new_project.git import Git, UserError
 from new_project.record import Record, read_record
 
 BRANCH = "template"
+TERMINATION_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
 
 
@@ -45,7 +46,8 @@ def update(project: Path, dry_run: bool) -> int:
     _check_untracked(git, after)
     print(f"{record.template}: {record.commit[:10]} to {commit[:10]}\n{news}".rstrip())
     # git inherits the mask: a merge is not interrupted halfway.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *TERMINATION_SIGNALS})
     if not known:  # as in a shallow clone: record the template at the time of the last update as merged
         git("merge", "-q", "-s", "ours", "--allow-unrelated-histories", "-m", "Record the merged template", before)
     git("update-ref", f"refs/heads/{BRANCH}", after)

@@ -36,6 +36,7 @@ WRONG = {
     "x" * 129: f"name '{20 * 'x'}...' has 129 characters",
     "x" * 300: f"name '{20 * 'x'}...' has 300 characters",
 }
+WRONG_ON_WINDOWS = ["con", "NUL", "aux.1", "com1", "a."]
 RIGHT = ["a", "007", "1e5", "null", "true", "=", "@a", ",a", "+1", "2026-01-01", "a b", "A_b-c.d+e=f@g,h", "x" * 128]
 
 
@@ -106,3 +107,12 @@ def test_run_with_a_name_of_an_older_version_is_resumed_and_tested(
     assert ran.code == 0, ran.err
     ran = cli("fit", "--resume", "experiments/lr(0.1)", "--name", "lr(0.2)")
     assert (ran.code, ran.err.splitlines()[-1]) == (2, f"error: name 'lr(0.2)' contains '('{RULE}")
+
+
+@pytest.mark.parametrize("name", WRONG_ON_WINDOWS)
+def test_names_that_windows_cannot_create_are_refused_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_file_name(name, "name")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.name", "nt")
+        with pytest.raises(ConfigError, match=f"'{name}' is not possible on Windows; it takes"):
+            check_file_name(name, "name")

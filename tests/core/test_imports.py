@@ -22,6 +22,7 @@ ORDER = (
         "core.file_names",
         "core.files",
         "core.garbage",
+        "core.installation",
         "core.log",
         "core.writable",
     ),
@@ -30,7 +31,7 @@ ORDER = (
     *("core.config", "core.distributed", "core.data", "core.model", "core.training", "core.evaluation"),
     *("core.run", "core.export", "study", "study.table", "study.report", "core.cli", "study.sweep", "study.find"),
     *("study.replay", "study.bisect", "study.verify", "study.golden"),
-    *("editor", "commands"),
+    *("editor", "commands", "__main__"),
 )
 COMPONENTS = ("models", "losses", "metrics", "datasets", "transforms", "visuals", "callbacks", "modules")
 TESTS = Path(__file__).parent.parent

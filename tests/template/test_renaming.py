@@ -37,7 +37,6 @@ SAME = "(the same)"
         (".sh", "python -m project.core.cli.main --project x", "python -m Alpha.core.cli.main --project x"),
         (".sh", "rm project/{core,models}/x", "rm Alpha/{core,models}/x"),
         (".ipynb", r'"    import project\n", "of a project\n"', r'"    import Alpha\n", "of a project\n"'),
-        (".ipynb", '"import project"', '"import Alpha"'),
         (".ipynb", r'"project.load(RUN), project.__file__\n"', r'"Alpha.load(RUN), Alpha.__file__\n"'),
         (".toml", '[project]\nname = "project"', '[project]\nname = "Alpha"'),
         (".toml", '[project.scripts]\nx = "project.core:main"', '[project.scripts]\nx = "Alpha.core:main"'),

@@ -13,6 +13,7 @@ from yaml.resolver import Resolver
 from project.core.config.reference_texts import AppendedText, ReferringText, mark_references, shield
 from project.core.config.yaml_size import MAX_LEVELS, check_size
 from project.core.errors import ConfigError, did_you_mean, normalize, shorten, show_value
+from project.core.installation import describe_installed, find_base
 
 Tree = dict[str, Any]
 # The types at these keys unless the yaml says otherwise; at other keys an entry without `type` has the key as its type.
@@ -163,7 +164,7 @@ def read_config(path: Path, reading: tuple[Path, ...] = ()) -> Tree:
     """Read a yaml file, merged over the files of its `base` key.
 
     Args:
-        path: the file. `base` is a path relative to it, or a list of paths, which merge in order.
+        path: the file. `base` is a path relative to it (else to configs/), or a list of paths, which merge in order.
         reading: files whose bases are being read.
 
     Raises:
@@ -180,7 +181,7 @@ def read_config(path: Path, reading: tuple[Path, ...] = ()) -> Tree:
         near = did_you_mean(path.name, [file.name for file in path.parent.glob("*.yaml")])
         needed = f" (base of {_display(reading[-1])})" if reading else ""
         problem = ("is a directory" if path.is_dir() else "is not a file") if is_other else f"does not exist{near}"
-        raise ConfigError(f"config file {_display(path)}{needed} {problem}")
+        raise ConfigError(f"config file {_display(path)}{needed} {problem}{describe_installed(path.name)}")
     try:
         tree = parse_untyped(path.read_text(encoding="utf-8"), _display(path))
     except UnicodeDecodeError as error:
@@ -198,7 +199,7 @@ def read_config(path: Path, reading: tuple[Path, ...] = ()) -> Tree:
         raise ConfigError(
             f"{_display(path)}: base is {show_value(bases)}; it must be a file name or a list of file names"
         )
-    return merge_all([*(read_config(path.parent / name, (*reading, path)) for name in names), tree])
+    return merge_all([*(read_config(find_base(path, name), (*reading, path)) for name in names), tree])
 
 
 def merge_all(trees: Iterable[Tree]) -> Tree:

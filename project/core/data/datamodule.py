@@ -18,7 +18,7 @@ from project.core.data.sampling import TrainingPosition
 from project.core.data.seeding import batches_done
 from project.core.data.streams import StreamLoader
 from project.core.data.tensors import Tensors
-from project.core.data.workers import prepare_worker
+from project.core.data.workers import prepare_worker, start_method
 from project.core.distributed.signals import kill_workers
 from project.core.errors import ConfigError
 from project.core.file_names import check_file_name
@@ -152,7 +152,7 @@ class DataModule(pl.LightningDataModule):
         workers: dict[str, Any] = {"num_workers": self.num_workers, "pin_memory": self._pins_memory()}
         if self.num_workers:
             workers |= {"prefetch_factor": self.prefetch_factor, "persistent_workers": self.persistent_workers}
-            workers["worker_init_fn"] = self.prepare_worker
+            workers |= {"worker_init_fn": self.prepare_worker, "multiprocessing_context": start_method()}
             atexit.unregister(kill_workers)
             atexit.register(kill_workers)
         is_training = split == "train"

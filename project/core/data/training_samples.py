@@ -14,7 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 from project.core.data.rows import require_dict
 from project.core.data.seeding import EPOCH, SAMPLE, derive_seeds, seed_all, set_seed
 from project.core.data.streams import Stream
-from project.core.data.workers import prepare_worker, raise_to_main, receive
+from project.core.data.workers import prepare_worker, raise_to_main, receive, start_method
 from project.core.errors import add_location
 from project.datasets.base import EpochSamples
 
@@ -77,6 +77,7 @@ class TrainingSamples:
             return chain.from_iterable(map(self._load_chunk, range(0, len(self), _CHUNK)))
         generator = torch.Generator().manual_seed(0)  # without one, the loader draws from the global generator
         workers: dict[str, Any] = {"num_workers": self.num_workers, "worker_init_fn": prepare_worker}
+        workers["multiprocessing_context"] = start_method()
         loader: Any = DataLoader(self.seeded, batch_size=None, collate_fn=_identity, generator=generator, **workers)
         return receive(iter(loader), self.seeded.location)
 

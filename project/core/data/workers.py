@@ -1,6 +1,8 @@
 """Workers of DataLoaders: how they end, and how their errors reach the main process."""
 
 import builtins
+import multiprocessing
+import sys
 import traceback
 from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
@@ -21,6 +23,16 @@ class _NotSent(NamedTuple):
     """
 
     text: str
+
+
+def start_method() -> str | None:
+    """Return how torch starts workers; None for its default.
+
+    Since Python 3.14, the default on Linux is `forkserver`: each worker imports torch again, and datasets must be
+    pickled. A fork starts at once, and shares the memory of the datasets.
+    """
+    is_chosen = multiprocessing.get_start_method(allow_none=True) == "spawn"
+    return "fork" if sys.platform == "linux" and not is_chosen else None
 
 
 def prepare_worker(worker_id: int) -> None:

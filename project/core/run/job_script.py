@@ -7,6 +7,7 @@ from pathlib import Path
 
 from project.core.file_names import MAX_LENGTH
 from project.core.files import write_text
+from project.core.installation import find_shared, start_word
 from project.core.run.git import GitState
 
 _RERUN = "_rerun"
@@ -21,8 +22,8 @@ here=$(CDPATH='' cd -- "$(dirname -- "${{BASH_SOURCE[0]}}")" && pwd)
 cd {directory}
 set -- --config "$here/config.yaml" --name {rerun} {options}"$@"
 # In a Slurm job, but not in one of its steps or in a shell on a node.
-if [ -n "${{SLURM_PROCID:-}}" ] && [ -z "${{SLURM_STEP_ID:-}}" ]; then exec bash scripts/slurm.sh "$@"; fi
-exec python cli.py fit "$@"
+if [ -n "${{SLURM_PROCID:-}}" ] && [ -z "${{SLURM_STEP_ID:-}}" ]; then {slurm} "$@"; fi
+exec python {start} fit "$@"
 """
 
 
@@ -37,13 +38,21 @@ def write_job_script(run: Path, git: GitState, options: Sequence[str] = ()) -> N
     commit = git.commit or "unknown (no git checkout, or one that git refuses)"
     if git.commit and git.is_dirty is not False:
         commit += " with the changes of git.diff" if git.diff else " (git does not tell what differs from it)"
+    here = Path.cwd()
+    start = shlex.quote(start_word(here))
+    slurm = Path("scripts/slurm.sh")
+    if start != "cli.py" or not slurm.is_file():
+        slurm = find_shared("scripts/slurm.sh") or slurm
+    variable = "" if start == "cli.py" else f"CLI_START={start} "
     script = _SCRIPT.format(
         name=run.name,
         rerun=shlex.quote(f"{run.name[: MAX_LENGTH - len(_RERUN)]}{_RERUN}"),
         time=datetime.now().isoformat(" ", "seconds"),
         commit=commit,
         run=shlex.quote(str(run)),
-        directory=shlex.quote(str(Path.cwd())),
+        directory=shlex.quote(str(here)),
+        start=start,
+        slurm=f"{variable}exec bash {shlex.quote(str(slurm))}",
         options="".join(f"{shlex.quote(word)} " for word in options),
     )
     write_text(run / "job.sh", script)

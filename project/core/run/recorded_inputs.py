@@ -13,7 +13,7 @@ from project.core.data.datamodule import DataModule
 from project.core.data.loading import build_loader
 from project.core.data.raw_inputs import class_names, raw_inputs
 from project.core.data.tensors import Tensors
-from project.core.data.workers import prepare_worker
+from project.core.data.workers import prepare_worker, start_method
 from project.core.errors import ConfigError
 from project.deploy.inputs import Input, to_json
 
@@ -99,6 +99,7 @@ def _load_sample(data: DataModule, dataset: Any, path: str) -> Tensors:
     workers: dict[str, Any] = {}
     if data.num_workers:
         workers = {"num_workers": 1, "prefetch_factor": 1, "worker_init_fn": prepare_worker}
+        workers["multiprocessing_context"] = start_method()
     size = data.batch_size if hasattr(dataset, "collate") else 1
     with isolate_rng(include_cuda=False):
         loader = build_loader(dataset, path, batch_size=size, seed=data.seed, is_training=False, **workers)

@@ -159,7 +159,7 @@ def _line(link: Link) -> str:
 
 
 def _append(file: Path, link: Link) -> None:
-    with file.open("a", encoding="utf-8") as opened:
+    with file.open("a", encoding="utf-8", newline="") as opened:
         opened.write(_line(link))
         opened.flush()
         os.fsync(opened.fileno())

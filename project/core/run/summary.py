@@ -22,6 +22,7 @@ from project.core.data.datamodule import DataModule
 from project.core.distributed.signals import Interrupted
 from project.core.errors import count_of, find_cause, user_message
 from project.core.files import write_text
+from project.core.installation import COMMAND
 from project.core.run.checkpoint_files import BEST, LAST
 from project.core.run.checkpoint_policy import CheckpointPolicy
 from project.core.run.pruning import PruningCheck
@@ -162,9 +163,9 @@ class RunSummary(Callback):
         if (head := self._head()) is not None and state == FINISHED:
             yield f"digest of all states until step {head['step']}: {head['link']}"
         if last is not None and state == FINISHED and _can_test(trainer):
-            yield f"next: python cli.py test --ckpt_path {shlex.quote(run)}{self._trust}"
+            yield f"next: {COMMAND} test --ckpt_path {shlex.quote(run)}{self._trust}"
         elif last is not None and state != FINISHED:
-            yield f"continue: python cli.py fit --resume {shlex.quote(run)}{self._trust}"
+            yield f"continue: {COMMAND} fit --resume {shlex.quote(run)}{self._trust}"
 
     def _best(self) -> dict[str, Any] | None:
         best = self.policy.best() if self.policy else None

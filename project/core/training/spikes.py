@@ -18,6 +18,7 @@ from torch import Tensor
 from project.core.data.datamodule import sample_namer
 from project.core.data.tensors import abbreviate
 from project.core.errors import RunStopped
+from project.core.installation import COMMAND
 
 _STEP_IN_NAME = re.compile(r"_step_(\d+)\.ckpt$")  # stored: names of resumable checkpoints
 # Stored: keys of the callback's state in checkpoints.
@@ -166,14 +167,12 @@ class StopAtSpike(Callback):
         path = self.run_directory.absolute() / "spike.ckpt"  # not in checkpoints/: no run is resumed from it
         trainer.save_checkpoint(path, weights_only=False)
         saved = f"; the state after step {trainer.global_step} is in {path}"
-        replay = f"\nReplay it: python cli.py replay {shlex.quote(str(self.run_directory))} --step {step}"
+        replay = f"\nReplay it: {COMMAND} replay {shlex.quote(str(self.run_directory))} --step {step}"
         if not trainer.lightning_module.automatic_optimization:
             return f"{saved}{replay}"
         steps = sorted({*getattr(trainer.fit_loop.epoch_loop, "skipped", ()), step})
         start = _newest_before(self.run_directory / "checkpoints", step)
-        first = (
-            f"python cli.py fit --resume {shlex.quote(str(start))}" if start else "start the run again with --replace"
-        )
+        first = f"{COMMAND} fit --resume {shlex.quote(str(start))}" if start else "start the run again with --replace"
         return f"{saved}{replay}\nLeave it out, or it stops the run again: {first} --skip_steps '{steps}'"
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from project.core.config.yaml_files import flatten, parse_untyped
 from project.core.errors import ConfigError, message_of, shorten
+from project.core.installation import find_shared
 from project.study.columns import NOT_COMPARED
 from project.study.files import MAX_YAML, read_file
 from project.study.report.html import Html, section, tag
 from project.study.report.pieces import details, format_number, grid, problem, read_text
 
-_DEFAULTS = Path(__file__).parents[3] / "configs/default.yaml"
 _MAX_LENGTH = 200  # characters of a value
 _MAX_FILE = 100_000  # characters of a file that are shown
 
@@ -23,7 +23,8 @@ def show_configuration(run: Path, settings: dict[str, object], problems: list[st
         problems: receives what cannot be read.
     """
     given = _read(run / "given.yaml", problems)
-    defaults = _read(_DEFAULTS, problems)
+    default_file = find_shared("configs/default.yaml")
+    defaults = _read(default_file, problems) if default_file else None
     chosen = given if given is not None else {path: _as_yaml(str(value)) for path, value in settings.items()}
     rows = [
         [tag("th", path, scope="row"), _value(path, text, settings), (defaults or {}).get(path, "")]

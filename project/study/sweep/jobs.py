@@ -12,6 +12,7 @@ from loguru import logger
 
 from project.core.distributed.signals import PREEMPTED
 from project.core.errors import ConfigError, show_value
+from project.core.installation import COMMAND
 from project.study.sweep.digest import describe_changes, digest_code, digest_data
 from project.study.sweep.directory import DONE, HAS_LOCKS
 from project.study.sweep.process import Children
@@ -174,5 +175,5 @@ def _summarize(sweep: Sweep) -> int:
     logger.log("ERROR" if counts["failed"] else "INFO", f"{total} run{plural} in {path}: {', '.join(parts)}{advice}")
     if counts["finished"]:
         shown = shlex.quote(str(path))
-        logger.info(f"next: python cli.py table {shown}; python cli.py report {shown}")
+        logger.info(f"next: {COMMAND} table {shown}; {COMMAND} report {shown}")
     return counts["failed"]

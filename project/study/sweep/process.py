@@ -19,10 +19,11 @@ import torch
 from project.core.cli.main import main
 from project.core.distributed.signals import TERMINATION_SIGNALS, Interruption, die_with_parent
 from project.core.garbage import exclude_objects
+from project.core.installation import find_shared
 from project.core.log import forget_messages
 from project.core.run.pruning import Pruning
 
-CLI = Path(__file__).parents[3] / "cli.py"
+CLI = find_shared("cli.py")  # None if installed from a wheel: the sweep was started by what can start a run
 _SIGNALS = (*TERMINATION_SIGNALS, signal.SIGINT)
 _KILL: int = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has no other
 _POLL = 0.1  # seconds
@@ -152,7 +153,7 @@ def run_in_child(
     os.environ.update(environment)
     os.environ.pop("SLURM_ARRAY_TASK_ID", None)  # `fit` would append it to the run's name
     redirect_output(log)
-    sys.argv = [str(CLI), *argv]  # Lightning starts further processes of a run with it
+    sys.argv = [str(CLI or sys.argv[0]), *argv]  # Lightning starts further processes of a run with it
     forget_messages()  # those of the sweep, which a run would write to its log.txt
     random.seed()
     np.random.seed()

@@ -17,6 +17,7 @@ from project.core.config.yaml_files import (
     read_config,
 )
 from project.core.errors import ConfigError
+from tests.conftest import CONFIGS
 
 
 @pytest.mark.parametrize(
@@ -217,3 +218,14 @@ def test_file_that_cannot_be_read_is_told(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigError, match=r"^config file .* (cannot be read: |is a directory$|does not exist$)"):
         read_config(tmp_path / name)
+
+
+def test_base_that_is_not_beside_the_file_is_that_of_the_project(tmp_path: Path) -> None:
+    """A yaml outside of configs/ may have its bases; one beside it wins."""
+    file = tmp_path / "own.yaml"
+    file.write_text("base: [default.yaml, presets/cpu.yaml]\nname: own\n", encoding="utf-8")
+    expected = merge_all([read_config(CONFIGS / "default.yaml"), read_config(CONFIGS / "presets/cpu.yaml")])
+    assert read_config(file) == expected | {"name": "own"}
+    (tmp_path / "default.yaml").write_text("seed: 5\n", encoding="utf-8")
+    file.write_text("base: default.yaml\n", encoding="utf-8")
+    assert read_config(file) == {"seed": "5"}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from project.core import installation
 from project.core.files import write_text
 from project.core.run.git import describe_commit, read_git
 from project.core.run.run_directory import RunDirectory
@@ -66,6 +67,7 @@ def run_script(
 def test_script_is_safe_for_every_path(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work, root = tmp_path / "work" / part, tmp_path / "root" / part
     work.mkdir(parents=True)
+    (work / "cli.py").touch()
     monkeypatch.chdir(work)
     directory = RunDirectory(str(root), "a b=c")
     directory.create(CONFIG, replace=False, options=("--finetune", str(root / "other.ckpt")))
@@ -85,6 +87,7 @@ def test_slurm_script_is_safe_for_every_path(part: str, tmp_path: Path, monkeypa
     """job.sh hands over to scripts/slurm.sh, which also replaces %a in a job array."""
     work, root = tmp_path / "work" / part, tmp_path / "root" / part
     (work / "scripts").mkdir(parents=True)
+    (work / "cli.py").touch()
     shutil.copy(CONFIGS.parent / "scripts/slurm.sh", work / "scripts")
     monkeypatch.chdir(work)
     directory = RunDirectory(str(root), "a b=c")
@@ -116,6 +119,30 @@ def test_script_that_slurm_copied_finds_the_run(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "copy.sh").write_text((tmp_path / "root/x/job.sh").read_text())
     words = run_script(tmp_path / "copy.sh", tmp_path)
     assert words[3:] == ["--config", str(tmp_path / "root/x/config.yaml"), "--name", "x_rerun"]
+
+
+@pytest.mark.parametrize("slurm", [{}, {"SLURM_PROCID": "0", "SLURM_JOB_ID": "9"}], ids=["shell", "Slurm"])
+@pytest.mark.parametrize("is_installed", [False, True], ids=["other directory", "wheel"])
+def test_script_of_a_run_outside_the_checkout(
+    is_installed: bool, slurm: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run started elsewhere, or by the command that a wheel installs, is repeated by what is there."""
+    monkeypatch.chdir(tmp_path)
+    start = str(CONFIGS.parent / "cli.py")
+    if is_installed:
+        name, start = installation.PACKAGE.name, f"-m{installation.PACKAGE.name}"
+        shared = tmp_path / "share" / name / "scripts"
+        shared.mkdir(parents=True)
+        shutil.copy(CONFIGS.parent / "scripts/slurm.sh", shared)
+        monkeypatch.setattr(installation, "CHECKOUT", None)
+        monkeypatch.setattr(installation, "PACKAGE", tmp_path / "lib/python3.11/site-packages" / name)
+        (tmp_path / "scripts").mkdir()
+        (tmp_path / "scripts/slurm.sh").write_text("exit 1  # of the user")
+    directory = RunDirectory(str(tmp_path / "root"), "x")
+    directory.create(CONFIG, replace=False)
+    directory.release()
+    words = run_script(tmp_path / "root/x/job.sh", tmp_path, slurm=slurm)
+    assert words[:4] == [str(tmp_path), start, "fit", "--config"]
 
 
 def test_rerun_of_the_longest_name_has_an_allowed_name(tmp_path: Path) -> None:

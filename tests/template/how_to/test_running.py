@@ -95,7 +95,8 @@ def test_two_processes_validate_as_one(copy: Path) -> None:
     ((step, value),), ((same_step, alone),) = (
         curves(copy / "experiments" / name)["val/sum"] for name in ("two", "one")
     )
-    assert (step, value) == (same_step, pytest.approx(alone, rel=1e-5))
+    assert step == same_step
+    assert value == pytest.approx(alone, rel=1e-5)
 
 
 def test_reproduce(reader: Reader) -> None:
