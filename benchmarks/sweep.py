@@ -17,10 +17,11 @@ from benchmarks.common import alternate, arguments, report
 from project.core.config.paths import expand_paths
 from project.core.config.yaml_files import read_config
 from project.core.garbage import exclude_objects
-from project.study.sweep.process import CLI, run_stage
+from project.study.sweep.process import run_stage
 from project.study.sweep.warm_up import warm_up
 
-DIGITS = CLI.parent / "configs/digits.yaml"
+ROOT = Path(__file__).parents[1]
+DIGITS = ROOT / "configs/digits.yaml"
 THREADS = "OMP_NUM_THREADS"
 
 
@@ -39,8 +40,9 @@ def overhead(run: Callable[[Sequence[str], Path], int], epochs: int = 2) -> list
 
 def run_command(argv: Sequence[str], log: Path) -> int:
     """Run a stage in a new process."""
+    command = [sys.executable, str(ROOT / "cli.py"), *argv]
     with log.open("a") as output:
-        return subprocess.run([sys.executable, str(CLI), *argv], stdout=output, stderr=output, check=False).returncode
+        return subprocess.run(command, stdout=output, stderr=output, check=False).returncode
 
 
 def measure(rounds: int) -> None:

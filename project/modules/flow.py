@@ -1,8 +1,9 @@
 """Diffusion by flow matching: noise becomes pictures in small steps."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor
 
@@ -31,7 +32,7 @@ class Flow(BaseModule):
         self,
         net: Model,
         optimizer: OptimizerCallable,
-        steps: int = 50,
+        steps: Annotated[int, Ge(1)] = 50,
         clip: Clip | None = None,
         ema: Decay | None = None,
     ) -> None:

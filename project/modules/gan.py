@@ -1,8 +1,9 @@
 """GAN with two models, two optimizers, manual optimization and gradient clipping, derived from BaseModule."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor
 from torch.nn import functional as F
@@ -37,7 +38,7 @@ class GAN(BaseModule):
         discriminator: Model,
         generator_optimizer: OptimizerCallable,
         discriminator_optimizer: OptimizerCallable,
-        latent: int = 16,
+        latent: Annotated[int, Ge(1)] = 16,
         clip: Clip | None = None,
     ) -> None:
         super().__init__(clip)

@@ -35,7 +35,7 @@ ORDER = (
 )
 COMPONENTS = ("models", "losses", "metrics", "datasets", "transforms", "visuals", "callbacks", "modules")
 TESTS = Path(__file__).parent.parent
-EXAMPLES = [TESTS / name for name in ("modules/gan.py", "modules/mean_teacher.py", "datasets/balanced.py")]
+EXAMPLES = [TESTS / name for name in ("modules/mean_teacher.py", "datasets/balanced.py")]
 
 
 def imports(file: Path) -> Iterator[str]:

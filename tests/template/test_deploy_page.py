@@ -12,7 +12,7 @@ import pytest
 
 from project.deploy.model_card import ModelCard
 from tests.template.conftest import ROOT, run
-from tests.template.test_readme import DRIVER
+from tests.template.test_tour import DRIVER
 
 PAGE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.M | re.S)

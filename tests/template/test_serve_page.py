@@ -18,7 +18,7 @@ from tests.template.conftest import ROOT, run
 from tests.template.serving import follow, serving
 from tests.template.test_deploy_page import BLOCKS as DEPLOY_BLOCKS
 from tests.template.test_deploy_page import paths
-from tests.template.test_readme import DRIVER
+from tests.template.test_tour import DRIVER
 
 PAGE = (ROOT / "docs/serve.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.M | re.S)

@@ -52,7 +52,15 @@ def check_files(copy: Path, child: Path) -> None:
     assert (child / "README.md").read_text().startswith("# Alpha\n")
     pyproject = tomllib.loads((child / "pyproject.toml").read_text())
     assert pyproject["project"]["name"] == "Alpha"
-    assert pyproject["tool"]["mypy"]["files"] == ["Alpha", "ops", "cli.py", "tests", "scripts", "benchmarks"]
+    assert pyproject["tool"]["mypy"]["files"] == [
+        "Alpha",
+        "ops",
+        "cli.py",
+        "tests",
+        "scripts",
+        "benchmarks",
+        "notebooks",
+    ]
     assert (child / "Alpha/datasets/digits.npz").read_bytes() == (copy / "project/datasets/digits.npz").read_bytes()
     code = "".join(path.read_text() for path in child.rglob("*.py"))
     assert not re.search(

@@ -16,7 +16,7 @@ from project.study.report.command import OPTIONS as REPORT_OPTIONS
 from project.study.sweep.definition import _Keys as SweepKeys
 from project.study.table.command import OPTIONS as TABLE_OPTIONS
 from tests.template.conftest import ROOT, run
-from tests.template.test_readme import DRIVER
+from tests.template.test_tour import DRIVER
 
 PAGE = (ROOT / "docs/studies.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.M | re.S)

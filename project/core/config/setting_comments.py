@@ -2,9 +2,9 @@
 
 import re
 from functools import cache
-from pathlib import Path
 
-_DEFAULTS = Path(__file__).parents[3] / "configs/default.yaml"
+from project.core.installation import find_shared
+
 _SETTING = re.compile(r"^( *)(?:(#) ( *))?(\w+):(?: (.*))?$")  # a setting, also one that is commented out
 _CONTINUED = re.compile(r"^ *# {10,}# (.*)$")
 
@@ -12,7 +12,8 @@ _CONTINUED = re.compile(r"^ *# {10,}# (.*)$")
 @cache
 def setting_comments() -> dict[str, str]:
     """Return the comment of each setting by its config path; empty where there is no configs/default.yaml."""
-    text = _DEFAULTS.read_text(encoding="utf-8") if _DEFAULTS.is_file() else ""
+    file = find_shared("configs/default.yaml")
+    text = file.read_text(encoding="utf-8") if file else ""
     return {path: comment for path, comment in _read(text).items() if comment}
 
 

@@ -71,7 +71,7 @@ def test_help_options() -> None:
     [
         (
             ["train"],
-            "no stage is called 'train'\nknown: fit, validate, test, predict, export, "
+            "no stage is called 'train'; did you mean 'fit'?\nknown: fit, validate, test, predict, export, "
             "sweep, find, table, report, serve, replay, bisect, verify, golden, schema, completion",
         ),
         (["fit", "--"], "'--' is not an option; options begin with -- and take one value each"),

@@ -14,7 +14,7 @@ DEFAULTS = "seed: 0\nmodel: {type: SupervisedModule, clip: null}\ndata: {batch_s
 @pytest.fixture(autouse=True)
 def defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_files(tmp_path, {"default.yaml": DEFAULTS, "run/config.yaml": CONFIG})
-    monkeypatch.setattr(configuration, "_DEFAULTS", tmp_path / "default.yaml")
+    monkeypatch.setattr(configuration, "find_shared", lambda name: tmp_path / "default.yaml")
 
 
 def rows(shown: str) -> list[str]:

@@ -228,8 +228,8 @@ def test_mistakes_are_told(
 
 
 def test_a_value_of_two_settings_is_no_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for number, (a, b) in enumerate(((1, 2), (2, 1), (1, 1))):
-        write_run(tmp_path / str(number), {"a": a, "b": b}, test=0.5)
+    for number, (one, two) in enumerate(((1, 2), (2, 1), (1, 1))):
+        write_run(tmp_path / str(number), {"a": one, "b": two}, test=0.5)
     assert main(["table", str(tmp_path), "--baseline", "1"]) == 2
     assert capsys.readouterr().err == "error: --baseline: '1' is a value of several settings; use a=1 or b=1\n"
 

@@ -17,7 +17,7 @@ SHORT = ("--trainer.max_epochs", "1", "--trainer.limit_train_batches", "3")
 def check_contract(name: str) -> None:
     """Run tests of the contract of models for a class of a page."""
     cls = MODEL_REGISTRY.resolve(name, "model.net")
-    contract.test_gradients_reach_every_parameter(cls, bf16=False)
+    contract.test_gradients_reach_every_parameter(cls)
     contract.test_samples_do_not_mix_in_evaluation(cls)
 
 
