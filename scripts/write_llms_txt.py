@@ -61,7 +61,7 @@ def first_sentence(text: str) -> str:
         if re.match(r"[`*]*[A-Z0-9]", paragraph):
             flat = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(paragraph.split()))
             sentence = re.split(r"(?<=[.:])\s(?=[A-Z`*-]|$)", flat, maxsplit=1)[0]
-            return sentence.removesuffix(":").removesuffix(".") + "."
+            return sentence if sentence.endswith("?") else sentence.removesuffix(":").removesuffix(".") + "."
     return ""
 
 
