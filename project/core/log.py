@@ -11,16 +11,20 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from loguru import logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from project.core.errors import ConfigError
 
+if TYPE_CHECKING:
+    from loguru import Record
+
 _FORMAT = "<green>{time:HH:mm:ss}</green> <level>{level: <7}</level> {message}"
 _FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss} {level: <7} {message}"
 _SOURCES = ("pytorch_lightning", "lightning_fabric")
+_DATASETS = f"{__name__.partition('.')[0]}.datasets."
 # Matched: messages of Lightning about settings that the engine makes itself, facts that the engine's own messages have,
 # and advertisement; one of Python.
 _SILENCED = (
@@ -45,6 +49,24 @@ _SILENCED = (
     # Python 3.12 and later warn of it in a fork, during which loguru holds its locks: logging it would wait forever.
     "use of fork() may lead to deadlocks",
 )
+
+
+class _OnceFilter:
+    """Filter of a sink: a message of datasets passes once; several splits and values that refer to them build one."""
+
+    def __init__(self) -> None:
+        self._passed: set[str] = set()
+
+    def __call__(self, record: "Record") -> bool:
+        text, is_of_dataset = record["message"], (record["name"] or "").startswith(_DATASETS)
+        is_repeated = is_of_dataset and text in self._passed
+        if is_of_dataset:
+            self._passed.add(text)
+        return not is_repeated
+
+    def forget(self) -> None:
+        """Let all messages pass again."""
+        self._passed.clear()
 
 
 class _EarlierMessages:
@@ -73,6 +95,7 @@ class _EarlierMessages:
 
 
 _earlier = _EarlierMessages()
+_console_once, _file_once = _OnceFilter(), _OnceFilter()  # a stage has two blocks, one inside of the other
 
 
 class _InterceptHandler(logging.Handler):
@@ -92,6 +115,7 @@ def logging_to_console(level: str) -> Iterator[None]:
         _write_to_stderr,
         level=level if is_rank_zero() else "ERROR",
         format=_FORMAT if is_rank_zero() else f"[rank {rank()}] {_FORMAT}",
+        filter=_console_once,
         colorize=_shows_colors(),
         backtrace=False,
         diagnose=False,
@@ -111,7 +135,7 @@ def logging_to_console(level: str) -> Iterator[None]:
             source.handlers, source.propagate = handlers, propagate
         logger.remove()
         logger.add(sys.stderr)
-        _earlier.discard()
+        forget_messages()
 
 
 @contextmanager
@@ -137,6 +161,8 @@ def logging_to_file(path: Path) -> Iterator[None]:
 def forget_messages() -> None:
     """Forget the messages logged so far: a forked process does not write those of its parent to log.txt."""
     _earlier.discard()
+    _console_once.forget()
+    _file_once.forget()
 
 
 def format_values(values: Mapping[str, float]) -> str:
@@ -162,7 +188,7 @@ def _shows_colors() -> bool:
 
 def _add_sink(sink: TextIO | Callable[[str], None]) -> int:
     """Add a sink for the messages of log.txt; return its number."""
-    return logger.add(sink, level="DEBUG", format=_FILE_FORMAT, backtrace=False, diagnose=False)
+    return logger.add(sink, level="DEBUG", format=_FILE_FORMAT, filter=_file_once, backtrace=False, diagnose=False)
 
 
 def _write_to_stderr(message: str) -> None:

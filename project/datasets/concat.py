@@ -44,7 +44,7 @@ class Concat(Dataset):
         self.samples = [EpochSamples(part) for part in parts]
         self.ends = list(accumulate(count_samples(part, "Concat") for part in parts))
         if named := self._parts_having("classes"):
-            self._check_equal("classes", [list(part.classes) for part in named])
+            self._check_equal("classes", [list(part.classes) for part in named], "; list all of them in each part")
             self.classes = named[0].classes
         if counted := self._parts_having("num_classes"):
             self.num_classes = max(part.num_classes for part in counted)
@@ -111,12 +111,12 @@ class Concat(Dataset):
     def _parts_having(self, attribute: str) -> list[Any]:
         return [part for part in self.parts if hasattr(part, attribute)]
 
-    def _check_equal(self, attribute: str, found: list[Any]) -> None:
+    def _check_equal(self, attribute: str, found: list[Any], remedy: str = "") -> None:
         for number, value in enumerate(found):
             if value != found[0]:
                 raise ConfigError(
                     f"Concat: `{attribute}` of parts.{number} is {value}, but that of parts.0 is {found[0]}; they must "
-                    "be equal"
+                    f"be equal{remedy}"
                 )
 
     def _locate(self, index: int) -> tuple[int, int]:

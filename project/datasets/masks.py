@@ -123,8 +123,9 @@ def _count_classes(num_classes: int | None, values: list[int] | None) -> int:
         if num_classes is None:
             raise ConfigError("Masks needs num_classes, or values")
         return num_classes
-    if len(set(values)) < len(values) or num_classes not in (None, len(values)):
-        raise ConfigError(f"Masks: values are {values}; it needs {num_classes or 'only'} different ones, one per class")
+    if not values or len(set(values)) < len(values) or num_classes not in (None, len(values)):
+        count = "" if num_classes is None else f"{num_classes} "
+        raise ConfigError(f"Masks: values are {values}; it needs {count}different ones, one per class")
     return len(values)
 
 

@@ -183,7 +183,7 @@ def _read_records(path: Path) -> dict[int, dict[str, Any]]:
                 continue
             try:
                 records[number] = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise OSError(f"{path}, line {number} is no JSON: {error}") from error
             if not isinstance(records[number], dict):
                 raise OSError(

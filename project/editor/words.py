@@ -1,5 +1,6 @@
 """The words that may follow on the command line, as tables by name."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from project.core.cli.arguments import COMMANDS, FLAGS, STAGES
@@ -20,6 +21,7 @@ _OWN: dict[str, dict[str, Option]] = {
 _WITH_SETTINGS = (*STAGES, "replay", "golden")
 _FIRST_WORDS = {"find": ["lr", "batch_size"], "completion": ["bash", "zsh", "fish"]}
 _NO_OPTIONS = ("base", "sweep", "class_path", "init")
+_PLAIN = re.compile(r"[\w./:+-]+", re.ASCII)  # words that no shell changes
 _LEVELS = 2  # of entries in entries: data.train.dataset.split
 
 Words = dict[str, list[str]]
@@ -89,4 +91,4 @@ class _Settings:
 def _values(schema: Schema) -> list[str]:
     types = schema.get("type", [])
     booleans = ["true", "false"] if "boolean" in types and "number" not in types else []
-    return booleans + [str(value) for value in schema.get("enum", []) if isinstance(value, str) and value.isprintable()]
+    return booleans + [value for value in schema.get("enum", []) if isinstance(value, str) and _PLAIN.fullmatch(value)]

@@ -44,7 +44,9 @@ class Flow(BaseModule):
 
     def forward(self, picture: Tensor, time: Tensor) -> Tensor:
         """Return the direction at pictures `(B, C, H, W)` and times `(B, 1, 1, 1)`."""
-        return torch.as_tensor(self.net(torch.cat([picture, time.expand_as(picture[:, :1])], dim=1)))
+        inputs = torch.cat([picture, time.expand_as(picture[:, :1])], dim=1)
+        direction: Tensor = self.net(inputs).view_as(picture)  # a loss of other shapes would broadcast
+        return direction
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         picture, noise = batch["image"], torch.randn_like(batch["image"])

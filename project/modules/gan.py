@@ -16,6 +16,8 @@ from project.registry import MODULE_REGISTRY, Model
 class GAN(BaseModule):
     """Generative adversarial network with the non-saturating loss (Goodfellow et al., 2014).
 
+    On several devices, it needs `trainer.strategy: ddp_find_unused_parameters_true`: each loss is of one model only.
+
     Args:
         generator: model from noise (B, latent) to a tensor with the values of a picture in [0, 1].
         discriminator: model from pictures in [0, 1] to logits (B, 1). Both may return a dict of one tensor.

@@ -13,6 +13,7 @@ import pytest
 from loguru import logger
 from pytorch_lightning.utilities import rank_zero_only
 
+import project
 from project.core import log as log_module
 from project.core.errors import ConfigError
 from project.core.log import is_rank_zero, logging_to_console, logging_to_file, rank
@@ -36,6 +37,24 @@ def test_messages_of_lightning_and_warnings_go_to_loguru(capsys: pytest.CaptureF
     log = (tmp_path / "log.txt").read_text()
     assert "INFO    from Lightning\n" in log
     assert "DEBUG   details\n" in log
+
+
+def test_message_of_a_dataset_that_is_built_several_times_is_logged_once(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """In each run of a process; other messages are logged whenever they are sent."""
+    of_dataset = logger.patch(lambda record: record.update(name=f"{project.__name__}.datasets.mine"))
+    for number in range(2):
+        with logging_to_console("INFO"):
+            of_dataset.info("built")
+            with logging_to_console("INFO"), logging_to_file(tmp_path / f"log{number}.txt"):  # as in a stage
+                for each in (of_dataset, logger):
+                    each.info("built")
+                    each.info("other")
+        expected = ["built", "other", "built", "other"]
+        assert [line.split()[-1] for line in capsys.readouterr().err.splitlines()] == expected
+        lines = (tmp_path / f"log{number}.txt").read_text().splitlines()
+        assert [line.split()[-1] for line in lines] == expected
 
 
 def test_the_warning_of_python_about_forks_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:

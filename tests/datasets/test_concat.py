@@ -104,7 +104,9 @@ def test_parts_that_do_not_fit_are_told(build: Any, message: str) -> None:
 def test_parts_of_other_classes_are_told() -> None:
     other = Numbered()
     other.classes = ("b", "a", "c")
-    with pytest.raises(ConfigError, match="`classes` of parts"):
+    with pytest.raises(
+        ConfigError, match=r"`classes` of parts.1 .* they must be equal; list all of them in each part$"
+    ):
         concat(Numbered(), other)
 
 

@@ -88,7 +88,8 @@ def test_suffix_of_the_names_of_masks(folder: Path) -> None:
     [
         ({"num_classes": None}, "Masks needs num_classes, or values"),
         ({"values": [0, 255]}, "Masks: values are [0, 255]; it needs 5 different ones, one per class"),
-        ({"num_classes": None, "values": [0, 0]}, "Masks: values are [0, 0]; it needs only different ones"),
+        ({"num_classes": None, "values": [0, 0]}, "Masks: values are [0, 0]; it needs different ones, one per class"),
+        ({"num_classes": None, "values": []}, "Masks: values are []; it needs different ones, one per class"),
     ],
 )
 def test_number_of_classes(folder: Path, arguments: dict[str, Any], message: str) -> None:

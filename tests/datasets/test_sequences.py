@@ -78,6 +78,7 @@ def test_classes_set_the_labels(tmp_path: Path) -> None:
     ("second", "message"),
     [
         ("{", "line 2 is no JSON: Expecting property name"),
+        ("[" * 100_000, "line 2 is no JSON: maximum recursion depth"),
         ("[1]", "line 2: it must be an object"),
         ({"label": 0}, "line 2: `sequence` must be a text, or a list of numbers or of vectors, and not empty"),
         ({"sequence": []}, "line 2: `sequence` must be a text"),

@@ -10,6 +10,7 @@ import pytest
 import project
 from project.commands import main
 from project.core.cli.arguments import COMMANDS, STAGES
+from project.editor import words as words_module
 from project.editor.shells import SHELLS
 from project.editor.words import Words, completion_words
 from tests.conftest import slow_except
@@ -64,6 +65,13 @@ def test_offers_files_elsewhere(shell: str, words: Words, tmp_path: Path) -> Non
     offered = {"mine.yaml"} if shell == "fish" else set()  # bash does it itself: `complete -o default`
     for line in ("python cli.py fit --config mi", "python other.py mi", "python mi"):
         assert complete(shell, words, line, tmp_path) == offered
+
+
+def test_values_that_a_shell_would_change_are_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words are in double quotes of a script: `$(...)` would run."""
+    values = ["a-b", "two words", "$(id)", "`id`", '"', "val/loss"]
+    monkeypatch.setattr(words_module, "experiment_schema", lambda: {"properties": {"x": {"enum": values}}})
+    assert completion_words()["--x"] == ["a-b", "val/loss"]
 
 
 def test_words_have_settings_of_components_and_their_values(short_names: None) -> None:

@@ -22,6 +22,7 @@ from project.core.config.annotations import (
 from project.core.config.construction import Component
 from project.core.config.entries import EntryConverter, PlainValue
 from project.core.config.entry_checks import INIT, check_names, join_path
+from project.core.config.other_tools import see_page
 from project.core.config.reference_texts import escape
 from project.core.config.references import BuildTrainingSet, ReferenceResolver
 from project.core.config.settings import DEFAULT_DATA_DIR, DEFAULT_ROOT, Settings
@@ -228,9 +229,12 @@ def engine_arguments(tree: Tree) -> Mapping[type, Mapping[str, Any]]:
 
 
 def _check_trainer(trainer: Tree) -> None:
+    page = see_page("lightning_cli")
     for key in ("gradient_clip_val", "gradient_clip_algorithm"):
         if trainer.get(key) is not None:
-            raise ConfigError(f"trainer.{key} is not used here; set model.clip: {{value: ..., algorithm: norm}}")
+            raise ConfigError(
+                f"trainer.{key} is not used here; set model.clip: {{value: ..., algorithm: norm}}\n{page}"
+            )
     for key in ("max_time", "val_check_interval"):
         if isinstance(trainer.get(key), dict) and (wrong := sorted({*trainer[key]} - {*_TIMES})):
             raise ConfigError(f"trainer.{key} has no setting '{wrong[0]}'\nknown: {join_names(_TIMES)}")

@@ -123,8 +123,12 @@ def _find_columns(path: Path, header: list[str], inputs: Mapping[str, Numbers]) 
 def _check_names(path: Path, kind: str, given: list[str], expected: list[str]) -> None:
     for name in expected:
         if name not in given:
-            near = did_you_mean(name, given)
-            raise ConfigError(f"--files: {path} has no {kind} '{name}'{near}\nfound: {join_names(given)}")
+            near, found = did_you_mean(name, given), join_names(given)
+            is_other_file = given and not {*given} & {*expected}
+            hint = "\nIt needs the inputs of the net; a dataset that makes them from other files is data.predict"
+            raise ConfigError(
+                f"--files: {path} has no {kind} '{name}'{near}\nfound: {found}{hint if is_other_file else ''}"
+            )
     for name in given:
         if name not in expected:
             known = join_names(expected)

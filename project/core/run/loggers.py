@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, WandbLogger
 
 from project.core.config.annotations import parameters_of
 from project.core.csv_logger import CSVLogger
@@ -37,12 +37,13 @@ def set_run_ids(given: Any, states: States, run: str) -> None:
     paths = [spec.class_path.rpartition(".") for spec in specs]
     classes = [getattr(import_module(module), name) for module, _, name in paths]
     for spec, cls, name in zip(specs, classes, _number(classes), strict=True):
-        argument, run_id = _run_id_argument(cls), states.get(name, {}).get(_ID)
-        if run_id is None:
-            argument, run_id = next((each for base, each in NAME_ARGUMENTS.items() if issubclass(cls, base)), None), run
+        argument, value = _run_id_argument(cls), states.get(name, {}).get(_ID)
+        if value is None:
+            argument, value = next((each for base, each in NAME_ARGUMENTS.items() if issubclass(cls, base)), None), run
         if argument is not None and spec.init_args.get(argument) is None:
-            spec.init_args[argument] = run_id
-        if _RESUME in spec.init_args and spec.init_args[_RESUME] is None:  # the default of wandb, not of WandbLogger
+            spec.init_args[argument] = value
+        # Given here, because it is an argument of wandb.init, not of WandbLogger, whose default would be null.
+        if issubclass(cls, WandbLogger) and _RESUME in spec.init_args and spec.init_args[_RESUME] is None:
             spec.init_args[_RESUME] = "allow"
 
 

@@ -100,8 +100,25 @@ def test_arrays_are_found_by_their_names(tmp_path: Path) -> None:
         ("count,point_0,point_1\n1,2\n", ", line 2: 2 values for 3 columns"),
         ("count,point_0,point_1\n", "has no rows; its first line names the columns"),
         ("", "has no column 'point_0'\nfound: none"),
+        (
+            "age,income\n1,2\n",
+            "has no column 'point_0'\nfound: age, income\n"
+            "It needs the inputs of the net; a dataset that makes them from other files is data.predict",
+        ),
     ],
-    ids=["missing", "unknown", "repeated", "text", "empty", "nan", "decimals", "short", "no rows", "empty file"],
+    ids=[
+        "missing",
+        "unknown",
+        "repeated",
+        "text",
+        "empty",
+        "nan",
+        "decimals",
+        "short",
+        "no rows",
+        "empty file",
+        "data",
+    ],
 )
 def test_csv_that_lacks_what_the_net_takes_is_refused(text: str, message: str, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", text)

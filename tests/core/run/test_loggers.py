@@ -30,10 +30,11 @@ FILES = ("metrics.csv", "more/version_1/metrics.csv")
 
 
 class Counter(DummyLogger):
-    """Logger that counts calls, and has a state."""
+    """Logger that counts calls, and has a state and an argument that wandb has as well."""
 
-    def __init__(self) -> None:
+    def __init__(self, resume: bool | None = None) -> None:
         super().__init__()
+        assert resume is None
         self.count = 0
 
     def log_metrics(self, *_: Any, **__: Any) -> None:
