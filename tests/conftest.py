@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import importlib.metadata
 import os
 import shutil
 import sysconfig
@@ -108,6 +109,14 @@ def pytest_collection_finish() -> None:
     gc.get_freeze_count()  # each call of `main` asks for it, and 30 ms would count the objects one by one
     # loguru asks 36 times per sink, which is a tenth of the time of a tiny run.
     sysconfig.get_path = cache(sysconfig.get_path)  # type: ignore[assignment]
+
+
+def pytest_configure() -> None:
+    """Read what the installed packages announce once, not for each trainer.
+
+    Lightning imports the function by name, so that this comes before the tests are collected.
+    """
+    importlib.metadata.entry_points = cache(importlib.metadata.entry_points)  # type: ignore[assignment]
 
 
 def slow_except(values: Iterable[Any], *fast: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """The wheel has all that a run needs, and is used in a directory of its own, without the checkout."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -22,7 +23,7 @@ tree = read_config(Path("own.yaml"))
 print(tree["trainer"]["max_epochs"], "checkpoint" in tree)
 print(installation.find_shared("scripts/slurm.sh"))
 print(installation.start_word(Path.cwd()))
-read_config(Path("digits.yaml"))
+read_config(Path("default.yaml"))
 """
 
 
@@ -77,8 +78,8 @@ def test_installed_wheel_finds_what_lies_outside_the_package(installed: Path, tm
     share = installed / "share" / PACKAGE
     assert done.stdout.splitlines() == ["1 True", str(share / "scripts/slurm.sh"), f"-m{PACKAGE}"]
     assert done.stderr.splitlines()[-2:] == [
-        f"{PACKAGE}.core.errors.ConfigError: config file digits.yaml does not exist",
-        f"the installed one is {share / 'configs/digits.yaml'}",
+        f"{PACKAGE}.core.errors.ConfigError: config file default.yaml does not exist",
+        f"the installed one is {share / 'configs/default.yaml'}",
     ]
 
 
@@ -90,11 +91,27 @@ def test_console_command_and_module_are_the_command_line(installed: Path, tmp_pa
     assert {(done.returncode, done.stdout, done.stderr) for done in answers} == {
         (2, "", "error: nothing does not exist\n")
     }
+    usage = run(installed, tmp_path, "-m", PACKAGE, "table", "--help").stdout
+    assert usage.startswith(f"usage: {PACKAGE} table ")
+
+
+def test_messages_name_the_command_that_there_is() -> None:
+    """`python cli.py` is written only in docstrings, and where completion is told apart; else it is COMMAND."""
+    found = set()
+    for file in (ROOT / PACKAGE).rglob("*.py"):
+        code = file.read_text(encoding="utf-8")
+        nodes = list(ast.walk(ast.parse(code))) if "python cli.py" in code else []
+        docstrings = [node.value for node in nodes if isinstance(node, ast.Expr)]
+        texts = [str(node.value) for node in nodes if isinstance(node, ast.Constant) and node not in docstrings]
+        if any("python cli.py" in text for text in texts):
+            found.add(file.relative_to(ROOT / PACKAGE).as_posix())
+    assert found == {"core/installation.py", "editor/shells.py"}
 
 
 @pytest.mark.slow
 def test_run_of_the_installed_wheel_repeats_itself(installed: Path, tmp_path: Path) -> None:
     """It trains in an empty directory, without a checkout, records nothing false, and its job.sh trains it again."""
+    pytest.importorskip(f"{PACKAGE}.datasets.digits")  # a project may have deleted the examples
     share = installed / "share" / PACKAGE
     options = ["--config", str(share / "configs/digits.yaml"), "--trainer.max_epochs", "1"]
     done = run(installed, tmp_path, "-m", PACKAGE, "fit", *options)

@@ -6,10 +6,11 @@ from project.core.cli.main import run_command
 from project.core.console import print_text
 from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError, did_you_mean, join_names
+from project.core.installation import COMMAND
 from project.editor.shells import SHELLS
 from project.editor.words import completion_words
 
-_USAGE = """usage: python cli.py completion bash|zsh|fish
+_USAGE = f"""usage: {COMMAND} completion bash|zsh|fish
 
 Print a script that completes commands, options and their values in a shell, also --model.net.width. The words are in
 the script, so that completing starts no Python; write it again after a change of a component. docs/configuration.md

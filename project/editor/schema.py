@@ -8,8 +8,9 @@ from project.core.config.schema import experiment_schema
 from project.core.console import print_text
 from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError
+from project.core.installation import COMMAND
 
-_USAGE = """usage: python cli.py schema > configs/schema.json
+_USAGE = f"""usage: {COMMAND} schema > configs/schema.json
 
 Print the JSON Schema of an experiment's yaml, with all settings and all registered components, for editors. Write it
 again after a change of a component. docs/configuration.md says what an editor does with it.
@@ -38,6 +39,6 @@ def _command(words: Sequence[str]) -> int:
         print_text(_USAGE)
         return 0
     if words:
-        raise ConfigError(f"schema takes no '{words[0]}'; it prints the schema: python cli.py schema > schema.json")
+        raise ConfigError(f"schema takes no '{words[0]}'; it prints the schema: {COMMAND} schema > schema.json")
     print_text(f"{json.dumps(experiment_schema(), ensure_ascii=False)}\n")
     return 0

@@ -18,7 +18,7 @@ class Renaming:
         self.everywhere = [
             rf"(?<!\w){old}(?=_ops(?:\b|_))",  # namespace of the operations
             rf"(?<![\w-])(?<!(?<!\.)/){old}(?=/(?:(?:{member})\b|\{{))",  # a relative path
-            rf"(?<=[\"'`]){old}(?=/[\"'`])",
+            rf"(?<=[\"'`]){old}(?=[/.][\"'`])",
             rf"(?<![\w.-]){old}(?=\.(?:{member})\b)",  # a dotted path
             rf"(?<=\bfrom ){old}(?= import\b)",
             rf"(?<=\bimport ){old}(?= as \w|[ \t]*[;#,\r]|[ \t]*$)",
@@ -28,7 +28,13 @@ class Renaming:
             rf"^{old}(?= (?:--|[a-z]+ --)\w)",
         ]
         self.languages = {
-            ".md": [rf"(?<=`){old}(?=`)", rf"(?<=\.\./){old}\b", rf"(?<=--proj_name ){old}\b"],
+            ".md": [
+                rf"(?<=`){old}(?=`)",
+                rf"(?<=\.\./){old}\b",
+                rf"(?<=--proj_name ){old}\b",
+                rf"(?<=share/){old}(?=/)",
+                rf"(?<=/){old}(?=\.(?:bash|fish)\b)",  # the scripts for completion
+            ],
             ".toml": [
                 rf"(?<=[\"']){old}(?=[\"'/:\[])",
                 rf"(?<=share/){old}(?=/)",

@@ -19,7 +19,7 @@ from new_project.renaming import Renaming
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _TEMPLATE_ONLY = "# Files that only the template needs; projects are started without them and without this line."
-_NEWER = ("zensical.toml", "docs/index.md")  # older commits, which an update renders as well, do not have them
+_NEWER = ("CITATION.cff", "zensical.toml", "docs/index.md")  # not in older commits, which an update renders as well
 
 
 def render(name: str, folder: Path, commit: str) -> None:
@@ -88,6 +88,8 @@ def _make_own(name: str, folder: Path) -> None:
     for file, pattern, line in (
         ("README.md", r"\A# .*", f"# {name}"),
         ("pyproject.toml", r"(?m)^description = .*", f'description = "The research project {name}"'),
+        ("pyproject.toml", r"(?m)(^keywords = .*), \"template\"", r"\1"),
+        ("CITATION.cff", r"(?m)^title: .*", f"title: {name}"),
         ("zensical.toml", r"(?m)^site_name = .*", f'site_name = "{name}"'),
         ("zensical.toml", r"(?m)^site_description = .*", f'site_description = "The research project {name}"'),
         ("zensical.toml", r"(?m)^ *\"changelog\.md\",\n", ""),

@@ -25,8 +25,8 @@ every_model = pytest.mark.parametrize("cls", MODELS)
 # Their export takes a second or more.
 LARGE = {"ResNet", "ResNet18", "ResNet34", "ResNet50", "SegmentationUNet", "SequenceClassifier", "TabularMLP"}
 LARGE |= {"UNet", "ViT"}
-# Of the blocks of ResNet; in bf16, a CPU takes seconds for their gradients.
-DEEP = {"ResNet18", "ResNet34", "ResNet50"}
+# Of the blocks of ResNet, and alike; in bf16, a CPU takes seconds for their gradients.
+DEEP = {"ResNet18", "ResNet34", "ResNet50", "SegmentationUNet", "UNet"}
 IN_BF16 = [pytest.param(*each.values, id=each.id, marks=pytest.mark.slow if each.id in DEEP else ()) for each in MODELS]
 
 

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -14,6 +14,7 @@ PACKAGE = Path(project.__file__).parent
 # As listed in project/core/__init__.py. Modules of one line may not import each other.
 ORDER = (
     *(
+        "core.installation",
         "deploy",
         "deploy.demo",
         "deploy.server",
@@ -22,7 +23,6 @@ ORDER = (
         "core.file_names",
         "core.files",
         "core.garbage",
-        "core.installation",
         "core.log",
         "core.writable",
     ),
@@ -38,13 +38,16 @@ TESTS = Path(__file__).parent.parent
 EXAMPLES = [TESTS / name for name in ("modules/mean_teacher.py", "datasets/balanced.py")]
 
 
-def imports(file: Path) -> Iterator[str]:
-    """Yield the modules of this package that a file imports, without the name of the package."""
+@cache
+def imports(file: Path) -> list[str]:
+    """Return the modules of this package that a file imports, without the name of the package."""
+    found: list[str] = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        yield from (name.partition(".")[2] for name in names if name.startswith(f"{PACKAGE.name}."))
+        found += (name.partition(".")[2] for name in names if name.startswith(f"{PACKAGE.name}."))
+    return found
 
 
 def rank(module: str) -> int | None:

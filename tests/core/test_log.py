@@ -43,7 +43,7 @@ def test_message_of_a_dataset_that_is_built_several_times_is_logged_once(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """In each run of a process; other messages are logged whenever they are sent."""
-    of_dataset = logger.patch(lambda record: record.update(name=f"{project.__name__}.datasets.mine"))
+    of_dataset = logger.patch(lambda record: record.update({"name": f"{project.__name__}.datasets.mine"}))
     for number in range(2):
         with logging_to_console("INFO"):
             of_dataset.info("built")

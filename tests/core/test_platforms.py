@@ -11,6 +11,7 @@ import project
 from project.core.data import workers
 from tests.conftest import CONFIGS
 
+DIGITS = f"{project.__name__}.datasets.digits"  # a project may have deleted the examples
 # Trains, resumes and tests without the modules and names that Windows does not have.
 WITHOUT = f"""
 import os, signal, sys
@@ -43,6 +44,7 @@ import {project.__name__}.deploy.server.running, {project.__name__}.study.replay
 @pytest.mark.slow
 def test_a_run_needs_nothing_that_windows_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """fit, resume, test, export, predict, table and report work, and the other commands can be imported."""
+    pytest.importorskip(DIGITS)
     monkeypatch.setenv("ROOT", str(tmp_path))
     short = ["--trainer.max_epochs", "1"]
     done = subprocess.run(
@@ -51,37 +53,31 @@ def test_a_run_needs_nothing_that_windows_lacks(tmp_path: Path, monkeypatch: pyt
     assert done.returncode == 0, done.stderr
 
 
+START = f"""
+import multiprocessing, sys
+from {project.__name__}.commands import main
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv.pop(1))
+    sys.exit(main())
+"""
+
+
+def train(method: str, root: Path) -> str:
+    """Return the states of a run whose worker is started by a method."""
+    script = root / f"{method}.py"
+    script.write_text(START, encoding="utf-8")
+    command = [sys.executable, str(script), method, "fit", "--config", "configs/digits.yaml", "--name", method]
+    options = ["--root", str(root), "--trainer.max_epochs", "1", "--data.num_workers", "1"]
+    environment = {"PYTHONPATH": str(CONFIGS.parent)}
+    subprocess.run([*command, *options], cwd=CONFIGS.parent, env=environment, check=True, capture_output=True)
+    return (root / method / "states.jsonl").read_text(encoding="utf-8")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_workers_can_be_started_in_every_way(method: str, tmp_path: Path) -> None:
-    """macOS and Windows spawn workers, to which the datasets are sent; the result is that of a fork."""
-    script = tmp_path / "start.py"
-    script.write_text(
-        f"import multiprocessing, sys\n"
-        f"from {workers.__name__} import start_method\n"
-        f"if __name__ == '__main__':\n"
-        f"    multiprocessing.set_start_method(sys.argv.pop(1))\n"
-        f"    from {project.__name__}.commands import main\n"
-        f"    sys.exit(main())\n",
-        encoding="utf-8",
-    )
-    options = ["--root", str(tmp_path), "--trainer.max_epochs", "1", "--data.num_workers", "1"]
-    for name in (method, "fork"):
-        command = [
-            sys.executable,
-            str(script),
-            name,
-            "fit",
-            "--config",
-            "configs/digits.yaml",
-            "--name",
-            name,
-            *options,
-        ]
-        environment = {"PYTHONPATH": str(CONFIGS.parent)}
-        subprocess.run(command, cwd=CONFIGS.parent, env=environment, check=True, capture_output=True)
-    states = [(tmp_path / name / "states.jsonl").read_text(encoding="utf-8") for name in (method, "fork")]
-    assert states[0] == states[1]
+def test_workers_can_be_spawned(tmp_path: Path) -> None:
+    """As macOS and Windows start them: the datasets are sent to them. The result is that of a fork."""
+    pytest.importorskip(DIGITS)
+    assert train("spawn", tmp_path) == train("fork", tmp_path)
 
 
 def test_workers_are_forked_on_linux_unless_the_user_chose_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,11 +79,18 @@ def test_the_first_hour(copy: Path) -> None:
     assert "Already up to date." in shown
 
 
-def test_commands_of_the_page(copy: Path, tmp_path: Path) -> None:
-    """Checks that its first commands are those of the first hour, and runs those that show edits."""
-    commands = [line for kind, text in re.findall(FENCE, PAGE, re.M | re.S) for line in text.splitlines()]
-    first = [line for kind, text in re.findall(FENCE, HOUR, re.M | re.S) for line in text.splitlines()][:3]
-    assert commands[:3] == first
+def commands_of(page: str) -> list[str]:
+    """Return the lines of the fences of a page."""
+    return [line for _, text in re.findall(FENCE, page, re.M | re.S) for line in text.splitlines()]
+
+
+def test_first_commands_of_the_page_are_those_of_the_first_hour() -> None:
+    assert commands_of(PAGE)[:3] == commands_of(HOUR)[:3]
+
+
+@pytest.mark.slow
+def test_commands_of_the_page_show_edits(copy: Path, tmp_path: Path) -> None:
+    commands = commands_of(PAGE)
     child = start(copy, tmp_path, "Brighter")
     with (child / "Brighter/core/cli/main.py").open("a") as file:
         file.write("# edited\n")
@@ -109,6 +116,9 @@ def test_project_without_the_examples(copy: Path, tmp_path: Path, mine: bool) ->
         reader = Reader(child)
         for part in re.findall(r"^```python\n# .*?^```$", HOUR, re.M | re.S):
             reader.follow(part)
+    run(child, sys.executable, "scripts/write_reference.py")
+    assert "ResNet" not in (child / "docs/reference/components.md").read_text()
+    assert not [*(child / "docs/reference/pictures").glob("*ClassificationGrid*")]
     commit(child, "No examples")
     shown = run(child, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert re.search(r"\d\d\d passed", shown), shown

@@ -23,9 +23,10 @@ from project.core.config.entry_checks import INIT, join_path
 from project.core.config.yaml_files import DEFAULT_TYPES, Tree
 from project.core.errors import ConfigError, did_you_mean, join_names
 from project.core.functions import KEYWORDS
+from project.core.installation import COMMAND
 from project.registry import Registry
 
-USAGE = """usage: python cli.py STAGE [--config FILE ...] [--PATH VALUE ...]
+USAGE = f"""usage: {COMMAND} STAGE [--config FILE ...] [--PATH VALUE ...]
 
 stages:
   fit        train, with validation
@@ -76,7 +77,7 @@ def stage_help(stage: str) -> str:
     """Return the options of a stage and the settings of a yaml; without a stage, the stages."""
     if not stage:
         return USAGE
-    lines = [f"usage: python cli.py {stage} [--config FILE ...] [--PATH VALUE ...]", "", "options:"]
+    lines = [f"usage: {COMMAND} {stage} [--config FILE ...] [--PATH VALUE ...]", "", "options:"]
     lines += [_line(name, text) for name, text in (_OPTIONS | STAGES[stage]).items()]
     groups = {"": root_parameters(), "trainer": parameters_of(pl.Trainer)}
     for key, default in DEFAULT_TYPES.items():

@@ -31,6 +31,7 @@ from project.core.config.yaml_files import Tree, dump_yaml
 from project.core.errors import ConfigError, did_you_mean, join_names, show_value
 from project.registry import Dataset
 
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # fast
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # fast; dumped text needs no check for duplicate keys
 # Matched: lines in the messages of jsonargparse that do not tell what is wrong with a value.
 _NOT_REASONS = (
@@ -49,7 +50,7 @@ Group = TypeVar("Group")
 ROOT_TYPES: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
 
 
-class _QuotingDumper(yaml.SafeDumper):
+class _QuotingDumper(_DUMPER):  # type: ignore[misc]
     """Dumper that quotes all texts: jsonargparse reads what it dumped of a component, and 1e3 as a number."""
 
 

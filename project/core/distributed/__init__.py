@@ -1,4 +1,4 @@
 """Processes of a run: Slurm and torchrun, signals, and reductions between ranks.
 
-Imports `errors`. Read `cluster.py` first.
+Imports `errors` and `installation`. Read `cluster.py` first.
 """

@@ -11,6 +11,7 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from loguru import logger
 
 from project.core.errors import ConfigError
+from project.core.installation import COMMAND
 
 _INTERACTIVE = ("bash", "interactive")  # job names by which Lightning recognizes a shell
 
@@ -105,7 +106,7 @@ def _apply_slurm(trainer: dict[str, Any], environment: Mapping[str, str], is_fit
     if not in_step and (tasks > 1 or (is_fit and nodes > 1)):
         variable = f"SLURM_NTASKS is {tasks}" if tasks > 1 else f"SLURM_NNODES is {nodes}"
         raise ConfigError(
-            f"{variable}, but python was not started by srun (SLURM_STEP_ID is not set); use `srun python cli.py ...`"
+            f"{variable}, but python was not started by srun (SLURM_STEP_ID is not set); use `srun {COMMAND} ...`"
         )
     if tasks == 1 and (not in_step or name in _INTERACTIVE):  # a shell on a node, or a script: as on any machine
         _add_environment(trainer, LightningEnvironment())

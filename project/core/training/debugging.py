@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from project.core.errors import RunStopped
+from project.core.installation import COMMAND
 from project.core.training.lightning_internals.access import log_to_loggers, should_log
 from project.core.training.non_finite import NonFiniteSearch, describe_gradients
 
@@ -85,7 +86,7 @@ class NonFiniteStop(Callback):
             trainer.save_checkpoint(path, weights_only=False)
             saved = f"; the weights before this step are in {path}"
             run, step = shlex.quote(str(self.run_directory)), trainer.global_step + 1
-            saved += f"\nReplay it: python cli.py replay {run} --step {step}"
+            saved += f"\nReplay it: {COMMAND} replay {run} --step {step}"
         origin = f"; it began in {self.search.origin}" if self.search.origin else ""
         raise RunStopped(f"step {trainer.global_step + 1}: {reason}{origin}{saved}")
 

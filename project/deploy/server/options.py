@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from project.core.installation import COMMAND
 from project.deploy.server.settings import Settings
 
 _UNVERIFIED = "model.unverified.onnx"  # stored: what `export` calls a file whose predictions differ
@@ -25,7 +26,7 @@ OPTIONS = {
     "workers": "number of processes (default: 1)",
     "cors": "origin whose pages may send requests, such as https://example.org (default: none)",
 }
-USAGE = f"""usage: python cli.py serve --model RUN [--OPTION VALUE ...]
+USAGE = f"""usage: {COMMAND} serve --model RUN [--OPTION VALUE ...]
 
 options:
 {"".join(f"  --{name:<30} {text}{chr(10)}" for name, text in OPTIONS.items())}
@@ -121,7 +122,7 @@ def _find_model(path: Path) -> Path:
 
 
 def _export_command(path: Path) -> str:
-    return f"python cli.py export --ckpt_path {shlex.quote(str(path))}"
+    return f"{COMMAND} export --ckpt_path {shlex.quote(str(path))}"
 
 
 def _read_host(text: str) -> str:

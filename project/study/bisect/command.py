@@ -7,6 +7,7 @@ from project.core.cli.main import run_command
 from project.core.console import print_text
 from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError, without_commands
+from project.core.installation import COMMAND
 from project.study.bisect.bisecting import bisect_runs
 from project.study.options import Option, describe_options, parse_options
 
@@ -14,12 +15,12 @@ OPTIONS = {
     "trust": Option("replay with the runs' own commits, git.diff and components, which may run any code", 0),
     "help": Option("show this", 0),
 }
-_HELP = f"""usage: python cli.py bisect RUN_A RUN_B [--trust]
+_HELP = f"""usage: {COMMAND} bisect RUN_A RUN_B [--trust]
 
 Find the first step and tensor at which two runs differ: by what they recorded, and by training the steps in between
 again, each with its own number of threads. Neither run is changed.
 
-  python cli.py bisect experiments/digits experiments/stopped
+  {COMMAND} bisect experiments/digits experiments/stopped
 
 options:
 {describe_options(OPTIONS)}
@@ -53,7 +54,7 @@ def _command(argv: Sequence[str]) -> int:
         print_text(_HELP)
         return 0
     if len(options.words) != 2:
-        raise ConfigError("bisect takes two runs: python cli.py bisect RUN_A RUN_B")
+        raise ConfigError(f"bisect takes two runs: {COMMAND} bisect RUN_A RUN_B")
     answer = bisect_runs(Path(options.words[0]), Path(options.words[1]), "trust" in options.values)
     print_text("".join(f"{without_commands(line)}\n" for line in answer.lines))
     return 0 if answer.is_equal else 1

@@ -14,19 +14,20 @@ from project.core.console import print_text
 from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError
 from project.core.file_names import check_file_name
+from project.core.installation import COMMAND
 from project.core.run.numerics import numerics_fingerprint
 from project.study.golden.curve import Difference, GoldenCurve, Losses, read_golden
 from project.study.golden.training import STEPS, one_thread, train_losses
 
 GOLDEN = "golden"
 _SHOWN = 5  # steps of a message
-_USAGE = f"""usage: python cli.py golden CONFIG ... [--PATH VALUE ...]
+_USAGE = f"""usage: {COMMAND} golden CONFIG ... [--PATH VALUE ...]
 
 Write the losses of the first {STEPS} steps of each yaml to {GOLDEN}/NAME.json, as this machine computes them on the CPU
 in one thread; `pytest tests/{GOLDEN}` compares them. Losses that changed are accepted by this command, and shown.
 
-  python cli.py golden configs/digits.yaml
-  python cli.py golden configs/digits.yaml --name wide --model.net.width 32
+  {COMMAND} golden configs/digits.yaml
+  {COMMAND} golden configs/digits.yaml --name wide --model.net.width 32
 """
 
 

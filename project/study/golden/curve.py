@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from project.core.errors import ConfigError
 from project.core.files import write_text
+from project.core.installation import COMMAND
 from project.study.files import parse_json, read_file
 
 # Between instruction sets, at most 4e-6 in the first steps and 2e-3 in later ones was measured: rounding grows.
@@ -52,7 +53,7 @@ class GoldenCurve:
     @property
     def command(self) -> str:
         """The command that writes the losses of this machine."""
-        return f"python cli.py golden {shlex.join([self.config, *self.options])}"
+        return f"{COMMAND} golden {shlex.join([self.config, *self.options])}"
 
     def knows(self, fingerprint: str, losses: Losses) -> bool:
         """Return whether a machine of this fingerprint has computed the losses, with the same version of torch."""

@@ -9,6 +9,7 @@ from project.core.cli.arguments import parse_arguments
 from project.core.config.configuration import root_parameters
 from project.core.config.yaml_files import Tree
 from project.core.errors import ConfigError, did_you_mean, join_names
+from project.core.installation import COMMAND
 from project.study.options import Option, Options, describe_options, parse_options
 from project.study.replay.files import check_directory, default_directory
 from project.study.replay.stretches import check_run
@@ -24,17 +25,17 @@ OPTIONS = {
 _FLAGS = ("pdb", "trust", "help")
 _MOST_STEPS = 1000
 _UNCHANGEABLE = ("name", "root", "replace")  # nothing is written to the run directory
-_USAGE = "usage: python cli.py replay RUN --step N [--OPTION VALUE ...] [--PATH VALUE ...]"
+_USAGE = f"usage: {COMMAND} replay RUN --step N [--OPTION VALUE ...] [--PATH VALUE ...]"
 HELP = f"""{_USAGE}
 
 Train step N of a run again, from the newest checkpoint before it, and show what happened in it: the samples and their
 losses, the batch, gradients, activations, learning rates, and where the first infinite or NaN value came from. Values
 that the run logged are compared with those of the replay, bit for bit. The run directory is not touched.
 
-  python cli.py replay experiments/digits --step 58
-  python cli.py replay experiments/digits --step 58 --steps 3 --to /tmp/replay
-  python cli.py replay experiments/digits --step 58 --pdb
-  python cli.py replay experiments/digits --step 58 --trainer.accelerator cpu
+  {COMMAND} replay experiments/digits --step 58
+  {COMMAND} replay experiments/digits --step 58 --steps 3 --to /tmp/replay
+  {COMMAND} replay experiments/digits --step 58 --pdb
+  {COMMAND} replay experiments/digits --step 58 --trainer.accelerator cpu
 
 options:
 {describe_options(OPTIONS)}
@@ -85,7 +86,7 @@ def parse_replay(argv: Sequence[str]) -> ReplayArguments | None:
     if "help" in options.values:
         return None
     if len(options.words) != 1:
-        raise ConfigError("replay takes one run directory: python cli.py replay RUN --step N")
+        raise ConfigError(f"replay takes one run directory: {COMMAND} replay RUN --step N")
     run = Path(options.words[0])
     first = _number(options, "step", None)
     last = first + _number(options, "steps", "1") - 1

@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from project.core.errors import ConfigError
+from project.core.installation import COMMAND
 from project.core.training.step_seeding import training_seed
 from project.study.events import Curves
 from project.study.replay.extent import check_steps
@@ -165,7 +166,7 @@ def replay_step(run: Path, step: int, changes: Mapping[str, Any] | None = None, 
     if not changes and isinstance(processes, int) and processes > 1:
         raise ConfigError(
             f"{run} was trained by {processes} processes, which Python cannot start here; use the command: "
-            f"python cli.py replay {run} --step {step}"
+            f"{COMMAND} replay {run} --step {step}"
         )
     trees = [dict(changes)] if changes else []
     with isolate_rng():

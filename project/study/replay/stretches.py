@@ -9,6 +9,7 @@ from typing import Any
 
 from project.core.config.yaml_files import Tree, parse_yaml
 from project.core.errors import ConfigError, shorten
+from project.core.installation import COMMAND
 from project.core.run.checkpoint_files import BEST, LAST, LoadedCheckpoint, list_by_step, load_checkpoint
 from project.core.run.lineage import Segment, read_lineage, segment_of
 from project.core.run.run_directory import is_run
@@ -78,7 +79,7 @@ def find_stretches(run: Path, first: int, last: int) -> list[Stretch]:
     segments = read_lineage(run)
     origin = segments[0].forked_from
     if origin is not None and first <= segments[0].from_step:
-        command = f"python cli.py replay {shlex.quote(str(origin.get('run')))} --step {first}"
+        command = f"{COMMAND} replay {shlex.quote(str(origin.get('run')))} --step {first}"
         raise ConfigError(
             f"step {first} was trained by {origin.get('run')}, from which this run was forked after step "
             f"{segments[0].from_step}\nReplay it there: {command}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from project.core.console import print_text
 from project.core.errors import ConfigError, user_message, without_commands
 from project.core.files import write_text
+from project.core.installation import COMMAND
 from project.study.options import Option, Options, describe_options, parse_options
 from project.study.report.reading import RunReader
 from project.study.report.root_page import root_page
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         options = parse_options("report", argv, OPTIONS)
         if "help" in options.values:
-            print(f"usage: python cli.py report RUN|ROOT [--OPTION VALUE ...]\n\noptions:\n{describe_options(OPTIONS)}")
+            print(f"usage: {COMMAND} report RUN|ROOT [--OPTION VALUE ...]\n\noptions:\n{describe_options(OPTIONS)}")
             return 0
         directory = _directory(options.words)
         if "serve" in options.values:
@@ -64,7 +65,7 @@ def _page(directory: Path, reader: RunReader | None = None) -> str:
 
 def _directory(words: Sequence[str]) -> Path:
     if len(words) != 1:
-        raise ConfigError("report takes one directory: python cli.py report RUN|ROOT")
+        raise ConfigError(f"report takes one directory: {COMMAND} report RUN|ROOT")
     find_runs(Path(words[0]))  # raises for one without runs
     return Path(words[0])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from project.core.console import print_text
 from project.core.errors import ConfigError, user_message
+from project.core.installation import COMMAND
 from project.study.options import Option, describe_options, parse_options
 from project.study.runs import RunRow, find_failed_starts, find_runs, read_run
 from project.study.table.content import Choices, Table, make_table
@@ -27,7 +28,7 @@ OPTIONS = {
     "format": Option("text (default), csv, md, latex or html", choices=tuple(_FORMATS)),
     "help": Option("show this", 0),
 }
-_USAGE = """usage: python cli.py table [ROOT ...] [--OPTION VALUE ...]
+_USAGE = f"""usage: {COMMAND} table [ROOT ...] [--OPTION VALUE ...]
 
 Print a line for each group of runs in directories (default: experiments), with the mean ± standard deviation of
 metrics over seeds and folds.

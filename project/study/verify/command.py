@@ -8,6 +8,7 @@ from project.core.cli.main import run_command
 from project.core.console import print_text
 from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError, first_line, without_commands
+from project.core.installation import COMMAND
 from project.core.log import is_rank_zero
 from project.study.options import Option, Options, describe_options, parse_options
 from project.study.replay.stretches import check_run
@@ -21,13 +22,13 @@ OPTIONS = {
     "trust": Option("let the configuration of the run name any class", 0),
     "help": Option("show this", 0),
 }
-_HELP = f"""usage: python cli.py verify RUN [--steps N|all] [--trust]
+_HELP = f"""usage: {COMMAND} verify RUN [--steps N|all] [--trust]
 
 Train segments of a run again, each from one of its checkpoints to the next, and compare the states at their ends and
 the logged values with what the run recorded, bit for bit. The result is written to RUN/{VERIFIED}.
 
-  python cli.py verify experiments/digits
-  python cli.py verify experiments/digits --steps all
+  {COMMAND} verify experiments/digits
+  {COMMAND} verify experiments/digits --steps all
 
 options:
 {describe_options(OPTIONS)}
@@ -64,7 +65,7 @@ def _command(argv: Sequence[str]) -> int:
 
 def _run(options: Options) -> Path:
     if len(options.words) != 1:
-        raise ConfigError("verify takes one run directory: python cli.py verify RUN")
+        raise ConfigError(f"verify takes one run directory: {COMMAND} verify RUN")
     run = Path(options.words[0])
     check_run(run)
     if not os.access(run, os.W_OK | os.X_OK):

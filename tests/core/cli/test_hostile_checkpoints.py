@@ -56,7 +56,9 @@ class Watch:
         sys.addaudithook(self.hook)
 
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.seen is None or (event == "subprocess.Popen" and arguments[0] == "git"):  # for job.sh
+        # git for job.sh; the library counts GPUs in a build of torch for them
+        is_git = event == "subprocess.Popen" and arguments[0] == "git"
+        if self.seen is None or is_git or (event == "ctypes.dlopen" and arguments[0] == "libnvidia-ml.so.1"):
             return
         is_hostile = event in EVENTS or (event == "import" and "hostile" in str(arguments[0]))
         if event in FILE_EVENTS and not isinstance(arguments[0], int):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -50,4 +51,4 @@ def test_bounds_inside_other_annotations_are_kept() -> None:
 
 
 def test_name_for_type_checkers_alone_is_found_as_before() -> None:
-    assert str(parameters_of(Derived)["path"].annotation) == "pathlib.PurePath | None"
+    assert parameters_of(Derived)["path"].annotation == pathlib.PurePath | None

@@ -18,7 +18,7 @@ from project.core.config.annotations import describe_type
 from project.core.config.values import is_accepted, to_type
 from project.core.config.yaml_files import PlainScalar, dump_yaml, parse_untyped, parse_yaml
 from tests.components import MLP
-from tests.conftest import Cli
+from tests.conftest import Cli, slow_except
 
 NUMBERS = "0 1 -1 +1 8 12 007 010 08 0o17 0x1F 0b101 1_000 1,000 12:30 12:30:00 1:2:3.4 1e3 1E3 1e-3 1.e3 .5 5. -.5 +.5"
 FLOATS = (
@@ -37,6 +37,9 @@ ANNOTATIONS = [
 ]
 
 
+IN_DEFAULT_RUN = (int, float, str, bool | str, Path | None, Annotated[int, Ge(1)], Literal["a", "1"], Any)
+
+
 def read(value: object, annotation: Any) -> object:
     """Return a value as a component gets it; "refused" if it is."""
     value = to_type(value, annotation)
@@ -50,7 +53,7 @@ def read(value: object, annotation: Any) -> object:
         return "refused"
 
 
-@pytest.mark.parametrize("annotation", ANNOTATIONS, ids=str)
+@pytest.mark.parametrize("annotation", slow_except(ANNOTATIONS, *IN_DEFAULT_RUN), ids=str)
 def test_scalar_means_the_same_in_yaml_option_and_saved_config(annotation: Any) -> None:
     assert len(set(SCALARS)) > 120
     different = {}

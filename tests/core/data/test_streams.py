@@ -138,7 +138,7 @@ def test_random_numbers_never_change() -> None:
     assert list(stream) == [0.9711277910390921, 0.07767884551660709, 0.39656007957736683]
 
 
-@pytest.mark.parametrize(("workers", "announced"), [(0, 999), (2, 40)])
+@pytest.mark.parametrize(("workers", "announced"), [(0, 999), pytest.param(2, 40, marks=pytest.mark.slow)])
 def test_evaluation_reads_all_samples(
     announced: int | None, workers: int, cli: Cli, tiny: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -231,7 +231,7 @@ def test_error_names_the_sample() -> None:
     [
         ("components.IndexStream", "0", "has no state_dict and load_state_dict"),
         ("random_components.NoisyStream", "2", "is read by several processes"),
-        ("random_components.NoisyStream", "1", None),
+        pytest.param("random_components.NoisyStream", "1", None, marks=pytest.mark.slow),
     ],
 )
 def test_stream_that_cannot_be_resumed_exactly_is_warned_of_once(

@@ -57,7 +57,7 @@ def uninterrupted() -> dict[str, Any]:
     [
         ("on_train_batch_end", 2, "SIGTERM", 75, 2),
         pytest.param("on_train_batch_start", 4, "SIGINT", 130, 4, marks=pytest.mark.slow),
-        ("on_train_batch_end", 5, "SIGTERM", 75, 5),
+        pytest.param("on_train_batch_end", 5, "SIGTERM", 75, 5, marks=pytest.mark.slow),
         ("on_validation_batch_end", 1, "SIGTERM", 75, 5),
         pytest.param("on_validation_epoch_end", 1, "SIGTERM", 75, 6, marks=pytest.mark.slow),
         ("on_train_epoch_end", 1, "SIGINT", 130, 6),
@@ -65,7 +65,7 @@ def uninterrupted() -> dict[str, Any]:
         ("on_train_start", 1, "SIGTERM", 75, None),
         pytest.param("on_train_batch_end", 3, "exception", 1, None, marks=pytest.mark.slow),
         ("on_train_batch_start", 8, "exception", 1, 5),
-        ("on_validation_epoch_end", 1, "exception", 1, 5),
+        pytest.param("on_validation_epoch_end", 1, "exception", 1, 5, marks=pytest.mark.slow),
         pytest.param("on_save_checkpoint", 2, "exception", 1, 5, marks=pytest.mark.slow),
     ],
 )

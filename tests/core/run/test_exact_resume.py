@@ -106,12 +106,6 @@ def test_seeds_of_order_samples_and_steps_are_all_needed(
     assert resume(uninterrupted, checkpoints(uninterrupted)[2]) != []
 
 
-FOLD = {
-    "type": "Fold",
-    "k": 3,
-    "fold": 0,
-    "dataset": {"type": "tests.core.random_components.NoisyEpochs", "length": 42},
-}
 STREAM = {"type": "tests.core.random_components.AnnouncedStream", "length": 42}
 BLENDED = {"blend": {"type": "tests.core.random_components.Blended"}}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -319,6 +313,7 @@ def test_resume_before_at_and_after_the_end_of_freezing_is_exact(
         assert resume(uninterrupted, checkpoints(uninterrupted)[step - 1]) == [], step
 
 
+@pytest.mark.slow
 def test_resume_with_another_number_of_workers_is_exact(train: Train, resume: Resume) -> None:
     uninterrupted = train({"data": {"num_workers": 2}})
     for checkpoint, workers in zip(checkpoints(uninterrupted)[1:8:5], ("0", "1"), strict=True):

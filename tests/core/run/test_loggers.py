@@ -141,7 +141,7 @@ def test_trackers_continue_with_their_run_ids_and_a_new_name_gets_new_ones(
     loggers = [{"type": name} for name in trackers]
     config = tiny(
         {
-            "visual": {"type": "ClassificationGrid"},
+            "visual": {"type": "tests.components.Row"},
             "trainer": {"log_every_n_steps": 1, "logger": [*loggers, {"type": "WandbLogger"}]},
         }
     )

@@ -36,7 +36,7 @@ def test_trackers_have_the_settings_curves_and_pictures_of_runs(
         {"type": "MLFlowLogger", "experiment_name": "tests", "tracking_uri": database},
     ]
     trainer = {"max_epochs": 1, "log_every_n_steps": 1, "logger": loggers}
-    config = tiny({"visual": {"type": "ClassificationGrid"}, "trainer": trainer})
+    config = tiny({"visual": {"type": "tests.components.Row"}, "trainer": trainer})
     more = ("--trainer.max_epochs", "2", "--model.optimizer.lr", "0.02")
     start, resume = ["--config", config], ["--resume", "experiments/tiny", *more]
     for argv in (start, [*start, "--name", "other"], resume):

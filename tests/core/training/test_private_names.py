@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -107,8 +108,13 @@ def class_members(trees: list[ast.Module]) -> dict[str, set[str]]:
     return {name: with_bases(name) for name in members}
 
 
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
 def parse(files: Iterable[Path]) -> dict[Path, ast.Module]:
-    return {file: ast.parse(file.read_text(encoding="utf-8")) for file in files}
+    return {file: parsed(file) for file in files}
 
 
 def find_private_names(tree: ast.Module, members: dict[str, set[str]]) -> list[tuple[int, str]]:

@@ -159,6 +159,7 @@ def test_sequences(reader: Reader, kind: str, tokens: int, features: int) -> Non
     assert [row["name"] for row in predicted] == ["line 1", "line 2", "line 3"]
 
 
+@pytest.mark.slow
 def test_masks(reader: Reader) -> None:
     """Masks of 0 and 255, some of them saved as RGB, become two classes, and so do predicted ones."""
     for folder, count in (("cells", 10), ("cells/test", 2)):
@@ -180,6 +181,7 @@ def test_masks(reader: Reader) -> None:
         assert (predicted.size, {*predicted.tobytes()} <= {0, 1}) == ((16, 16), True)
 
 
+@pytest.mark.slow
 def test_several_datasets(reader: Reader) -> None:
     for place, count in (("studio", 2), ("phone", 4)):
         for part in ("train", "val", "test"):
@@ -193,6 +195,7 @@ def test_several_datasets(reader: Reader) -> None:
     assert len(rows_of(run / "eval/test/phone/samples.csv")) == 16
 
 
+@pytest.mark.slow
 def test_cross_validation(reader: Reader) -> None:
     """Each sample is predicted by the run that was not trained on it, and the folds have equal shares of classes."""
     draw_classes(reader.folder / "flowers", {"a": 6, "b": 4, "c": 4, "d": 4})
@@ -212,6 +215,7 @@ def test_cross_validation(reader: Reader) -> None:
     assert len(rows_of(reader.folder / "answers/samples.csv")) == 1
 
 
+@pytest.mark.slow
 def test_class_weights(reader: Reader) -> None:
     """Balanced weights are those of the training part, and given ones are in the order of the classes."""
     draw_classes(reader.folder / "flowers", {"b": 5, "a": 10, "c": 5})
@@ -226,6 +230,7 @@ def test_class_weights(reader: Reader) -> None:
     assert [value.tolist() for name, value in given.items() if name.endswith("cross_entropy.weight")] == [[1, 5, 2.5]]
 
 
+@pytest.mark.slow
 def test_mixup(reader: Reader) -> None:
     """Training batches are mixed, with the number of classes of the data; validation has samples as they are."""
     draw_classes(reader.folder / "flowers", dict.fromkeys("abcdef", 5))

@@ -107,6 +107,7 @@ def check_library_models(reader: Reader) -> None:
     assert main(["validate", "--ckpt_path", "experiments/timm"]) == 2
 
 
+@pytest.mark.slow
 def test_library_models(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     timm, transformers = ModuleType("timm"), ModuleType("transformers")
     monkeypatch.setattr(timm, "create_model", create_model, raising=False)
@@ -143,6 +144,7 @@ def test_pretrained_weights(reader: Reader) -> None:
     assert state["net.head.weight"].shape == (10, 64)
 
 
+@pytest.mark.slow
 def test_freeze(reader: Reader) -> None:
     """The backbone, with its statistics, is the same until epoch 2, and another after it."""
     shown = reader.follow("freeze", *SHORT, "--checkpoint.keep", "-1", "--trainer.max_epochs", "3")
@@ -155,6 +157,7 @@ def test_freeze(reader: Reader) -> None:
     assert changed(start, frozen, "net.head.weight")
 
 
+@pytest.mark.slow
 def test_early_stopping(reader: Reader) -> None:
     """The run ends after 5 validations without a better value, and counts on after the resume."""
     never = ("--trainer.callbacks.0.min_delta", "2", "--trainer.limit_train_batches", "1")
@@ -167,6 +170,7 @@ def test_early_stopping(reader: Reader) -> None:
     assert summary("patient")["epochs"] == 8
 
 
+@pytest.mark.slow
 def test_change_lr(reader: Reader) -> None:
     shown = reader.follow("change_lr", *SHORT[:2], *SMALL, "--trainer.max_epochs", "1", skip="--resume")
     assert "lr 0.5" in shown
@@ -192,6 +196,7 @@ def test_callback(reader: Reader) -> None:
     assert summary("budget")["steps"] == 33
 
 
+@pytest.mark.slow
 def test_gan(reader: Reader) -> None:
     """Both examples train, and draw pictures of the shape of the data."""
     options = ("--trainer.limit_train_batches", "2", "--trainer.max_epochs", "1", "--data.batch_size", "4")
@@ -204,6 +209,7 @@ def test_gan(reader: Reader) -> None:
     assert "moving_average" in saved("flow")
 
 
+@pytest.mark.slow
 def test_debug_nan(reader: Reader, capfd: pytest.CaptureFixture[str]) -> None:
     """The preset names the module in which the NaN begins, as the page shows it."""
     reader.follow("debug_nan", skip="cli.py")

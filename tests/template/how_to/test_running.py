@@ -73,6 +73,7 @@ def test_loggers_without_stand_ins(reader: Reader, monkeypatch: pytest.MonkeyPat
     assert tracked.data.metrics["val/accuracy"] == curves(reader.folder / "experiments/tracked")["val/accuracy"][-1][1]
 
 
+@pytest.mark.slow
 def test_several_gpus(reader: Reader, capfd: pytest.CaptureFixture[str]) -> None:
     """Both commands are right, here with one process, and the message about the batch size is that of the page."""
     reader.follow("several_gpus", *SHORT, "--trainer.accelerator", "cpu", "--trainer.devices", "1")
@@ -99,6 +100,7 @@ def test_two_processes_validate_as_one(copy: Path) -> None:
     assert value == pytest.approx(alone, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_reproduce(reader: Reader) -> None:
     shown = reader.follow("reproduce", *SHORT)
     assert "equal in what both recorded" in shown
@@ -124,6 +126,7 @@ def test_export_and_serve(reader: Reader, copy: Path) -> None:
     assert json.loads(answer)["predictions"][0]["answers"]["label"] == labels["0"]
 
 
+@pytest.mark.slow
 def test_notebook(reader: Reader) -> None:
     """The cells of the page run, and the replayed step has the loss of the curve."""
     reader.follow("notebook", skip="^jupyter")

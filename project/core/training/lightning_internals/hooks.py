@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import wraps
+from functools import cache, wraps
 from inspect import getattr_static, isfunction, ismethod, unwrap
 from pathlib import Path
 from types import MethodType
@@ -70,15 +70,21 @@ def _remove_empty_hooks(owner: Callback | pl.LightningModule, hooks: tuple[str, 
 
 def _locate_errors(owner: Callback | pl.LightningModule | pl.LightningDataModule) -> None:
     for name in dir(type(owner)):
+        if not (name.startswith(_HOOK_STARTS) or name.endswith(_HOOK_ENDS) or name in _OTHER_HOOKS):
+            continue
         function = getattr_static(type(owner), name)
-        is_hook = name.startswith(_HOOK_STARTS) or name.endswith(_HOOK_ENDS) or name in _OTHER_HOOKS
-        if not is_hook or not isfunction(function) or is_library(Path(function.__code__.co_filename)):
+        if not isfunction(function) or _is_in_library(function.__code__.co_filename):
             continue
         hook, label = getattr(owner, name), f"{type(owner).__name__}.{name}"
         if ismethod(hook):  # bound again, because a deep copy of a module must call its own hooks
             setattr(owner, name, MethodType(_located(hook.__func__, label), hook.__self__))
         elif hook is not None:  # it was not removed
             setattr(owner, name, _located(hook, label))
+
+
+@cache  # a path takes longer to build than to look up, and each callback has 40 hooks
+def _is_in_library(file: str) -> bool:
+    return is_library(Path(file))
 
 
 def _located(hook: Callable[..., Any], name: str) -> Callable[..., Any]:

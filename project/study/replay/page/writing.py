@@ -6,6 +6,7 @@ from pathlib import Path
 
 from project.core.errors import count_of
 from project.core.files import write_text
+from project.core.installation import COMMAND
 from project.study.replay.page.steps import describe_place, gradient_norm, main_loss, show_step
 from project.study.replay.page.tables import Tables, show_number
 from project.study.replay.page.verdict import WORDS, show_verdict
@@ -125,7 +126,7 @@ def _show_commands(run: Path, records: Sequence[StepRecord], trusts: bool) -> Ht
     first, quoted = records[0].step, shlex.quote(str(run))
     several = f" --steps {len(records)}" if len(records) > 1 else ""
     trust, argument = (" --trust", ", trust=True") if trusts else ("", "")
-    call = f"python cli.py replay {quoted} --step {first}{trust}"
+    call = f"{COMMAND} replay {quoted} --step {first}{trust}"
     lines = (
         ("this page", f"{call}{several}"),
         ("with the debugger in training_step", f"{call} --pdb"),
