@@ -52,12 +52,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_picture(path: Path, picture: "Tensor") -> None:
-    """Write a picture `(3, H, W)` in [0, 1] as a PNG file."""
+    """Write a picture `(3, H, W)`, or a grey one `(1, H, W)`, in [0, 1] as a PNG file."""
     with atomic_write(path) as temporary:
         to_image(picture).save(temporary, format="PNG", compress_level=1)
 
 
 def to_image(picture: "Tensor") -> Image.Image:
-    """Convert a picture `(3, H, W)` in [0, 1] to an image of Pillow."""
+    """Convert a picture `(3, H, W)`, or a grey one `(1, H, W)`, in [0, 1] to an image of Pillow."""
     pixels = (picture.detach().cpu().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    return Image.fromarray(pixels)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

@@ -1,6 +1,7 @@
 """The stages: StageCLI builds what a stage needs, and `StageCLI.run` runs it."""
 
 import json
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from project.core.evaluation.pictures import ProgressPictures, check_visuals
 from project.core.evaluation.results import ResultsWriter
 from project.core.export.exporting import Origin, export
 from project.core.export.options import parse_formats
+from project.core.installation import COMMAND
 from project.core.log import logging_to_console
 from project.core.model.module import SupervisedModule
 from project.core.run.checkpoint_files import LoadedCheckpoint
@@ -229,6 +231,8 @@ class StageCLI(BuildCLI):
 
     def _check_data(self) -> None:
         if isinstance(self.datamodule, DataModule) and self.arguments.stage in _SPLITS:  # export takes one that is set
+            if self.arguments.stage == "test":
+                self._check_eval(self.datamodule)
             self.datamodule.check(_SPLITS[self.arguments.stage], self.trainer)
             if (
                 self.is_fit
@@ -238,6 +242,14 @@ class StageCLI(BuildCLI):
                 logger.warning(f"model ({type(self.model).__name__}) has no validation_step, so data.val is not used")
             if self.is_fit and self.training_run.settings.evaluation.is_active:
                 self.datamodule.check("eval", self.trainer)
+
+    def _check_eval(self, data: DataModule) -> None:
+        if data.dataset_names("val") and not data.dataset_names("eval"):
+            trust, path = " --trust" if self.arguments.trust else "", shlex.quote(self.arguments.ckpt_path)
+            raise ConfigError(
+                "data.eval is not set; this stage needs it\n"
+                f"Set it, or evaluate data.val: {COMMAND} validate --ckpt_path {path}{trust}"
+            )
 
     def _fit_callbacks(self, run: Run, settings: Settings, trainer: dict[str, Any]) -> list[Callback]:
         directory, is_fast_dev_run = self.directory.path, self.start.is_fast_dev_run

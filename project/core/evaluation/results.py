@@ -91,10 +91,12 @@ class ResultsWriter(Callback):
                     count = sized_len(find_dataset(trainer, "predict", dataloader_idx))
                     self.names[dataloader_idx] = PictureNames(name_of, count)
                 name = self.names[dataloader_idx]
+                channels = 1 if value.shape[1] == 1 and not value.is_floating_point() else 3  # 1: a mask of classes
                 indices = rows["index"].tolist()
                 for row, (index, picture) in enumerate(zip(indices, value, strict=True)):
                     repeats = indices[:row].count(index)  # `collate` made several rows of the sample
-                    write_picture(directory / key / name(index, repeats), as_picture(picture.expand(3, -1, -1), key))
+                    shown = as_picture(picture.expand(3, -1, -1), key)
+                    write_picture(directory / key / name(index, repeats), shown[:channels])
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._finish(trainer, pl_module, "eval")

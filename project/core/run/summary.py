@@ -17,6 +17,7 @@ from loguru import logger
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
+from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from project.core.data.datamodule import DataModule
 from project.core.distributed.signals import Interrupted
@@ -162,10 +163,12 @@ class RunSummary(Callback):
             yield f"curves: tensorboard --logdir {shlex.quote(f'{run}/event')}"
         if (head := self._head()) is not None and state == FINISHED:
             yield f"digest of all states until step {head['step']}: {head['link']}"
-        if last is not None and state == FINISHED and _can_test(trainer):
-            yield f"next: {COMMAND} test --ckpt_path {shlex.quote(run)}{self._trust}"
+        if last is not None and state == FINISHED and (stage := _next_stage(trainer)):
+            yield f"next: {COMMAND} {stage} --ckpt_path {shlex.quote(run)}{self._trust}"
         elif last is not None and state != FINISHED:
             yield f"continue: {COMMAND} fit --resume {shlex.quote(run)}{self._trust}"
+        elif last is None and state == STOPPED:
+            yield "no checkpoint was saved; the same command starts the run again"
 
     def _best(self) -> dict[str, Any] | None:
         best = self.policy.best() if self.policy else None
@@ -246,10 +249,15 @@ def _last_values(trainer: pl.Trainer) -> dict[str, float | None]:
     return {name: _finite(float(value)) for name, value in logged.items() if value.numel() == 1}
 
 
-def _can_test(trainer: pl.Trainer) -> bool:
+def _next_stage(trainer: pl.Trainer) -> str | None:
+    """Return the stage that evaluates the run: `test`, or `validate` without an eval set; None if neither can."""
     data: object = trainer.datamodule  # type: ignore[attr-defined]
-    has_step = type(trainer.lightning_module).test_step is not pl.LightningModule.test_step
-    return has_step and isinstance(data, DataModule) and bool(data.dataset_names("eval"))
+    if not isinstance(data, DataModule):
+        return None
+    for stage, split, step in (("test", "eval", "test_step"), ("validate", "val", "validation_step")):
+        if data.dataset_names(split):
+            return stage if is_overridden(step, trainer.lightning_module) else None
+    return None
 
 
 def _shown(path: Path) -> str:

@@ -15,7 +15,7 @@ from project.core.errors import ConfigError, did_you_mean, join_names
 from project.core.model.fitting import adopt_shapes
 
 _NET = "net."
-_MAX_COMPARED = 10
+_MAX_COMPARED, _MAX_RENAMED = 10, 3
 _CONTAINERS = ("state_dict", "model")
 _WRAPPERS = re.compile(r"^module\.|(^|(?<=\.))_orig_mod\.")  # names that DistributedDataParallel and torch.compile add
 
@@ -209,13 +209,32 @@ def _remove_wrappers(key: str) -> str:
 
 
 def _suggest_rename(unused: Mapping[str, Tensor], missing: Mapping[str, Tensor]) -> str:
-    """Return the `rename` that gives the tensor of a file the name of a module's; empty if none is alike."""
-    best, suggestion = 0, ""
+    """Return the `rename` that gives the tensors of a file the names of a module's; empty if none is alike.
+
+    An expression need not know what DistributedDataParallel and torch.compile add to the names.
+    """
+    names, keys = dict(missing), {_remove_wrappers(key): item for key, item in unused.items()}
+    found: dict[str, str] = {}
+    while len(found) < _MAX_RENAMED and (pair := _closest_prefixes(names, keys)):
+        old, new = pair
+        if any(earlier.startswith(old) for earlier in found.values()):  # it would rename these again
+            break
+        found[old] = new
+        renamed = {key: new + key.removeprefix(old) for key in keys if key.startswith(old)}
+        keys = {key: item for key, item in keys.items() if key not in renamed}
+        names = {name: item for name, item in names.items() if name not in renamed.values()}
+    shown = ", ".join(f"'^{re.escape(old)}': '{new}'" for old, new in found.items())
+    return f"{{{shown}}}{' and others' if names else ''}" if found else ""
+
+
+def _closest_prefixes(missing: Mapping[str, Tensor], unused: Mapping[str, Tensor]) -> tuple[str, str] | None:
+    """Return the prefixes in the file and the module of two tensors whose names have the longest common end."""
+    best, found = 0, None
     for name, own in list(missing.items())[:_MAX_COMPARED]:
         for key, item in unused.items():
             pairs = zip(reversed(name.split(".")), reversed(key.split(".")), strict=False)
             common = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
             if common > best and describe_shape(own) == describe_shape(item):
                 old, new = ("".join(f"{part}." for part in each.split(".")[:-common]) for each in (key, name))
-                best, suggestion = common, f"{{'^{re.escape(old)}': '{new}'}}"
-    return suggestion
+                best, found = common, (old, new)
+    return found

@@ -36,9 +36,10 @@ class PictureNet(Model):
         return {"logits": self.layer(image.mean((2, 3))), "inverse": 1 - image}
 
     def predict(self, logits: Tensor, inverse: Tensor) -> dict[str, Tensor]:
-        """Return the class, its score, and the inverse picture."""
+        """Return the class, its score, the inverse picture, and a mask of 7 classes."""
         score, label = logits.max(1)
-        return {"label": label, "score": score, "inverse": inverse}
+        mask = ((1 - inverse[:, :1]) * 255).round().long() % 7
+        return {"label": label, "score": score, "inverse": inverse, "mask": mask}
 
 
 class VectorNet(Model):
@@ -184,6 +185,8 @@ def test_pictures_have_the_predictions_of_a_dataset_that_reads_them(
         assert row["label_name"] == CLASSES[int(row["label"])]
         picture = Path("inverse", row["name"])
         assert (found / picture).read_bytes() == (expected / picture).read_bytes()
+        grey = (255 - np.array(Image.open(found / picture))[..., 0]) % 7
+        assert np.array_equal(np.array(Image.open(found / "mask" / row["name"])), grey)  # (H, W), the classes
 
 
 def test_unreadable_files_are_named_and_the_others_predicted(

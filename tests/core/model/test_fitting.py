@@ -123,6 +123,7 @@ def test_signal_while_fitting_ends_the_run_at_once(cli: Cli, tiny: Callable[...,
         ran = cli("fit", "--config", config, interruption=interruption)
     assert ran.code == 75
     assert "stopped by SIGTERM before the first step; nothing was saved\n" in ran.err
+    assert "no checkpoint was saved; the same command starts the run again\n" in ran.err
     assert not (tmp_path / "experiments/tiny/checkpoints").exists()
 
 

@@ -82,6 +82,19 @@ def test_group_that_never_trains_is_a_warning(cli: Cli, tiny: Callable[..., str]
     assert ran.err.count(message) == 1
 
 
+@pytest.mark.parametrize(
+    ("freeze", "share"),
+    [({"until_epoch": 3}, "90 trained, 536 frozen until_epoch 3"), (True, "90 trained, 536 frozen")],
+)
+def test_log_says_what_is_frozen(freeze: object, share: str, cli: Cli, tiny: Callable[..., str]) -> None:
+    """It once said `all trained` of a part that is frozen until an epoch."""
+    model = {"net": {"type": f"{HERE}.Normed"}, "groups": [{"match": "net.body.*", "freeze": freeze}]}
+    config = tiny({"model": model, "trainer": {"enable_model_summary": True}})
+    ran = cli("fit", "--config", config)
+    assert ran.code == 0, ran.err
+    assert f": 626 parameters, {share}: net (Normed) 626\n" in ran.err
+
+
 def test_parameters_of_a_frozen_group_are_not_optimized() -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     groups = [ParameterGroup("0.*", freeze=True)]

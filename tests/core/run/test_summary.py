@@ -103,6 +103,17 @@ def test_summary_names_the_best_checkpoint_and_what_to_do_next(
     assert cli(*messages(ran)[-1].split()[3:]).code == 0
 
 
+def test_run_without_eval_set_is_validated(cli: Cli, tiny: Callable[..., str]) -> None:
+    """The log names the stage that can evaluate it, and so does the one that cannot."""
+    ran = cli("fit", "--config", tiny({"data": {"eval": None}}))
+    command = "python cli.py validate --ckpt_path experiments/tiny"
+    assert messages(ran)[-1] == f"next: {command}"
+    ran = cli("test", "--ckpt_path", "experiments/tiny")
+    problem = "error: data.eval is not set; this stage needs it"
+    assert (ran.code, ran.err.splitlines()[-2:]) == (2, [problem, f"Set it, or evaluate data.val: {command}"])
+    assert cli(*command.split()[2:]).code == 0
+
+
 def test_run_without_checkpoints_names_none(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     ran = cli("fit", "--config", tiny({"trainer": {"enable_checkpointing": False, "logger": False}}))
     assert [line.split()[0] for line in messages(ran)[-2:]] == ["finished:", "trained"]

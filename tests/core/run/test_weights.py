@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 
 from project.core.errors import ConfigError
@@ -124,6 +125,28 @@ def test_lazy_tensors_fit_any_shape() -> None:
 def test_what_does_not_fit_is_described(weights: dict[str, Tensor], problem: str, remedy: str) -> None:
     match = match_weights(weights, Module(nn.ModuleDict({"fc": nn.Linear(2, 3)})))
     assert (match.describe_problem(), match.describe_remedy("x")) == (problem, remedy)
+
+
+@pytest.mark.parametrize(
+    ("names", "rename"),
+    [
+        (("module.enc.0", "module.cls"), r"{'^enc\.': 'net.body.', '^cls\.': 'net.head.'}"),  # needs no `module.`
+        (("enc.0",), r"{'^enc\.': 'net.body.'} and others"),
+    ],
+)
+def test_all_prefixes_of_a_rename_are_suggested(names: tuple[str, ...], rename: str) -> None:
+    """The whole suggestion makes the file fit."""
+    module = Module(nn.ModuleDict({"body": nn.Sequential(nn.Linear(2, 3)), "head": nn.Linear(3, 4)}))
+    layers = [nn.Linear(2, 3), nn.Linear(3, 4)]
+    weights = {
+        f"{name}.{key}": item
+        for name, layer in zip(names, layers, strict=False)
+        for key, item in layer.state_dict().items()
+    }
+    remedy = match_weights(weights, module).describe_remedy("x")
+    assert remedy == f"Perhaps set x.rename: {rename}, or x.strict: false"
+    suggested = yaml.safe_load(rename.removesuffix(" and others"))
+    assert match_weights(rename_keys(weights, suggested, "x"), module).unused == {}
 
 
 @pytest.mark.parametrize("pattern", ["net.fc.*", "fc.*", "net.fc.bias"])

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +16,7 @@ import yaml
 from PIL import Image
 
 import project
+from tests.template.conftest import ROOT
 from tests.template.how_to.reader import Reader
 
 SHORT = ("--trainer.max_epochs", "1", "--data.batch_size", "4", "--data.num_workers", "0", "--progress.val", "0")
@@ -62,6 +65,7 @@ def test_picture_folder(reader: Reader) -> None:
     assert "no pictures in none, which counts as a class all the same" in shown
     run = reader.folder / "experiments/flowers"
     assert config_of(run)["model"]["net"]["num_classes"] == 5
+    assert [*(run / "eval/validate/samples").glob("*.png")]
     rows = rows_of(run / "eval/validate/samples.csv")
     assert Counter(row["name"].partition("/")[0] for row in rows) == {"Red Rose": 1, "gänse": 2, "x.y": 2, "z": 1}
     assert json.loads((run / "eval/validate/metrics.json").read_text())["accuracy"] == pytest.approx(
@@ -120,6 +124,11 @@ def test_csv_table(reader: Reader) -> None:
     assert [row["name"] for row in rows_of(run / "eval/test/samples.csv")] == [
         f"line {row + 2}" for row in range(10) if row % 5 < 4
     ]
+    (command,) = re.findall(r"^`(tail .*)`$", (ROOT / "docs/how_to/csv_table.md").read_text(encoding="utf-8"), re.M)
+    worst = subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout.splitlines()
+    losses = [float(row["cross_entropy"]) for row in rows_of(run / "eval/test/samples.csv")]
+    assert [float(line.split(",")[5]) for line in worst] == sorted(losses, reverse=True)
+    assert json.loads((run / "eval/test/confusion_matrix.json").read_text())["classes"][0] == "Plus"
     predicted = rows_of(run / "eval/predict/samples.csv")
     assert [row["name"] for row in predicted] == [f"line {row}" for row in range(2, 8)]
     assert {row["label_name"] for row in predicted} <= {"basic", "Plus", "pro max", "none at all"}

@@ -168,6 +168,10 @@ def test_early_stopping(reader: Reader) -> None:
     assert best["epoch"] + 1 == summary("patient")["best"]["epoch"]
     assert main(["fit", "--resume", "experiments/patient", "--trainer.callbacks.0.patience", "7"]) == 0
     assert summary("patient")["epochs"] == 8
+    by_loss = ("--trainer.callbacks.0.monitor", "val/sum", "--trainer.callbacks.0.mode", "min")
+    checkpoint = ("--checkpoint", "{monitor: val/sum, mode: min}", "--name", "by_loss")
+    assert main(["fit", "--config", "configs/patient.yaml", *never, *SMALL, *by_loss, *checkpoint]) == 0
+    assert summary("by_loss")["best"]["monitor"] == "val/sum"
 
 
 @pytest.mark.slow
@@ -192,8 +196,8 @@ def test_callback(reader: Reader) -> None:
     assert curves(Path("experiments/budget"))["samples"]
     states = saved("budget")["callbacks"]
     assert next(state for key, state in states.items() if "SampleBudget" in key) == {"seen": 2048}
-    assert main(["fit", "--resume", "experiments/budget", "--trainer.callbacks.0.samples", "2100"]) == 0
-    assert summary("budget")["steps"] == 33
+    assert main(["fit", "--resume", "experiments/budget", "--trainer.callbacks.0.samples", "4000"]) == 0
+    assert summary("budget")["steps"] == 63
 
 
 @pytest.mark.slow
