@@ -103,10 +103,11 @@ class SampleLosses:
 
 
 def _is_close(mean: float, value: Tensor) -> bool:
-    """Return whether a mean is a loss, but for rounding."""
-    if math.isnan(mean):
-        return math.isnan(value.item())
-    return math.isclose(mean, value.item(), rel_tol=_TOLERANCES.get(value.dtype, 1e-4), abs_tol=1e-7)
+    """Return whether a mean is a loss, but for rounding, which also decides between infinite and NaN."""
+    loss = value.item()
+    if not (math.isfinite(mean) and math.isfinite(loss)):
+        return math.isfinite(mean) == math.isfinite(loss)
+    return math.isclose(mean, loss, rel_tol=_TOLERANCES.get(value.dtype, 1e-4), abs_tol=1e-7)
 
 
 def _row(tensors: Mapping[str, Any], row: int, count: int) -> dict[str, Any]:

@@ -11,8 +11,6 @@ import pytest
 from tests.conftest import Cli
 from tests.exactness import curves
 
-wandb = pytest.importorskip("wandb")
-mlflow = pytest.importorskip("mlflow")
 _HEADER, _BLOCK = 7, 32768  # of wandb's file, whose format is that of LevelDB's log
 
 
@@ -21,6 +19,7 @@ def test_trackers_have_the_settings_curves_and_pictures_of_runs(
     cli: Cli, tiny: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two runs of one process and a resume, with the numbers of TensorBoard."""
+    wandb, mlflow = (pytest.importorskip(name) for name in ("wandb", "mlflow"))
     monkeypatch.setenv("WANDB_MODE", "offline")
     started: list[Any] = []
 

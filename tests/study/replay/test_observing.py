@@ -225,3 +225,12 @@ def test_step_that_was_left_out_is_shown_with_its_batch(tmp_path: Path) -> None:
     assert describe_record(record)[0] == "step 3, epoch 1, batch 5, 6: left out (skip_steps); nothing was computed"
     with pytest.raises(ConfigError, match=r"^step 3 of .* was left out \(skip_steps\): nothing was computed in it$"):
         replay_step(run, 3, trust=True)
+
+
+@pytest.mark.parametrize(
+    ("mean", "loss", "is_close"),
+    [(1.0, 1.00001, True), (1.0, 1.1, False), (float("inf"), float("nan"), True), (1.0, float("nan"), False)],
+)
+def test_mean_of_losses_of_samples_is_compared_with_the_loss(mean: float, loss: float, is_close: bool) -> None:
+    """Of a sample alone, 0 / 0 may round to 1e-9 / 0: the sample is shown all the same."""
+    assert sample_losses._is_close(mean, torch.tensor(loss)) == is_close
