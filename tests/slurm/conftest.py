@@ -22,6 +22,7 @@ SCRIPT = Path(__file__).parent / "cluster.sh"
 ROOT = CONFIGS.parent
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "PREEMPTED", "NODE_FAIL")
 TWO = ("--nodes=2",)
+STOPPING = "stopping after the next step"
 SLOW = ("--config", "slow.yaml")  # twenty steps, four validations
 _SLOW: dict[str, Any] = RANDOM | {
     "base": "base.yaml",
@@ -64,7 +65,7 @@ class Slurm:
         """Return the fields that Slurm shows for a job."""
         return dict(re.findall(r"(\w+)=(\S*)", self.call("scontrol", "show", "job", job)))
 
-    def wait(self, job: str, *states: str, restarts: int = 0, seconds: float = 90) -> dict[str, str]:
+    def wait(self, job: str, *states: str, restarts: int = 0, seconds: float = 180) -> dict[str, str]:
         """Wait until a job has the number of restarts and one of the states."""
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:
@@ -74,23 +75,25 @@ class Slurm:
             time.sleep(0.2)
         raise AssertionError(f"job {job} is {shown} after {seconds} s\n{self.output(job)}")
 
-    def wait_for(self, job: str, text: str, seconds: float = 60) -> None:
+    def wait_for(self, job: str, text: str, seconds: float = 180) -> None:
         """Wait until the output of a job contains a text."""
         self.wait_for_file(self.folder / f"{job}.out", text, seconds)
 
-    def wait_for_file(self, file: Path, text: str, seconds: float = 60) -> None:
+    def wait_for_file(self, file: Path, text: str, seconds: float = 180) -> None:
         """Wait until a file contains a text."""
         limit = time.monotonic() + seconds
         while text not in (content := file.read_text() if file.exists() else ""):
             assert time.monotonic() < limit, f"{file} does not contain {text!r}\n{content}"
             time.sleep(0.1)
 
-    def interrupt(self, job: str, number: str, seconds: float = 60) -> None:
-        """Send a signal until the job stops running: while Slurm starts the tasks, signals are lost."""
+    def interrupt(self, job: str, number: str, seconds: float = 180) -> None:
+        """Send a signal until a task has said that it stops, because Slurm loses signals while it starts the tasks."""
         limit = time.monotonic() + seconds
+        said = self.output(job).count(STOPPING)
         while self.show(job)["JobState"] == "RUNNING":
             assert time.monotonic() < limit, f"job {job} is still running\n{self.output(job)}"
-            subprocess.run(["scancel", f"--signal={number}", job], env=self.environment, stderr=subprocess.DEVNULL)
+            if self.output(job).count(STOPPING) == said:
+                subprocess.run(["scancel", f"--signal={number}", job], env=self.environment, stderr=subprocess.DEVNULL)
             time.sleep(0.1)
 
     def output(self, job: str) -> str:
