@@ -1,6 +1,6 @@
 """Export of a checkpoint: the files, the proof that they are right, and the report."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -29,6 +29,7 @@ from project.core.run.git import describe_commit
 from project.deploy.model_card import ModelCard
 
 _REPORT, _UNVERIFIED_REPORT = "export_report.json", "export_report.unverified.json"
+_STAGES = {"eval": "test", "predict": "predict", "val": "val"}  # what Lightning calls a split
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def export(
     Args:
         module: the module, with the weights of the checkpoint.
         trainer: a trainer on the CPU, in the precision of the weights.
-        datamodule: the data; the files are compared with the checkpoint on `eval`, or without it on `predict`.
+        datamodule: the data; the files are compared with the checkpoint on `eval`, or without it on `predict` or `val`.
         formats: onnx, pt2 or both.
         directory: directory of the files.
         origin: where the module comes from.
@@ -70,14 +71,9 @@ def export(
     """
     writer = _Writer(wire(module), [f"model.{suffix}" for suffix in formats], directory, origin)
     comparison = Comparison(writer.wired, writer.write)
-    evaluate = _choose_split(trainer, datamodule)
     module.eval()  # the trainer leaves it as it was before
     with _removing_after_errors(writer):
-        evaluate(comparison, datamodule)
-        if comparison.card is None:
-            raise ConfigError(
-                "trainer.limit_test_batches or limit_predict_batches is 0; export needs batches to compare"
-            )
+        _compare(comparison, trainer, datamodule)
         report = describe_export(comparison, writer.paths, writer.seconds)
         if report["verified"]:
             runs = {file: open_exported(path, list(comparison.example), 1) for file, path in writer.paths.items()}
@@ -155,23 +151,30 @@ class _Writer:
         return card, self.paths
 
 
-def _choose_split(
-    trainer: pl.Trainer, datamodule: pl.LightningDataModule
-) -> Callable[[Comparison, pl.LightningDataModule], object]:
-    """Return the method of the trainer that compares on the eval set, or without one on the predict set."""
-    if isinstance(datamodule, DataModule):
-        has_eval, has_predict = (bool(datamodule.dataset_names(split)) for split in ("eval", "predict"))
+def _compare(comparison: Comparison, trainer: pl.Trainer, datamodule: pl.LightningDataModule) -> None:
+    """Run the comparison on the eval set, or without one on the predict or the val set."""
+    split = _choose_split(datamodule)
+    if split == "eval":
+        trainer.test(comparison, datamodule, verbose=False)
+    elif split == "predict":
+        trainer.predict(comparison, datamodule, return_predictions=False)
     else:
-        has_eval, has_predict = (
-            is_overridden(f"{stage}_dataloader", datamodule, pl.LightningDataModule) for stage in ("test", "predict")
-        )
-    if not (has_eval or has_predict):
+        trainer.validate(comparison, datamodule, verbose=False)
+    if comparison.card is None:
+        raise ConfigError(f"trainer.limit_{_STAGES[split]}_batches is 0; export needs batches to compare")
+
+
+def _choose_split(datamodule: pl.LightningDataModule) -> str:
+    if isinstance(datamodule, DataModule):
+        found = [split for split in _STAGES if datamodule.dataset_names(split)]
+    else:
+        loaders = {split: f"{stage}_dataloader" for split, stage in _STAGES.items()}
+        found = [split for split in loaders if is_overridden(loaders[split], datamodule, pl.LightningDataModule)]
+    if not found:
         raise ConfigError(
             "export compares the files with the checkpoint on a dataset; set data.eval, such as --data.eval NAME"
         )
-    if has_eval:
-        return lambda comparison, data: trainer.test(comparison, data, verbose=False)
-    return lambda comparison, data: trainer.predict(comparison, data, return_predictions=False)
+    return found[0]
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from torch.export import ExportedProgram
 
 from project.core.errors import ConfigError, causes, first_line, is_library, message_of
 from project.core.export.graph import Graph, plain_computation
+from project.core.export.pooling import decompose_pooling
 from project.core.export.tracing import free_dimensions
 from project.core.training.lightning_internals.recurrent import whole_recurrent_layers
 from project.deploy.model_card import METADATA_KEY, Length, ModelCard
@@ -53,7 +54,7 @@ def write_onnx(program: ExportedProgram, graph: Graph, card: ModelCard, path: Pa
         # torch.onnx traces the program again.
         with plain_computation(weights), _quiet(), whole_recurrent_layers():
             exported = torch.onnx.export(
-                program,
+                decompose_pooling(program),
                 input_names=graph.inputs,
                 output_names=names,
                 dynamo=True,

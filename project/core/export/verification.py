@@ -73,9 +73,11 @@ class Comparison(pl.LightningModule):
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         self._compare(batch, "predict", dataloader_idx)
 
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._compare(batch, "val", dataloader_idx)
+
     def on_test_epoch_end(self) -> None:
-        if self.card is None:
-            raise ConfigError("data.eval has no samples; export compares the files with the checkpoint on them")
+        self._check_samples("eval")
         for name, evaluations in self.evaluations.items():
             assert isinstance(self.wired, SupervisedModule)
             self.wired.evaluations = evaluations
@@ -86,8 +88,10 @@ class Comparison(pl.LightningModule):
             self.metrics[name] = {key.removeprefix("eval/"): float(value) for key, value in values.items()}
 
     def on_predict_epoch_end(self) -> None:
-        if self.card is None:
-            raise ConfigError("data.predict has no samples; export compares the files with the checkpoint on them")
+        self._check_samples("predict")
+
+    def on_validation_epoch_end(self) -> None:
+        self._check_samples("val")
 
     @property
     def samples(self) -> int:
@@ -110,6 +114,10 @@ class Comparison(pl.LightningModule):
                 if metrics_differ(value, metrics.get(name, math.nan))
             ]
         return lines
+
+    def _check_samples(self, split: str) -> None:
+        if self.card is None:
+            raise ConfigError(f"data.{split} has no samples; export compares the files with the checkpoint on them")
 
     def _compare(self, batch: Any, split: str, dataloader_idx: int) -> None:
         if not isinstance(batch, Mapping):
@@ -152,7 +160,7 @@ class Comparison(pl.LightningModule):
                 self.evaluations[name] = self.wired.evaluations
 
     def _compare_others(self, given: Tensors) -> None:
-        """Compare a batch of one, or of two if it has one, and a batch of another size, if sizes are free."""
+        """Compare a batch of one, or of two if it has one, and batches of other sizes, if sizes are free."""
         assert self.card is not None
         if batch_size(given) > 1:
             others = {"in a batch of one sample": {name: value[:1] for name, value in given.items()}}
@@ -160,7 +168,8 @@ class Comparison(pl.LightningModule):
             others = {
                 "in a batch of two samples": {name: value.repeat_interleave(2, 0) for name, value in given.items()}
             }
-        if resized := resize_free(given, self.card.shapes):
+        few = {name: value[:2] for name, value in given.items()}
+        for resized in resize_free(few, self.card.inputs, self.card.shapes):
             shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in resized.items())
             others[f"with {shapes}, a size that `raw` leaves free"] = resized
         for where, inputs in others.items():

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from importlib.metadata import version
@@ -18,7 +19,7 @@ import yaml
 from torch import Tensor, nn
 
 import project
-from project.core.cli import main as command_line
+from project.core.cli import stage_building
 from project.core.cli.main import main
 from project.core.errors import ConfigError
 from project.core.export import exporting, files, graph, measuring
@@ -69,6 +70,13 @@ class Square(Convolution):
         if not torch.compiler.is_exporting() and image.shape[-1] != image.shape[-2]:
             raise ValueError("no square")
         return super().forward(image)
+
+
+class Flips(Convolution):
+    """Net that flips high pictures; a trace contains one branch."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return super().forward(-image if image.shape[2] > image.shape[3] else image)
 
 
 class Selecting(Convolution):
@@ -332,7 +340,7 @@ def test_size_of_pictures_is_proved_to_be_free_and_the_largest_is_measured(
     monkeypatch.setattr(Comparison, "compute", record)
     ran = cli("export", "--ckpt_path", run)
     assert ran.code == 0, ran.err
-    assert sizes[:2] == [(1, 1, 8, 8), (2, 1, 9, 10)]
+    assert sizes[:4] == [(1, 1, 8, 8), (2, 1, 9, 10), (2, 1, 13, 14), (2, 1, 10, 9)]
     report, card = read_report(run), Predictor(run / "export/model.onnx").card
     assert (report["largest_picture"], card.largest_picture, report["samples"]) == (64, 64, 11)
     assert card.classes == {"label": AnySize.classes}
@@ -344,17 +352,39 @@ def test_size_of_pictures_is_proved_to_be_free_and_the_largest_is_measured(
 
 
 @pytest.mark.slow
-def test_size_that_only_the_file_takes_is_a_mistake(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A net may check sizes in a way that torch does not trace."""
+@pytest.mark.parametrize(
+    ("net", "mistake"),
+    [
+        ("Square", "the checkpoint does not run with image (2, 1, 9, 10), {free}, but the files do: no square"),
+        ("Flips", "model.onnx: logits differs by {number} (allowed: {number}) with image (2, 1, 10, 9), {free}"),
+    ],
+)
+def test_sizes_that_only_the_checkpoint_tells_apart(
+    net: str, mistake: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A net may depend on sizes in a way that is not exported; without eval set, on the val set."""
     monkeypatch.setattr(exporting, "measure_largest_picture", lambda *_: None)
     pictures = {"type": f"{OWN}.AnySize"}
-    data = {"batch_size": 3, "train": pictures, "eval": pictures}
-    run = train(TINY | {"data": data, "model": TINY["model"] | {"net": {"type": f"{OWN}.Square"}}}, tmp_path)
+    data = {"batch_size": 3, "train": pictures, "val": pictures}
+    run = train(TINY | {"data": data, "model": TINY["model"] | {"net": {"type": f"{OWN}.{net}"}}}, tmp_path)
     ran = cli("export", "--ckpt_path", run)
     assert ran.code == 1
-    where = "with image (3, 1, 9, 10), a size that `raw` leaves free"
-    assert f"the checkpoint does not run {where}, but the files do: no square" in ran.err
+    pattern = re.escape(mistake.format(free="a size that `raw` leaves free", number="NUMBER")).replace(
+        "NUMBER", r"[\d.e-]+"
+    )
+    assert re.search(pattern, ran.err), ran.err
     assert not (run / "export/model.onnx").exists()
+
+
+@pytest.mark.slow
+def test_run_without_eval_set_is_compared_on_val(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "measure_largest_picture", lambda *_: None)
+    pictures = {"type": f"{OWN}.AnySize"}
+    data = {"batch_size": 4, "train": pictures, "val": pictures}
+    run = train(TINY | {"data": data, "model": TINY["model"] | {"net": {"type": f"{OWN}.Convolution"}}}, tmp_path)
+    ran = cli("export", "--ckpt_path", run)
+    assert ran.code == 0, ran.err
+    assert (read_report(run)["samples"], read_report(run)["checkpoint"]["metrics"]) == (9, {})
 
 
 @pytest.mark.slow
@@ -444,11 +474,11 @@ def test_mistakes_leave_nothing(run: Path, cli: Cli, tmp_path: Path, monkeypatch
     ("options", "message"),
     [
         (
-            ["--data.eval", "null", "--data.predict", "null"],
+            ["--data.eval", "null", "--data.predict", "null", "--data.val", "null"],
             "export compares the files with the checkpoint on a dataset; set data.eval, such as --data.eval NAME",
         ),
         (["--data.eval", "{type: tests.core.components.Resampled, rows: [0]}"], "data.eval has no samples; export"),
-        (["--trainer.limit_test_batches", "0"], "trainer.limit_test_batches or limit_predict_batches is 0; export"),
+        (["--trainer.limit_test_batches", "0"], "trainer.limit_test_batches is 0; export"),
         (
             ["--export_dir", "file"],
             "results cannot be written to file: [Errno 17] File exists: 'file'; set --export_dir",
@@ -547,7 +577,7 @@ def test_checksum_is_that_of_the_weights_that_were_exported(
     assert read_report(copied)["checkpoint"]["sha256"] == loaded
     best.write_bytes((run / "checkpoints/best.ckpt").read_bytes())
     sums = iter(["one", "another"])
-    monkeypatch.setattr(command_line, "sha256", lambda _: next(sums))
+    monkeypatch.setattr(stage_building, "sha256", lambda _: next(sums))
     ran = cli("export", "--ckpt_path", copied)
     assert (ran.code, ran.err.splitlines()[-1]) == (
         2,
