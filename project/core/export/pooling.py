@@ -23,16 +23,17 @@ def decompose_pooling(program: ExportedProgram) -> ExportedProgram:
 
     Indices of the largest values, which few nets use, are left to torch.
     """
-    found = {
-        node.target
-        for node in program.graph.nodes
-        if node.target in _ADAPTIVE and any(isinstance(size, SymInt) for size in node.args[0].meta["val"].shape)
-    }
+    found = {node.target for node in program.graph.nodes if node.target in _ADAPTIVE and _has_free_size(node)}
     found -= {node.args[0].target for node in program.graph.nodes if _is_of_indices(node)}
     table: dict[Any, Callable[..., Any]] = {
         target: _average if _ADAPTIVE[target] == "avg" else _largest for target in found
     }
     return program.run_decompositions(table) if table else program
+
+
+def _has_free_size(node: torch.fx.Node) -> bool:
+    image, output_size = node.args
+    return any(isinstance(size, SymInt) for size in image.meta["val"].shape[-len(output_size) :])  # type: ignore[union-attr, arg-type]
 
 
 def _is_of_indices(node: torch.fx.Node) -> bool:
