@@ -328,4 +328,4 @@ def test_two_processes_write_the_results_of_one(
     assert Path("two/samples.csv").read_text() == Path("one/samples.csv").read_text()
     names = [sorted(path.relative_to(each) for path in Path(each).rglob("*.png")) for each in ("one", "two")]
     assert names[0] == names[1]
-    assert len(names[0]) == 4
+    assert len(names[0]) == 8
