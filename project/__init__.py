@@ -23,7 +23,7 @@ else:
 
 
 def runs(root: str | Path) -> "Runs":
-    """Return the runs in a directory as rows, without torch.
+    """Return the runs in a directory as rows, without torch; `print` shows their names and metrics.
 
     Args:
         root: directory of runs, such as experiments, or a run directory.

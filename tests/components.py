@@ -10,12 +10,12 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from project.datasets.base import Dataset
 from project.losses.base import Loss
-from project.models.base import Model
+from project.models.base import Classifier
 from project.transforms.base import PictureTransform, Transform
 from project.visuals.base import Visual
 
 
-class MLP(Model):
+class MLP(Classifier):
     """Multilayer perceptron that classifies flattened pictures.
 
     Args:
@@ -34,11 +34,6 @@ class MLP(Model):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Map `image` (B, C, H, W) to `logits` (B, num_classes)."""
         return {"logits": self.head(self.body(image))}
-
-    def predict(self, logits: Tensor) -> dict[str, Tensor]:
-        """Return the most likely class, `label` (B,), and its `probability` (B,)."""
-        probability, label = logits.softmax(1).max(1)
-        return {"label": label, "probability": probability}
 
 
 class Glyphs(Dataset):

@@ -13,13 +13,34 @@ class Model(nn.Module, ABC):
     dataclass or NamedTuple with tensors, or a single tensor, which the config entry names with `output`. An optional
     method `predict(**output)` returns a dict of tensors `(B, ...)`, which the stage `predict` writes; without it, the
     stage writes the output itself. In the other stages, what is one number per sample is in samples.csv: `label` as
-    `prediction`, and that of the batch as `target`. An optional method `fit_to(dataset)` computes buffers from the
-    samples of the training set before the first step (docs/fitting.md); parts of the net may have one, too.
+    `prediction`, and that of the batch as `target`. A `Classifier` has it. An optional method `fit_to(dataset)`
+    computes buffers from the samples of the training set before the first step (docs/fitting.md); parts of the net may
+    have one, too.
 
     Example::
 
         @MODEL_REGISTRY.register()
-        class LinearNet(Model):
+        class Denoiser(Model):
+            def __init__(self, channels: int = 3) -> None:
+                super().__init__()
+                self.layer = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+
+            def forward(self, image: Tensor) -> dict[str, Tensor]:
+                return {"prediction": self.layer(image)}
+    """
+
+    @abstractmethod
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor | dict[str, Tensor]:
+        """Compute the output from tensors of the batch."""
+
+
+class Classifier(Model):
+    """Base class of models that classify: `forward` returns `logits` (B, classes), of which the largest is predicted.
+
+    Example::
+
+        @MODEL_REGISTRY.register()
+        class LinearNet(Classifier):
             def __init__(self, in_features: int, num_classes: int) -> None:
                 super().__init__()
                 self.layer = nn.Linear(in_features, num_classes)
@@ -28,6 +49,12 @@ class Model(nn.Module, ABC):
                 return {"logits": self.layer(image.flatten(1))}
     """
 
-    @abstractmethod
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor | dict[str, Tensor]:
-        """Compute the output from tensors of the batch."""
+    def predict(self, logits: Tensor) -> dict[str, Tensor]:
+        """Return the most likely class, `label` (B,), and its `probability` (B,)."""
+        return class_and_probability(logits)
+
+
+def class_and_probability(logits: Tensor) -> dict[str, Tensor]:
+    """Return the most likely class `label` (B,) and its `probability` (B,) in [0, 1], given logits `(B, classes)`."""
+    probability, label = logits.softmax(1).max(1)
+    return {"label": label, "probability": probability}

@@ -7,13 +7,12 @@ from typing import Annotated
 from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
-from project.models.base import Model
-from project.models.components.classify import class_and_probability
+from project.models.base import Classifier
 from project.registry import MODEL_REGISTRY
 
 
 @MODEL_REGISTRY.register()
-class MLP(Model):
+class MLP(Classifier):
     """Multilayer perceptron that classifies flattened pictures.
 
     Args:
@@ -46,7 +45,3 @@ class MLP(Model):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Map `image` (B, C, H, W) to `logits` (B, num_classes)."""
         return {"logits": self.head(self.body(image))}
-
-    def predict(self, logits: Tensor) -> dict[str, Tensor]:
-        """Return the most likely class, `label` (B,), and its `probability` (B,)."""
-        return class_and_probability(logits)

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
-from project.models.base import Model
-from project.models.components.classify import class_and_probability
+from project.models.base import Classifier
 from project.models.components.drop_path import drop_rates
 from project.models.components.residual import BasicBlock, Bottleneck, conv_norm
 from project.registry import MODEL_REGISTRY
@@ -15,7 +14,7 @@ _BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 @MODEL_REGISTRY.register()
-class ResNet(Model):
+class ResNet(Classifier):
     """Residual network for classification (He et al., Deep Residual Learning, 2016).
 
     Args:
@@ -59,10 +58,6 @@ class ResNet(Model):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Map `image` (B, in_channels, H, W) to `logits` (B, num_classes)."""
         return {"logits": self.head(self.pool(self.stages(self.stem(image))))}
-
-    def predict(self, logits: Tensor) -> dict[str, Tensor]:
-        """Return the most likely class, `label` (B,), and its `probability` (B,)."""
-        return class_and_probability(logits)
 
 
 @MODEL_REGISTRY.register()

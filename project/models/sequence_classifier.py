@@ -6,13 +6,12 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from project.models.base import Model
-from project.models.components.classify import class_and_probability
+from project.models.base import Classifier
 from project.registry import MODEL_REGISTRY, ConfigError
 
 
 @MODEL_REGISTRY.register()
-class SequenceClassifier(Model):
+class SequenceClassifier(Classifier):
     """Gated recurrent units (GRU) over sequences with padding at the end; the mean of the states is classified.
 
     Args:
@@ -59,7 +58,3 @@ class SequenceClassifier(Model):
                 f"SequenceClassifier: a sequence has the token {largest}, but num_tokens is {self.num_tokens}\n"
                 f"If the training set lacks such tokens, set its num_tokens to at least {largest + 1}"
             )
-
-    def predict(self, logits: Tensor) -> dict[str, Tensor]:
-        """Return the most likely class, `label` (B,), and its `probability` (B,)."""
-        return class_and_probability(logits)

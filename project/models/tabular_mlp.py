@@ -7,8 +7,7 @@ import torch
 from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
-from project.models.base import Model
-from project.models.components.classify import class_and_probability
+from project.models.base import Model, class_and_probability
 from project.registry import MODEL_REGISTRY, ConfigError
 
 

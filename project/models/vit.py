@@ -5,8 +5,7 @@ from typing import Annotated
 from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
-from project.models.base import Model
-from project.models.components.classify import class_and_probability
+from project.models.base import Classifier
 from project.models.components.drop_path import DropPath, drop_rates
 from project.models.components.positions import sincos_positions
 from project.registry import MODEL_REGISTRY
@@ -22,7 +21,7 @@ def _block(width: int, heads: int, dropout: float, drop_path: float) -> nn.Trans
 
 
 @MODEL_REGISTRY.register()
-class ViT(Model):
+class ViT(Classifier):
     """Vision transformer (Dosovitskiy et al., 2021) with fixed position embeddings and mean pooling.
 
     Beyer et al., Better plain ViT baselines, 2022. The defaults are those of ViT-S/16.
@@ -68,7 +67,3 @@ class ViT(Model):
         positions = sincos_positions(rows, columns, self.width, patches.device)
         tokens = patches.flatten(2).transpose(1, 2) + positions.to(patches.dtype)
         return {"logits": self.head(self.norm(self.blocks(tokens)).mean(1))}
-
-    def predict(self, logits: Tensor) -> dict[str, Tensor]:
-        """Return the most likely class, `label` (B,), and its `probability` (B,)."""
-        return class_and_probability(logits)

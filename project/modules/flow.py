@@ -21,7 +21,7 @@ class Flow(BaseModule):
     Args:
         net: model from pictures with a channel more, the time, to a tensor of their shape.
         optimizer: any class of torch.optim.
-        steps: number of steps in which `predict` follows the direction.
+        steps: number of steps in which `predict` follows the direction; the net is called in each.
         clip: gradient clipping.
         ema: decay of an average of the weights, with which pictures are drawn.
     """

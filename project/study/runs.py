@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from project.core.errors import ConfigError, first_line
+from project.core.errors import ConfigError, first_line, join_names
 from project.core.installation import COMMAND
 from project.study.files import MAX_YAML, list_directories, list_files, parse_json, read_file
 from project.study.saved_config import read_settings
@@ -17,6 +17,7 @@ from project.study.saved_config import read_settings
 STATE = ".sweep"  # directory in ROOT/SWEEP of what a sweep itself keeps
 DURING_TRAINING = re.compile(r"(?:epoch|step)_\d+")  # directories of evaluations
 
+_MAX_SHOWN = 20  # names in a line
 _PARTS = ("eval", "event", "progress")  # directories in a run
 
 
@@ -61,7 +62,7 @@ class RunRow:
     path: Path
     state: str = "unknown"
     reason: str | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict, repr=False)  # some hundred
     best: Best | None = None
     last: dict[str, float] = field(default_factory=dict)
     results: dict[str, float] = field(default_factory=dict)
@@ -247,7 +248,12 @@ def _finite_or_nan(values: object) -> dict[str, float]:
 
 
 class Runs(list[RunRow]):
-    """Runs as a list of rows."""
+    """Runs as a list of rows. `print` shows their number, names and metrics."""
+
+    def __repr__(self) -> str:
+        metrics = dict.fromkeys(name for row in self for name in metrics_of(row))
+        runs = f"{len(self)} {'run' if len(self) == 1 else 'runs'}"
+        return f"{runs}: {_shorten(row.name for row in self)}\nmetrics: {_shorten(metrics)}"
 
     def to_pandas(self) -> Any:
         """Return a pandas frame with a line for each run: its path, state, settings and metrics.
@@ -265,6 +271,13 @@ class Runs(list[RunRow]):
             {"path": str(row.path)} | {name: getattr(row, name) for name in own} | row.settings | metrics_of(row)
             for row in self
         )
+
+
+def _shorten(names: Iterable[str]) -> str:
+    """Return names in one line: the first ones, and how many there are more."""
+    names = [*names]
+    rest = [f"and {len(names) - _MAX_SHOWN} more"] if len(names) > _MAX_SHOWN else []
+    return join_names([*names[:_MAX_SHOWN], *rest])
 
 
 def read_runs(root: Path) -> Runs:

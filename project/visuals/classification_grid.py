@@ -13,13 +13,15 @@ from torch.nn import functional as F
 from project.registry import VISUAL_REGISTRY, ConfigError
 from project.visuals.base import Visual
 
-_CAPTION = 14  # height in pixels
+_LINE, _MARGIN = 14, 2  # height of a line of a caption, and its distance from the left, in pixels
 _RIGHT, _WRONG = (120, 220, 120), (255, 110, 110)
 
 
 @VISUAL_REGISTRY.register()
 class ClassificationGrid(Visual):
     """Grid of pictures, each with the label and the predicted class below: green if correct, red if wrong.
+
+    If a caption is wider than its picture, all have two lines, and names that are too long lose their middle.
 
     Args:
         classes: names of the classes; null shows their numbers.
@@ -37,14 +39,26 @@ class ClassificationGrid(Visual):
         rows = math.ceil(len(image) / columns)
         pictures = F.interpolate(image.float(), (self.cell, self.cell)).clamp(0, 1)
         pixels = (pictures.expand(-1, 3, -1, -1) * 255).byte().permute(0, 2, 3, 1).numpy()
-        grid = Image.new("RGB", (columns * self.cell, rows * (self.cell + _CAPTION)))
+        pairs = list(zip(label.tolist(), logits.argmax(1).tolist(), strict=True))
+        captions = self._captions(pairs)
+        height = self.cell + _LINE * max(map(len, captions))
+        grid = Image.new("RGB", (columns * self.cell, rows * height))
         draw = ImageDraw.Draw(grid)
-        for i, (truth, guess) in enumerate(zip(label.tolist(), logits.argmax(1).tolist(), strict=True)):
-            x, y = i % columns * self.cell, i // columns * (self.cell + _CAPTION)
+        for i, (truth, guess) in enumerate(pairs):
+            x, y = i % columns * self.cell, i // columns * height
             grid.paste(Image.fromarray(pixels[i]), (x, y))
-            caption = f"{self._name(truth)} > {self._name(guess)}"
-            draw.text((x + 2, y + self.cell + 1), caption, fill=_RIGHT if truth == guess else _WRONG)
+            for number, line in enumerate(captions[i]):
+                place = (x + _MARGIN, y + self.cell + 1 + number * _LINE)
+                draw.text(place, line, fill=_RIGHT if truth == guess else _WRONG)
         return torch.from_numpy(np.array(grid)).permute(2, 0, 1).float() / 255
+
+    def _captions(self, pairs: list[tuple[int, int]]) -> list[list[str]]:
+        """Return the lines of each caption, given labels and predicted classes: one line if all fit, else two."""
+        width = self.cell - _MARGIN
+        names = [(self._name(truth), f"> {self._name(guess)}") for truth, guess in pairs]
+        if all(_width(" ".join(both)) <= width for both in names):
+            return [[" ".join(both)] for both in names]
+        return [[_shorten(line, width) for line in both] for both in names]
 
     def _name(self, index: int) -> str:
         if self.classes and index >= len(self.classes):
@@ -52,3 +66,17 @@ class ClassificationGrid(Visual):
                 f"ClassificationGrid: classes has {len(self.classes)} names, but there is a class {index}"
             )
         return self.classes[index] if self.classes else str(index)
+
+
+def _width(text: str) -> float:
+    """Return the width of a text in pixels."""
+    return ImageDraw.Draw(Image.new("1", (1, 1))).textlength(text)
+
+
+def _shorten(text: str, width: float) -> str:
+    """Return a text without as much of its middle as makes it wider than `width`: names often differ at their ends."""
+    kept, shown = len(text), text
+    while _width(shown) > width and kept:
+        kept -= 1
+        shown = f"{text[: (kept + 1) // 2]}..{text[len(text) - kept // 2 :]}"
+    return shown if _width(shown) <= width else ""

@@ -48,7 +48,7 @@ KINDS = {
 _SHOWN = {"num_classes": 10, "size": 48, "pixels": 16, "brightness": 0.6}
 _HEAD = """# Components
 Every registered component, by the name that a yaml gives as `type`, with the arguments of its entry. Names match
-regardless of case and underscores. `python cli.py fit --model.net.help ResNet` shows the same in the terminal.
+regardless of case and underscores. `python cli.py fit --model.net.help NAME` shows the same of a net in the terminal.
 `python scripts/write_reference.py` writes this page; a class in a package of components is on it when it is
 registered. The engine gives an argument whose default is "given". Pictures show values from 0 to 1; others are clipped
 to these.

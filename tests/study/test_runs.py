@@ -238,3 +238,15 @@ def test_a_frame_has_a_line_for_each_run(tmp_path: Path, monkeypatch: pytest.Mon
     (line,) = project.runs(tmp_path).to_pandas()
     assert (line["path"], line["state"], line["seed"]) == (str(tmp_path / "a"), "finished", 3)
     assert (line["best val/loss"], line["last val/loss"], line["test/accuracy"]) == (0.5, 0.75, 0.9)
+
+
+def test_runs_are_printed_without_their_settings(tmp_path: Path) -> None:
+    """A notebook would show hundreds of settings of each run."""
+    for number in range(22):
+        write_run(tmp_path / f"r{number:02d}", {"seed": 3}, best=0.5, values={"val/loss": 0.75}, test=0.9)
+    runs = project.runs(tmp_path)
+    names = ", ".join(f"r{number:02d}" for number in range(20))
+    assert str(runs) == f"22 runs: {names}, and 2 more\nmetrics: best val/loss, last val/loss, test/accuracy"
+    assert repr(project.runs(tmp_path / "r00")).startswith("1 run: r00\n")
+    assert "seed" not in repr(runs[0])
+    assert "test/accuracy" in repr(runs[0])

@@ -5,9 +5,10 @@ import re
 import tomllib
 
 import project
+from project.registry import MODEL_REGISTRY
 from tests.template.conftest import ROOT
 from tests.template.how_to.conftest import reader as reader
-from tests.template.how_to.reader import FENCE, Reader
+from tests.template.how_to.reader import FENCE, Reader, check_contract
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(FENCE, TEXT, re.M | re.S)
@@ -43,7 +44,10 @@ def test_every_command_is_run_here_or_by_ci() -> None:
 
 
 def test_its_yaml_and_its_class_train(reader: Reader) -> None:
-    """Ten lines each, comments and docstrings aside, give the accuracy that the README states."""
+    """Ten lines each, comments and docstrings aside, give the accuracy that the README states, and predictions.
+
+    The class passes the contract tests.
+    """
     for kind in ("yaml", "python"):
         (block,) = (text for each, text in BLOCKS if each == kind)
         lines = [line for line in block.splitlines() if line and not line.lstrip().startswith(("#", '"""'))]
@@ -53,3 +57,6 @@ def test_its_yaml_and_its_class_train(reader: Reader) -> None:
     metrics = json.loads((reader.folder / "experiments/one_layer/eval/test/metrics.json").read_text(encoding="utf-8"))
     (percent,) = re.findall(r"over (\d+) % of the test\sdigits", TEXT)
     assert metrics["accuracy"] > int(percent) / 100
+    samples = (reader.folder / "experiments/one_layer/eval/test/samples.csv").read_text(encoding="utf-8")
+    assert samples.startswith("index,prediction,prediction_name,target,target_name,")
+    check_contract(MODEL_REGISTRY.resolve("OneLayer", "here"), reader.folder / "contract")

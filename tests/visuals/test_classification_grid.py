@@ -7,11 +7,11 @@ from project.visuals.classification_grid import ClassificationGrid
 
 def test_grid_shows_pictures_with_colored_captions() -> None:
     image = torch.stack([torch.full((1, 8, 8), value) for value in (0.0, 0.5, 1.0)])
-    picture = ClassificationGrid(cell=16)(image, torch.tensor([0, 1, 1]), torch.eye(3))
-    assert picture.shape == (3, 2 * (16 + 14), 2 * 16)
-    assert torch.allclose(picture[:, :16, 16:], torch.tensor(0.5), atol=0.01)
-    assert torch.allclose(picture[:, 30:46, :16], torch.tensor(1.0))
-    right, wrong = picture[:, 16:30, 16:], picture[:, 46:, :16]
+    picture = ClassificationGrid(cell=32)(image, torch.tensor([0, 1, 1]), torch.eye(3))
+    assert picture.shape == (3, 2 * (32 + 14), 2 * 32)
+    assert torch.allclose(picture[:, :32, 32:], torch.tensor(0.5), atol=0.01)
+    assert torch.allclose(picture[:, 46:78, :32], torch.tensor(1.0))
+    right, wrong = picture[:, 32:46, 32:], picture[:, 78:, :32]
     assert right[1].sum() > right[0].sum()  # green
     assert wrong[0].sum() > wrong[1].sum()  # red
 
@@ -21,6 +21,22 @@ def test_captions_show_class_names() -> None:
     numbers, names = ClassificationGrid()(*arguments), ClassificationGrid(["cat", "dog"])(*arguments)
     assert numbers.shape == names.shape == (3, 78, 64)
     assert not torch.equal(numbers, names)
+
+
+@pytest.mark.parametrize("cell", [8, 16, 64, 100])
+def test_long_names_stay_below_their_picture(cell: int) -> None:
+    """A caption ends before that of the next picture begins, and names that differ at an end are drawn differently."""
+    names = ["a class with a long name, north", "a class with a long name, south", "it"]
+    label, logits = torch.tensor([0, 1, 2, 2]), torch.eye(3)[[0, 1, 2, 1]]
+    picture = ClassificationGrid(names, cell)(torch.zeros(4, 1, 8, 8), label, logits)
+    height = cell + 2 * 14
+    assert picture.shape == (3, 2 * height, 2 * cell)
+    parts = [picture[:, y + cell : y + height, x : x + cell] for y in (0, height) for x in (0, cell)]
+    assert all((part[:, :, 0] == 0).all() for part in parts)  # nothing of the caption at its left
+    alone = ClassificationGrid(names, cell)(torch.zeros(1, 1, 8, 8), label[:1], logits[:1])
+    assert torch.equal(alone[:, cell:], parts[0])
+    if cell >= 64:
+        assert not torch.equal(parts[0], parts[1])
 
 
 def test_soft_labels_are_shown_as_their_most_probable_class() -> None:

@@ -1,11 +1,11 @@
-"""Progress of a run: a bar on a terminal, and a line per epoch in the log."""
+"""Progress of a run: a bar on a terminal, and lines of epochs and long evaluations in the log."""
 
 import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterable
-from math import isnan
+from math import isinf, isnan
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import Callback, RichProgressBar
 from torch import Tensor
 
 from project.core.cli.epoch_line import WIDTH, main_values
+from project.core.data.datamodule import metric_prefix
 from project.core.log import format_values
 
 Metrics = dict[str, Tensor]
@@ -25,6 +26,11 @@ _REFRESH_RATE = 4  # updates of the bar per second
 def is_terminal() -> bool:
     """Return whether stdout and stderr are a terminal that can redraw a bar, which elsewhere is thousands of lines."""
     return sys.stdout.isatty() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def line_level() -> str:
+    """Return the level of the lines of epochs and evaluations: a terminal shows the bar in their place."""
+    return "DEBUG" if is_terminal() else "INFO"
 
 
 class ProgressBar(RichProgressBar):
@@ -151,6 +157,64 @@ class EpochLogger(Callback):
             if main != every:
                 logger.debug(f"{describe_epoch(trainer, epoch)}   all values   {format_values(every)}")
         self._since_line.reset(trainer.callback_metrics)
+
+
+class EvaluationLogger(Callback):
+    """Callback that logs a line every half minute of a long validation, test or prediction.
+
+    Args:
+        level: level of the lines.
+    """
+
+    def __init__(self, level: str) -> None:
+        self.level = level
+        self._start = self._last_line = 0.0
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start = self._last_line = time.monotonic()
+
+    on_test_start = on_predict_start = on_validation_start
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._log(trainer, "val", batch_idx, trainer.num_val_batches[dataloader_idx], dataloader_idx)
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._log(trainer, "eval", batch_idx, trainer.num_test_batches[dataloader_idx], dataloader_idx)
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._log(trainer, "predict", batch_idx, trainer.num_predict_batches[dataloader_idx], dataloader_idx)
+
+    def _log(self, trainer: pl.Trainer, split: str, batch_idx: int, count: float, dataloader_idx: int) -> None:
+        now = time.monotonic()
+        if trainer.is_global_zero and now - self._last_line > _LINE_INTERVAL:
+            self._last_line = now
+            total = "?" if isinf(count) else int(count)
+            name = metric_prefix(trainer, split, dataloader_idx)
+            logger.log(self.level, f"{name}   batch {batch_idx + 1}/{total}   {now - self._start:.1f} s")
 
 
 class NewValues:

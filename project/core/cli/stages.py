@@ -16,7 +16,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from project.core.cli.arguments import Arguments
 from project.core.cli.augmentation import warn_of_augmentation
 from project.core.cli.building import BuildCLI
-from project.core.cli.progress import EpochLogger, has_epoch_line, is_terminal
+from project.core.cli.progress import EpochLogger, EvaluationLogger, has_epoch_line, line_level
 from project.core.cli.trainer import as_list, build_trainer, for_export
 from project.core.cli.unsupported import check_arguments, check_skipped_steps
 from project.core.config.annotations import parameters_of, union_members
@@ -194,7 +194,10 @@ class StageCLI(BuildCLI):
             assert self.checkpoint is not None
             classes = self.checkpoint.classes
             self.writer = ResultsWriter(self.results, settings.visual or {}, self.results_config, classes)
-            first, last = [], [self.writer, ExtremeSamples(self.results, settings.visual or {})]
+            first, last = (
+                [EvaluationLogger(line_level())],
+                [self.writer, ExtremeSamples(self.results, settings.visual or {})],
+            )
             if self.arguments.stage == "export":
                 arguments, last = arguments | for_export(self.checkpoint.is_double), []
         trainer = build_trainer(arguments, settings, self.directory.path, self.model, first, last, self.is_fit)
@@ -226,8 +229,8 @@ class StageCLI(BuildCLI):
         policy = self.training_run.policy
         monitor = policy.monitor if policy else None
         check = MonitorCheck(settings, monitor, as_list(arguments["callbacks"]))
-        epochs = EpochLogger("DEBUG" if is_terminal() else "INFO", self._logged_epoch(), monitor)
-        return [self.training_run.fitting, epochs, check, *self._digest_recorders(settings)], last
+        lines = [EpochLogger(line_level(), self._logged_epoch(), monitor), EvaluationLogger(line_level())]
+        return [self.training_run.fitting, *lines, check, *self._digest_recorders(settings)], last
 
     def _check_data(self) -> None:
         if isinstance(self.datamodule, DataModule) and self.arguments.stage in _SPLITS:  # export takes one that is set

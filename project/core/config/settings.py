@@ -34,7 +34,7 @@ class CheckpointSettings:
         monitor: logged value that selects the best checkpoint, such as val/accuracy; null takes val/sum, or the last
             checkpoint if there is no validation.
         mode: whether the smallest or the largest value is best.
-        best: number of best checkpoints to keep.
+        best: number of best checkpoints to keep; of equal values, the earlier one is better.
         keep: number of newest checkpoints to keep in addition; -1 keeps all.
         every_n_epochs: save at the end of every n-th epoch; 0 disables.
         every_n_steps: save after every n-th optimizer step; 0 disables.

@@ -19,16 +19,18 @@ from project.core.console import print_text
 from project.core.data.datamodule import SampleNamer, dataset_name, find_dataset, sample_namer
 from project.core.data.raw_inputs import CLASS, class_names
 from project.core.data.tensors import Tensors, batch_size, select_rows
-from project.core.errors import ConfigError
+from project.core.errors import ConfigError, join_names
 from project.core.evaluation.confusion import count_confusions
 from project.core.evaluation.picture_names import PictureNames
 from project.core.evaluation.pictures import PictureCollector, picture_name
 from project.core.evaluation.sample_table import SampleTable, concat, sample_indices, to_csv
 from project.core.file_names import check_file_name
 from project.core.files import write_picture, write_text
+from project.core.model.predictions import COLUMNS
 from project.core.model.wiring import as_picture
 
 _PICTURE_SAMPLES = 16
+_PAGE = "docs/how_to/own_net.md"
 
 
 class ResultsWriter(Callback):
@@ -47,6 +49,8 @@ class ResultsWriter(Callback):
         self.directory, self.visuals, self.config, self.classes = directory, visuals, config, classes
         self.written: dict[int, list[int]] = {}  # indices of the samples in samples.csv, on the first process
         self.tables: dict[int, SampleTable] = {}
+        self.tensors: dict[int, dict[str, str]] = {}  # by column that is a prediction or target, the name of its tensor
+        self.scores: set[str] = set()  # outputs `(B, K)`, of which a net's `predict` can make predictions
         self.collectors: dict[int, PictureCollector] = {}
         self.names: dict[int, PictureNames] = {}
 
@@ -62,6 +66,8 @@ class ResultsWriter(Callback):
         if not (isinstance(outputs, Mapping) and "output" in outputs):
             return
         self._add_rows(trainer, batch, outputs.get("columns", {}), dataloader_idx)
+        self.tensors.setdefault(dataloader_idx, outputs.get("tensors", {}))
+        self._find_scores(outputs["output"], batch)
         if self.visuals:
             if dataloader_idx not in self.collectors:
                 self.collectors[dataloader_idx] = PictureCollector(self.visuals, _PICTURE_SAMPLES)
@@ -83,6 +89,7 @@ class ResultsWriter(Callback):
         if batch_size(batch) == 0:
             return
         rows = self._add_rows(trainer, batch, dict(outputs), dataloader_idx)
+        self._find_scores(outputs, batch)
         directory, name_of = self._dataset(trainer, "predict", dataloader_idx)
         for key, value in rows.items():
             if value.ndim == 4 and value.shape[1] in (1, 3):
@@ -125,12 +132,11 @@ class ResultsWriter(Callback):
             write_text(self.directory / "metrics.json", json.dumps(named, indent=2) + "\n")
         for index, columns in columns_by_dataset.items():
             directory, name_of = self._dataset(trainer, split, index)
-            write_text(
-                directory / "samples.csv", to_csv(columns, name_of, self.classes if split == "predict" else None)
-            )
+            classes = self._classes_by_column(trainer, split, index)
+            write_text(directory / "samples.csv", to_csv(columns, name_of, classes))
             self.written[index] = columns["index"].tolist()
             if split != "predict":
-                confusions = count_confusions(columns, self._class_names(trainer, split, index))
+                confusions = count_confusions(columns, classes.get(COLUMNS[0], ()))
                 if confusions is not None:
                     write_text(directory / "confusion_matrix.json", json.dumps(confusions) + "\n")
         for index, collector in self.collectors.items():
@@ -155,7 +161,34 @@ class ResultsWriter(Callback):
         if trainer.is_global_zero:
             if values:
                 print_values(values)
+            if note := self._note_without_predictions(pl_module, split):
+                logger.info(note)
             logger.info(f"results are in {self.directory}")
+
+    def _find_scores(self, output: Mapping[str, Any], batch: Tensors) -> None:
+        """Note the names of outputs `(B, K)`."""
+        rows = select_rows(output, batch_size(batch))
+        self.scores |= {name for name, value in rows.items() if value.ndim == 2 and value.shape[1] > 1}
+
+    def _note_without_predictions(self, module: Any, split: str) -> str | None:
+        """Return what samples.csv lacks because a net has scores, but no `predict` that makes predictions of them.
+
+        None if it has predictions, if the net has no scores, or if the module is no SupervisedModule.
+        """
+        has_predictions = any(name.partition(".")[0] == COLUMNS[0] for each in self.tensors.values() for name in each)
+        if getattr(module, "call_predict", self) is not None or has_predictions or not self.scores:
+            return None
+        name, scores = type(module.net).__name__, join_names(sorted(self.scores))
+        if split == "predict":
+            return f"samples.csv has the output of {name} ({scores}): it has no method `predict` ({_PAGE})"
+        return f"samples.csv has no predictions: {name} has no method `predict`, which makes them of {scores} ({_PAGE})"
+
+    def _classes_by_column(self, trainer: pl.Trainer, split: str, index: int) -> Mapping[str, Sequence[str]]:
+        """Return the names of the classes 0, 1, ... by the column of samples.csv that is one of them."""
+        if split == "predict":  # columns have the names of tensors
+            return self.classes or {}
+        names = self._class_names(trainer, split, index)
+        return {column: names for column, tensor in self.tensors.get(index, {}).items() if tensor == CLASS and names}
 
     def _class_names(self, trainer: pl.Trainer, split: str, index: int) -> Sequence[str]:
         """Return the names of the classes 0, 1, ... of a dataset, or those that the checkpoint knows."""

@@ -65,6 +65,15 @@ class Freezing(Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._apply(trainer)
+        if trainer.is_global_zero:
+            self._log_thawed(trainer.current_epoch)
+
+    def _log_thawed(self, epoch: int) -> None:
+        """Log which groups train from an epoch on."""
+        for group in self.groups:
+            count = sum(parameter.numel() for parameter, owner in self._parameters if owner is group)
+            if count and epoch == group.until_epoch:
+                logger.info(f"model.groups: '{group.match}' trains from epoch {epoch + 1} on ({count:,} parameters)")
 
     def _apply(self, trainer: pl.Trainer) -> None:
         """Freeze and unfreeze for the current epoch."""

@@ -266,10 +266,10 @@ class SupervisedModule(BaseModule):
         with per_sample_once(terms.values()) if needs_columns else nullcontext():
             evaluation.add(batch, output, self.loss_values(batch, output))
             columns = per_sample_columns(terms, batch, output) if needs_columns else {}
-        if needs_columns:
-            predicted = prediction_columns(batch, self._predict(output), self.loss_terms, bool(self.call_predict))
-            columns = predicted | columns
-        return {"output": output, "columns": columns}
+        if not needs_columns:
+            return {"output": output}
+        predicted = prediction_columns(batch, self._predict(output), self.loss_terms, bool(self.call_predict))
+        return {"output": output, "columns": predicted.values | columns, "tensors": predicted.tensors}
 
     def _predict(self, output: Tensors) -> Tensors:
         """Return the result of the net's `predict`, or its output if it has no such method."""

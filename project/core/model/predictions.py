@@ -1,6 +1,9 @@
 """Predictions and targets of samples, for samples.csv."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
 
 from project.core.data.tensors import Tensors, batch_size, select_rows
 from project.core.model.wiring import WiredTerm
@@ -8,9 +11,26 @@ from project.core.model.wiring import WiredTerm
 COLUMNS = ("prediction", "target")  # public: the columns of samples.csv
 
 
+@dataclass
+class PredictionColumns:
+    """Predictions and targets of a batch.
+
+    Args:
+        values: columns `(B,)` by name.
+        tensors: name of the tensor that each column is, such as label.
+    """
+
+    values: Tensors = field(default_factory=dict)
+    tensors: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, tensor: str, value: Tensor) -> None:
+        """Add a column, which is a tensor."""
+        self.values[name], self.tensors[name] = value, tensor
+
+
 def prediction_columns(
     batch: Tensors, prediction: Tensors, losses: Mapping[str, WiredTerm], is_predicted: bool
-) -> Tensors:
+) -> PredictionColumns:
     """Return predictions and targets that are single numbers per sample, as columns `prediction` and `target`.
 
     The target of a predicted NAME is the batch's NAME, such as `label`; else it is what a loss compares NAME with. If
@@ -29,12 +49,12 @@ def prediction_columns(
     targets = {name: known[target] for name, target in target_of.items() if target in known}
     shown = found if is_predicted else {name: found[name] for name in targets}
     main = [*targets] or [*shown]
-    columns: Tensors = {}
+    columns = PredictionColumns()
     for name, value in shown.items():
         suffix = "" if main == [name] else f".{name}"
-        columns[COLUMNS[0] + suffix] = value
+        columns.add(COLUMNS[0] + suffix, name, value)
         if name in targets:
-            columns[COLUMNS[1] + suffix] = targets[name]
+            columns.add(COLUMNS[1] + suffix, target_of[name], targets[name])
     return columns
 
 

@@ -17,9 +17,9 @@ from project.study.report.pieces import format_number, grid, number_cell
 _SHOWN = 12  # worst samples, and best ones
 _MAX_ROWS = 1_000_000  # of samples.csv
 _MAX_LINE = 1_000_000  # characters; csv refuses a value of as many
-_MAX_VALUES = 8  # of a sample
-_PROBABILITY = "prediction.probability"
-_PAIR = ("prediction", "target", _PROBABILITY)  # columns that share a line of a card
+_MAX_VALUES = 10  # of a sample
+_PROBABILITY, _NAME = "prediction.probability", "_name"  # the name of a class is in a column of its own
+_PAIR = ("prediction", "target", f"prediction{_NAME}", f"target{_NAME}", _PROBABILITY)  # in a line of a card
 
 _MAX_KEPT = 10_000  # rows in memory
 
@@ -128,10 +128,11 @@ def _show_rows(
 
 
 def _show_pair(row: Row) -> Html:
-    """Return a line such as `8 → 3  p 0.41`."""
+    """Return a line such as `8 → 3  p 0.41`, with the names of the classes if they have some."""
     probability = _number(row.get(_PROBABILITY))
     shown = None if math.isnan(probability) else tag("span", f"p {probability:.2f}", class_="dim")
-    return tag("p", tag("span", f"{_shown(row.get('target'))} → {_shown(row.get('prediction'))}"), shown)
+    target, prediction = (row.get(name + _NAME) or _shown(row.get(name)) for name in ("target", "prediction"))
+    return tag("p", tag("span", f"{target} → {prediction}"), shown)
 
 
 def _says_whether_right(rows: Sequence[Row], name: str) -> bool:

@@ -16,9 +16,10 @@ import torch
 from loguru import logger
 from torch import Tensor
 
+from project.core.cli import progress
 from project.core.cli.epoch_line import main_values
 from project.core.cli.main import main
-from project.core.cli.progress import EpochLogger, ProgressBar, is_terminal, scalars
+from project.core.cli.progress import EpochLogger, EvaluationLogger, ProgressBar, is_terminal, scalars
 from project.core.log import format_values
 from tests.conftest import TINY, Cli
 from tests.core.run.test_exact_resume import RANDOM
@@ -161,6 +162,43 @@ def test_long_epoch_gets_a_line_every_half_minute(monkeypatch: pytest.MonkeyPatc
         "epoch 4/?   step 100   99.0 s   train/sum 0.1235\n",
         "epoch 5/8   step 100   0.0 s   train/sum 2\n",
     ]
+
+
+def test_long_evaluation_gets_a_line_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    batches = {"num_val_batches": [], "num_test_batches": [50, 100], "num_predict_batches": [float("inf")]}
+    trainer: Any = SimpleNamespace(is_global_zero=True, datamodule=None, **batches)
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(str(message)), level="INFO", format="{message}")
+    try:
+        evaluations: Any = EvaluationLogger("INFO")
+        evaluations.on_test_start(trainer, None)
+        for batch in range(80):
+            now += 1
+            evaluations.on_test_batch_end(trainer, None, None, None, batch, 1)
+        evaluations.on_predict_start(trainer, None)
+        for batch in range(40):
+            now += 1
+            evaluations.on_predict_batch_end(trainer, None, None, None, batch)
+    finally:
+        logger.remove(sink)
+    assert lines == [
+        "eval/1   batch 31/100   31.0 s\n",
+        "eval/1   batch 62/100   62.0 s\n",
+        "predict   batch 31/?   31.0 s\n",
+    ]
+
+
+def test_every_evaluation_has_lines(cli: Cli, tiny: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also predictions, which take long if the net is called many times for each."""
+    monkeypatch.setattr(progress, "_LINE_INTERVAL", -1)
+    ran = cli("fit", "--config", tiny(), "--data.batch_size", "100")
+    assert ran.code == 0, ran.err
+    assert "val   batch 3/3   " in ran.err
+    for stage, name in (("validate", "val"), ("test", "eval"), ("predict", "predict")):
+        shown = cli(stage, "--ckpt_path", "experiments/tiny").err
+        assert [f"{name}   batch {number}/3   " in shown for number in (1, 2, 3)] == [True] * 3, shown
 
 
 Values = dict[str, float]

@@ -87,11 +87,34 @@ def test_means_in_low_precision_are_those_of_the_samples(
 def test_predict_writes_tensors_with_a_row_per_sample(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     config = tiny({"model": {"net": {"type": "tests.core.components.Wide"}}, "visual": "tests.components.Row"})
     assert cli("fit", "--config", config).code == 0
-    assert cli("test", "--ckpt_path", "experiments/tiny").code == 0
-    ran = cli("predict", "--ckpt_path", "experiments/tiny")
-    assert ran.code == 0, ran.err
+    tested, ran = (cli(stage, "--ckpt_path", "experiments/tiny") for stage in ("test", "predict"))
+    assert (tested.code, ran.code) == (0, 0), ran.err
     rows = (tmp_path / "experiments/tiny/eval/predict/samples.csv").read_text().splitlines()
     assert rows[0] == "index," + ",".join(f"logits_{i}" for i in range(10))
+    page = "(docs/how_to/own_net.md)"
+    why = f"samples.csv has no predictions: Wide has no method `predict`, which makes them of logits {page}"
+    assert tested.err.count(why) == 1
+    assert ran.err.count(f"samples.csv has the output of Wide (logits): it has no method `predict` {page}") == 1
+
+
+def test_classes_have_their_names(
+    cli: Cli, tiny: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the prediction and the target in an evaluation, and that of the label in `predict`."""
+    names = ["no", *(f"class {i}" for i in range(1, 10))]
+    monkeypatch.setattr(Glyphs, "classes", names, raising=False)
+    assert cli("fit", "--config", tiny(), "--evaluation", "{every_n_epochs: 1}").code == 0
+    for stage in ("validate", "test", "predict"):
+        ran = cli(stage, "--ckpt_path", "experiments/tiny")
+        assert ran.code == 0, ran.err
+        assert "no predictions" not in ran.err
+    for part in ("validate", "test", "epoch_0000", "predict"):
+        rows = list(csv.DictReader((tmp_path / f"experiments/tiny/eval/{part}/samples.csv").open()))
+        columns = ["label"] if part == "predict" else ["prediction", "target"]
+        expected = [name for column in columns for name in (column, f"{column}_name")]
+        assert [*rows[0]][1 : 1 + len(expected)] == expected
+        for row, column in ((row, column) for row in rows for column in columns):
+            assert row[f"{column}_name"] == names[int(row[column])]
 
 
 def test_predict_writes_the_results_of_the_nets_predict(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:

@@ -67,6 +67,9 @@ def test_group_trains_from_its_epoch_on(freezes_statistics: bool, cli: Cli, tiny
     data = {"batch_size": LENGTH, "train": {"type": f"{HERE}.Pictures", "length": LENGTH}}
     ran = cli("fit", "--config", tiny({"model": model, "data": data, "trainer": {"max_epochs": EPOCHS}}))
     assert ran.code == 0, ran.err
+    thawed = "model.groups: 'net.body.*' trains from epoch 3 on (536 parameters)"
+    assert ran.err.count("trains from epoch") == ran.err.count(thawed) == 1
+    assert ran.err.index(" epoch 2/") < ran.err.index(thawed) < ran.err.index(" epoch 3/")
     saved = torch.load("experiments/tiny/checkpoints/last.ckpt", weights_only=True)["state_dict"]
     expected = train_reference(2, freezes_statistics)
     assert saved.keys() == expected.keys()

@@ -52,7 +52,19 @@ TORCH = WiredTerm(nn.MSELoss(), "forward", "loss", {"input": "cost", "target": "
 def test_columns(
     prediction: dict[str, Tensor], losses: dict[str, Any], is_predicted: bool, expected: dict[str, Tensor]
 ) -> None:
-    columns = prediction_columns(BATCH, prediction, losses, is_predicted)
+    columns = prediction_columns(BATCH, prediction, losses, is_predicted).values
     assert list(columns) == list(expected)
     for name, value in expected.items():
         assert torch.equal(columns[name], value), name
+
+
+def test_the_tensors_of_the_columns_are_known() -> None:
+    """By them, a column is known to be a class that has a name."""
+    found = prediction_columns(BATCH, {"label": ONE, "price": COLUMN, "risk": ONE}, {}, is_predicted=True).tensors
+    assert found == {
+        **{"prediction.label": "label", "target.label": "label"},
+        **{"prediction.price": "price", "target.price": "price"},
+        "prediction.risk": "risk",
+    }
+    found = prediction_columns(BATCH, {"cost": COLUMN}, {"mse": MSE_OF_PRICE}, is_predicted=False).tensors
+    assert found == {"prediction": "cost", "target": "price"}

@@ -47,6 +47,15 @@ def test_best_has_the_best_value_and_last_the_last_step(cli: Cli, tiny: Callable
     assert (best["epoch"], last["epoch"]) == (0, 2)
 
 
+def test_of_equal_values_the_earlier_is_best(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
+    """The weights do not change, so that all epochs have the same accuracy; a later one is no improvement."""
+    settings = {"monitor": "val/accuracy", "mode": "max", "keep": 1}
+    config = tiny({"checkpoint": settings, "trainer": {"max_epochs": 3}})
+    assert cli("fit", "--config", config, "--model.optimizer.lr", "0").code == 0
+    best = torch.load(tmp_path / "experiments/tiny/checkpoints/best.ckpt", weights_only=True)
+    assert best["epoch"] == 0
+
+
 def test_best_and_last_are_links_to_one_file(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
     assert cli("fit", "--config", tiny()).code == 0
     directory = tmp_path / "experiments/tiny/checkpoints"

@@ -112,6 +112,19 @@ def test_cards_say_target_prediction_and_probability_in_a_line(tmp_path: Path) -
     assert re.findall(r"<dt>(.*?)</dt>", shown) == ["accuracy", "extra"] * 2
 
 
+def test_cards_say_the_names_of_classes(tmp_path: Path) -> None:
+    """A class without a name has its number; the names are no values of their own."""
+    head = "index,prediction,prediction_name,target,target_name,prediction.probability,hinge,accuracy,extra"
+    (tmp_path / "samples.csv").write_text("\n".join((head, "0,3,a <b>,8,,0.4,2.5,0,7", "1,8,,8,,0.9,0.1,1,6")))
+    for index in range(2):
+        write_picture(tmp_path / f"samples/{index:06d}.png")
+    shown = show_samples(tmp_path, ["hinge"], Embedder([]))
+    assert shown is not None
+    assert "<span>8 → a &lt;b&gt;</span>" in shown
+    assert "<span>8 → 8</span>" in shown
+    assert re.findall(r"<dt>(.*?)</dt>", shown) == ["extra", "extra"]
+
+
 @pytest.mark.parametrize(
     "text", ["index,hinge" + ",x" * 200_000 + "\n" + "0,1.0\n" * 3000, "index,hinge\n" + "9" * 5000 + ",1.0\n"]
 )

@@ -1,14 +1,17 @@
 """Reader of a page who does what it says: writes its files, and calls its commands in this process."""
 
 import importlib
+import inspect
 import re
 import runpy
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import project
+from tests.contract import test_models
 from tests.template.conftest import ROOT
 
 FENCE = r"^```(\w*)\n(.*?)^```$"
@@ -83,3 +86,20 @@ class Reader:
             package = sys.modules[name.rpartition(".")[0]]
             package.__path__.remove(str(Path(str(module.__file__)).parent))
             delattr(package, name.rpartition(".")[2])
+
+
+def check_contract(cls: Any, folder: Path, exports: bool = False) -> None:
+    """Run the contract tests of models for a class, as `pytest tests/contract -k NAME` does.
+
+    Args:
+        cls: the class.
+        folder: directory for their files.
+        exports: whether to run the test of the exported model, which takes seconds, or the others.
+    """
+    tests = {name: getattr(test_models, name) for name in dir(test_models) if name.startswith("test_")}
+    chosen = [test for name, test in tests.items() if ("exported" in name) == exports]
+    assert len(chosen) >= (1 if exports else 5)
+    for test in chosen:
+        (directory := folder / test.__name__).mkdir(parents=True)
+        given = {"cls": cls, "tmp_path": directory}
+        test(**{name: given[name] for name in inspect.signature(test).parameters})

@@ -127,7 +127,7 @@ def test_csv_table(reader: Reader) -> None:
     (command,) = re.findall(r"^`(tail .*)`$", (ROOT / "docs/how_to/csv_table.md").read_text(encoding="utf-8"), re.M)
     worst = subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout.splitlines()
     losses = [float(row["cross_entropy"]) for row in rows_of(run / "eval/test/samples.csv")]
-    assert [float(line.split(",")[5]) for line in worst] == sorted(losses, reverse=True)
+    assert [float(line.split(",")[7]) for line in worst] == sorted(losses, reverse=True)
     assert json.loads((run / "eval/test/confusion_matrix.json").read_text())["classes"][0] == "Plus"
     predicted = rows_of(run / "eval/predict/samples.csv")
     assert [row["name"] for row in predicted] == [f"line {row}" for row in range(2, 8)]

@@ -1,5 +1,6 @@
 """Tests that follow the pages about models and training."""
 
+import csv
 import json
 import sys
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from torch import Tensor, nn
 import project
 from project.commands import main
 from project.models.resnet import ResNet
+from project.registry import MODEL_REGISTRY
 from tests.exactness import curves
 from tests.template.conftest import ROOT
-from tests.template.how_to.reader import Reader
+from tests.template.how_to.reader import Reader, check_contract
 
 SHORT = (
     "--trainer.limit_train_batches",
@@ -51,6 +53,22 @@ def test_moving_average(reader: Reader) -> None:
     checkpoint = saved("averaged")
     averaged, trained = checkpoint["state_dict"], checkpoint["moving_average"]["trained_state_dict"]
     assert not torch.equal(averaged["net.head.weight"], trained["net.head.weight"])
+
+
+def test_own_net(reader: Reader) -> None:
+    """Its samples have predictions, and its class passes the contract tests, with the values of its `example`."""
+    shown = reader.follow("own_net", *SHORT, "--trainer.max_epochs", "1", skip="pytest")
+    assert "no predictions" not in shown
+    with Path("experiments/rows/eval/test/samples.csv").open(encoding="utf-8") as file:
+        rows = [*csv.DictReader(file)]
+    assert all(row["prediction_name"] == row["prediction"] for row in rows)
+    check_contract(MODEL_REGISTRY.resolve("RowReader", "here"), Path("contract"))
+
+
+@pytest.mark.slow
+def test_own_net_is_exported(reader: Reader) -> None:
+    reader.follow("own_net", skip="pytest|cli.py")
+    check_contract(MODEL_REGISTRY.resolve("RowReader", "here"), Path("contract"), exports=True)
 
 
 class Linear(nn.Module):
@@ -149,6 +167,7 @@ def test_freeze(reader: Reader) -> None:
     """The backbone, with its statistics, is the same until epoch 2, and another after it."""
     shown = reader.follow("freeze", *SHORT, "--checkpoint.keep", "-1", "--trainer.max_epochs", "3")
     assert "loaded 56 of the model's 56 tensors" in shown
+    assert "model.groups: 'net.st*' trains from epoch 3 on (" in shown
     start = saved("digits", "best")["state_dict"]
     frozen, trained = (saved("unfrozen", f"epoch_000{i}_step_00000{3 * i + 3}")["state_dict"] for i in (1, 2))
     for name in ("net.stem.0.0.weight", "net.stages.2.0.body.0.0.weight", "net.stem.0.1.running_mean"):
