@@ -65,6 +65,20 @@ def _misconfiguration() -> tuple[type[Exception], ...]:
     return () if module is None else (module.MisconfigurationException,)
 
 
+def is_file_error(error: BaseException) -> bool:
+    """Return whether an error says, in a message for the user, that a dataset cannot read one of its files.
+
+    Pillow and the datasets raise an OSError without a number; one with a number was raised by the system.
+    """
+    from PIL import UnidentifiedImageError  # some commands need no Pillow
+
+    from project.deploy.inputs import InputError
+
+    return isinstance(error, InputError | FileNotFoundError | UnidentifiedImageError) or (
+        type(error) is OSError and error.errno is None
+    )
+
+
 def find_cause(error: BaseException, error_type: type[ErrorType]) -> ErrorType | None:
     """Return the error of a type among an error and its causes."""
     return next((link for link in causes(error) if isinstance(link, error_type)), None)

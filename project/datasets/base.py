@@ -4,7 +4,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch.utils.data
 from torch import Tensor
@@ -37,8 +37,9 @@ class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
     A yaml refers to an attribute of the training set as `${data.NAME}`, such as `${data.num_classes}`, if it is a
     number, a text, a boolean or a list of these.
 
-    A constructor argument `data_dir` receives the setting `data.data_dir`. A constructor that cannot use its files
-    raises `OSError("FILE ...")` or FileNotFoundError, whose message the user gets without a traceback.
+    A constructor argument `data_dir` receives the setting `data.data_dir`. A constructor or `__getitem__` that cannot
+    use a file raises `OSError("FILE ...")` or FileNotFoundError, as `Picture.read` and Pillow do: the user gets the
+    message without a traceback.
 
     Args:
         augmentation: transforms by name, which `augment` applies in this order.
@@ -48,6 +49,8 @@ class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
         raw: what the inputs of a net are read from, by the name of their tensor: `Picture(channels, size)` or
             `Numbers(shape, dtype)`, for a sample without `augmentation`. An exported net reads its inputs so; those
             that are not described are numbers, of the shape that they have in a batch.
+        example: arguments by name, with which the contract tests build the dataset; such as small files in the
+            repository.
 
     Example::
 
@@ -65,6 +68,7 @@ class Dataset(torch.utils.data.Dataset[dict[str, Tensor]], ABC):
 
     classes: Sequence[str]
     raw: Mapping[str, Picture | Numbers]
+    example: ClassVar[Mapping[str, Any]]
 
     def __init__(self, augmentation: dict[str, Transform] | None = None) -> None:
         self.augmentation = augmentation or {}

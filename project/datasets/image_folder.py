@@ -13,7 +13,10 @@ from project.datasets.components.labels import check_distinct
 from project.datasets.components.picture_cache import Cache, Pictures
 from project.deploy.inputs import Channels
 from project.deploy.picture_files import find_pictures
-from project.registry import DATASET_REGISTRY, join_names
+from project.registry import DATASET_REGISTRY, ConfigError, join_names
+
+_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"}
+_MAX_SHOWN = 5  # names in a message
 
 
 @DATASET_REGISTRY.register()
@@ -59,6 +62,8 @@ class ImageFolder(Dataset):
             logger.info(f"{self.folder}: no classes, because {stray.name} is in no subdirectory")
         if not classes and (empty := [name for name in self.classes if name not in folders]):
             logger.warning(f"{self.folder}: no pictures in {join_names(empty)}, which counts as a class all the same")
+        if self.classes and not classes:
+            _check_level(self.folder, self.files)
         self.labels = [self.classes.index(name) for name in folders] if self.classes else None
         picture = Picture(channels, size)
         self.raw = {"image": picture}
@@ -76,3 +81,28 @@ class ImageFolder(Dataset):
     def name(self, index: int) -> str:
         """Return the path of the file, relative to the directory."""
         return self.files[index].relative_to(self.folder).as_posix()
+
+
+def _check_level(folder: Path, files: list[Path]) -> None:
+    """Refuse or warn of a directory that seems to be one level above the classes.
+
+    Raises:
+        ConfigError: the classes would be train, val, ..., of which each has subdirectories with pictures.
+    """
+    paths = [file.relative_to(folder).parts for file in files]
+    if any(len(parts) < 3 for parts in paths):
+        return
+    found = sorted({parts[0] for parts in paths})
+    first = "train" if "train" in found else found[0]
+    inner = sorted({parts[1] for parts in paths if parts[0] == first})
+    listed = join_names([*inner[:_MAX_SHOWN], *["..."] * (len(inner) > _MAX_SHOWN)])
+    if _SPLITS.issuperset(name.lower() for name in found):
+        raise ConfigError(
+            f"{folder}: the classes would be {join_names(found)}, which have subdirectories with pictures: {listed}\n"
+            f"If those are the classes, use the directory {folder / first}; if not, set classes: [{', '.join(found)}]"
+        )
+    if len(found) == 1:
+        logger.warning(
+            f"{folder}: {first} is the only class, and has subdirectories with pictures: {listed}; if those are the "
+            f"classes, use the directory {folder / first}"
+        )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from project.datasets.base import Dataset, Picture, Transform
 from project.datasets.components.pairs import find_pairs
-from project.deploy.inputs import Channels, turn_upright
+from project.deploy.inputs import Channels, describe_errors, turn_upright
 from project.deploy.picture_files import read_size
 from project.registry import DATASET_REGISTRY, ConfigError
 
@@ -137,20 +137,22 @@ def read_mask(path: Path, size: int | None = None) -> Tensor:
         size: height and width to which the central square is scaled, to the nearest pixel; None keeps it as it is.
 
     Raises:
-        ConfigError: the file has no class numbers.
+        InputError: the file cannot be read.
+        ConfigError: it has no class numbers.
     """
-    with Image.open(path) as file:
-        if file.format == "JPEG":
-            raise ConfigError(f"{path} is a JPEG, which does not keep the classes of a mask; save masks as PNG")
-        image = turn_upright(file)
-        if image.mode in _COLOR_MODES:  # many programs save grey pictures so
-            red, green, blue = image.convert("RGB").split()
-            image = red if red.tobytes() == green.tobytes() == blue.tobytes() else image
-        if image.mode not in _MODES:
-            raise ConfigError(
-                f"{path} has colours (Pillow mode {image.mode}); a mask needs the class of a pixel as its grey value "
-                "or index in the palette"
-            )
-        if size is not None:
-            image = ImageOps.fit(image, (size, size), Image.Resampling.NEAREST)
-        return torch.from_numpy(np.array(image).astype(np.int64))
+    with describe_errors(str(path)), Image.open(path) as file:
+        kind, image = file.format, turn_upright(file)
+        image.load()
+    if kind == "JPEG":
+        raise ConfigError(f"{path} is a JPEG, which does not keep the classes of a mask; save masks as PNG")
+    if image.mode in _COLOR_MODES:  # many programs save grey pictures so
+        red, green, blue = image.convert("RGB").split()
+        image = red if red.tobytes() == green.tobytes() == blue.tobytes() else image
+    if image.mode not in _MODES:
+        raise ConfigError(
+            f"{path} has colours (Pillow mode {image.mode}); a mask needs the class of a pixel as its grey value "
+            "or index in the palette"
+        )
+    if size is not None:
+        image = ImageOps.fit(image, (size, size), Image.Resampling.NEAREST)
+    return torch.from_numpy(np.array(image).astype(np.int64))

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from annotated_types import Ge
+from loguru import logger
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import default_collate
@@ -124,14 +125,21 @@ class Sequences(Dataset):
         return vectors
 
     def _count_tokens(self, sequences: list[Tensor], is_text: bool, given: int | None) -> int:
+        largest = int(self.values.max())
+        as_floats = f"write them as floats: {largest}.0"
         if given is None:
-            return _TEXT_TOKENS if is_text else int(self.values.max()) + 1
-        for row, sequence in enumerate(sequences):
-            if (largest := int(sequence.max())) >= given:
-                raise self._error(
-                    row,
-                    f"token {largest}, but num_tokens is {given}, so that the largest token is {given - 1}",
+            if not is_text:
+                logger.info(
+                    f"{self.path}: lists of whole numbers are tokens, here up to {largest}; if they are measurements, "
+                    f"{as_floats}"
                 )
+            return _TEXT_TOKENS if is_text else largest + 1
+        if largest >= given:
+            row = next(row for row, sequence in enumerate(sequences) if sequence.max() >= given)
+            wrong = int(sequences[row].max())
+            hint = "" if is_text else f"\nWhole numbers are tokens; if they are measurements, {as_floats}"
+            expected = f"so that the largest token is {given - 1}" if given else "as for lists of floats or of vectors"
+            raise self._error(row, f"token {wrong}, but num_tokens is {given}, {expected}{hint}")
         return given
 
     def _entries(self, records: dict[int, dict[str, Any]], key: str) -> list[Any] | None:
@@ -146,7 +154,7 @@ class Sequences(Dataset):
     def _number(self, labels: list[Any], classes: list[str] | None) -> Tensor:
         is_text = isinstance(labels[0], str)
         for row, label in enumerate(labels):
-            if type(label) is not (str if is_text else int) or (not is_text and int(label) < 0):
+            if type(label) is not (str if is_text else int) or (label == "" if is_text else int(label) < 0):
                 raise self._error(row, f"`label` is {label!r}; it must be a text in each line, or an integer >= 0")
         if not is_text:
             self.num_classes = len(classes or []) or max(labels) + 1

@@ -1,6 +1,6 @@
 """Rows of a table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +10,7 @@ from loguru import logger
 from torch import Tensor
 
 from project.datasets.base import Dataset, Transform
-from project.datasets.components.columns import Columns, read_columns
+from project.datasets.components.columns import Columns, MissingColumnError, read_columns
 from project.datasets.components.labels import check_distinct
 from project.registry import DATASET_REGISTRY, ConfigError, join_names
 
@@ -68,7 +68,7 @@ class Table(Dataset):
         _check_settings(numeric, categorical, [*labels.values(), *targets.values()], [*labels, *targets])
         names = [*numeric, *categorical, *labels.values(), *targets.values()]
         file, source = Path(data_dir, path), Path(data_dir, reference)
-        columns = read_columns(file, names)
+        columns = _read_file(file, names, {"labels": labels, "targets": targets})
         known = columns if source == file else read_columns(source, names)
         vocabularies = {name: known.vocabulary(name) for name in [*categorical, *labels.values()]}
         tensors = _standardize(columns, known, numeric) if numeric else {}
@@ -83,7 +83,12 @@ class Table(Dataset):
             numbers = columns.numbers(name)
             tensors[tensor], complete = torch.from_numpy(numbers).float(), complete & ~np.isnan(numbers)
         if not complete.all():
-            logger.info(f"{file}: {(~complete).sum()} of {len(complete)} rows have no label or target; left out")
+            predicted = " or ".join([*labels.values(), *targets.values()])
+            first = f"{columns.row} {columns.rows[int(complete.argmin())]}"
+            logger.warning(
+                f"{file}: {(~complete).sum()} of {len(complete)} rows are left out, which lack {predicted}, such as "
+                f"{first}"
+            )
         self.tensors = {name: tensor[torch.from_numpy(complete)] for name, tensor in tensors.items()}
         self.rows, self.row = np.array(columns.rows)[complete], columns.row
 
@@ -107,6 +112,17 @@ class Table(Dataset):
     def name(self, index: int) -> str:
         """Return where the row is in the file: `line 2`."""
         return f"{self.row} {self.rows[index]}"
+
+
+def _read_file(file: Path, names: list[str], predicted: Mapping[str, Mapping[str, str]]) -> Columns:
+    """Read the columns; `predicted` has the settings whose columns new rows may lack."""
+    try:
+        return read_columns(file, names)
+    except MissingColumnError as error:
+        for setting, columns in predicted.items():
+            if error.column in columns.values():
+                raise ConfigError(f"{error}\nIf new rows lack it, set {setting}: null") from error
+        raise
 
 
 def _check_settings(

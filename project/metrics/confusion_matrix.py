@@ -36,15 +36,15 @@ class ConfusionMatrix(MulticlassConfusionMatrix):
 
     def data(self, value: Tensor, classes: Sequence[str]) -> dict[str, Any]:
         """Return the counts with the names of the classes; classes without a name have their number."""
-        count = len(value)
-        return {"counts": value.tolist(), "classes": [*classes[:count], *map(str, range(len(classes), count))]}
+        count, counts = self.num_classes, self._as_matrix(value)
+        return {"counts": counts.tolist(), "classes": [*classes[:count], *map(str, range(len(classes), count))]}
 
     def picture(self, value: Tensor) -> Tensor:
         """Draw the counts `(classes, classes)` as a picture `(3, H, W)`.
 
         The blue of a cell shows its share of the row. The margins number the true (left) and predicted classes (top).
         """
-        counts = value.cpu()
+        counts = self._as_matrix(value).cpu()
         share = (counts / counts.sum(1, keepdim=True).clamp(min=1)).unsqueeze(2)
         colors = (255 * (1 - share) + torch.tensor([31, 119, 180]) * share).byte()
         cells = F.pad(colors, [0, 0, 1, 0, 1, 0], value=_MARGIN).numpy()
@@ -54,6 +54,10 @@ class ConfusionMatrix(MulticlassConfusionMatrix):
         if cell == _CELL:  # numbers do not fit into smaller cells
             _write_numbers(ImageDraw.Draw(image), counts, share)
         return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+    def _as_matrix(self, value: Tensor) -> Tensor:
+        """Return the counts `(classes, classes)`: of one class, torchmetrics computes a scalar."""
+        return value.reshape(self.num_classes, self.num_classes)
 
 
 def _write_numbers(draw: ImageDraw.ImageDraw, counts: Tensor, share: Tensor) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from project.core.errors import ConfigError
 from project.datasets.image_folder import ImageFolder
 from tests.datasets.painting import paint
 
@@ -108,3 +109,34 @@ def test_a_class_without_pictures_keeps_its_label(folder: Path) -> None:
     dataset = ImageFolder(str(folder))
     assert dataset.classes == ["aardvark", "ant", "bee", "cat"]
     assert [int(dataset[i]["label"]) for i in range(len(dataset))] == [1, 2, 3, 3]
+
+
+@pytest.mark.parametrize("parts", [["train"], ["Train", "val"], ["test", "train", "val"]])
+def test_directory_above_the_splits_is_refused(tmp_path: Path, parts: list[str]) -> None:
+    """A net would learn whether a picture is of the training set."""
+    for part in parts:
+        for name in "rose", "tulip":
+            paint(tmp_path / part / name / "a.png")
+    (tmp_path / "empty").mkdir()
+    first = "train" if "train" in parts else parts[0]
+    with pytest.raises(ConfigError) as raised:
+        ImageFolder(str(tmp_path))
+    assert str(raised.value) == (
+        f"{tmp_path}: the classes would be {', '.join(parts)}, which have subdirectories with pictures: rose, tulip\n"
+        f"If those are the classes, use the directory {tmp_path / first}; if not, set classes: [{', '.join(parts)}]"
+    )
+    assert ImageFolder(str(tmp_path), classes=parts).classes == parts
+
+
+def test_one_class_with_subdirectories_is_warned_of(tmp_path: Path, messages: list[str]) -> None:
+    """Its subdirectories may be the classes; several classes with subdirectories are nothing unusual."""
+    for number in range(7):
+        paint(tmp_path / f"flowers/{number}/a.png")
+    assert ImageFolder(str(tmp_path)).classes == ["flowers"]
+    assert messages == [
+        f"{tmp_path}: flowers is the only class, and has subdirectories with pictures: 0, 1, 2, 3, 4, ...; if those "
+        f"are the classes, use the directory {tmp_path}/flowers"
+    ]
+    paint(tmp_path / "trees/0/a.png")
+    assert ImageFolder(str(tmp_path)).classes == ["flowers", "trees"]
+    assert len(messages) == 1

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from project.datasets.masks import Masks, read_mask
+from project.deploy.inputs import InputError
 from project.registry import ConfigError, Transform
 from project.transforms.random_crop import RandomCrop
 from project.transforms.random_flip import RandomFlip
@@ -182,3 +183,15 @@ def test_files_that_are_no_masks_are_refused(
     Image.fromarray(value).save(folder / "masks" / name)
     with pytest.raises(ConfigError, match=re.escape(message.replace("TMP", str(folder)))):
         masks(folder, **arguments)[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [(lambda data: data[:50], ""), (lambda data: b"text", "it is no picture, or of a format that Pillow lacks")],
+)
+def test_damaged_masks_are_named(folder: Path, data: Callable[[bytes], bytes], problem: str) -> None:
+    """As a picture is: the engine shows an InputError without a traceback."""
+    file = folder / "masks/a.png"
+    file.write_bytes(data(file.read_bytes()))
+    with pytest.raises(InputError, match=f"^{re.escape(str(file))} cannot be read: {problem}"):
+        masks(folder)[0]

@@ -42,8 +42,31 @@ def test_number_of_tokens_is_that_of_the_training_set(tmp_path: Path) -> None:
     assert sequences(tmp_path, record, num_tokens=9).num_tokens == 9
     assert sequences(tmp_path, {"sequence": "text"}, num_tokens=257).num_tokens == 257
     assert sequences(tmp_path, {"sequence": [[0.5]]}, num_tokens=0).num_tokens == 0
-    with pytest.raises(OSError, match=r"s.jsonl, line 2: token 4, but num_tokens is 4, so that the largest token is 3"):
-        sequences(tmp_path, {"sequence": [3]}, record, num_tokens=4)
+
+
+@pytest.mark.parametrize(
+    ("num_tokens", "line", "expected"), [(4, 2, "so that the largest token is 3"), (0, 1, "as for lists of floats or")]
+)
+def test_tokens_that_may_be_measurements_are_refused(tmp_path: Path, num_tokens: int, line: int, expected: str) -> None:
+    """A validation set whose numbers are all whole is read otherwise than the floats of the training set."""
+    with pytest.raises(OSError, match=r"s.jsonl") as raised:
+        sequences(tmp_path, {"sequence": [3]}, {"sequence": [4, 2]}, num_tokens=num_tokens)
+    first, second = str(raised.value).split("\n")
+    assert f"s.jsonl, line {line}: token {2 + line}, but num_tokens is {num_tokens}, {expected}" in first
+    assert second == "Whole numbers are tokens; if they are measurements, write them as floats: 4.0"
+
+
+@pytest.mark.parametrize(
+    ("record", "arguments", "is_logged"),
+    [([3, 1], {}, True), ([3, 1], {"num_tokens": 4}, False), ("text", {}, False), ([0.5], {}, False)],
+)
+def test_whole_numbers_are_said_to_be_tokens(
+    tmp_path: Path, messages: list[str], record: Any, arguments: dict[str, Any], is_logged: bool
+) -> None:
+    """Counts or pixels, which are whole by chance, would be taken as names."""
+    sequences(tmp_path, {"sequence": record}, **arguments)
+    text = "lists of whole numbers are tokens, here up to 3; if they are measurements, write them as floats: 3.0"
+    assert messages == [f"{tmp_path / 's.jsonl'}: {text}"] * is_logged
 
 
 @pytest.mark.parametrize("sequence", [[[1, 2], [3, 4], [5, 6]], [5, 6, 7]], ids=["vectors", "tokens"])
@@ -93,6 +116,7 @@ def test_classes_set_the_labels(tmp_path: Path) -> None:
         ({"sequence": [1], "label": "x"}, "line 2: `label` is 'x'; it must be a text in each line, or an integer >= 0"),
         ({"sequence": [1], "label": -1}, "line 2: `label` is -1; it must be"),
         ({"sequence": [1], "label": True}, "line 2: `label` is True; it must be"),
+        ({"sequence": [1], "label": None}, "line 2: `label` is missing, which other lines have"),
         ({"sequence": [1], "label": 0, "target": [1]}, "line 1: `target` is missing, which other lines have"),
     ],
 )
@@ -106,6 +130,8 @@ def test_an_empty_file_another_encoding_and_targets_of_different_shapes(tmp_path
     (tmp_path / "other.jsonl").write_bytes(b'{"sequence": "\xe9"}')
     with pytest.raises(OSError, match=r"other.jsonl, line 1 is no JSON: 'utf-8' codec"):
         Sequences(str(tmp_path / "other.jsonl"))
+    with pytest.raises(OSError, match=r"s.jsonl, line 2: `label` is ''; it must be a text in each line"):
+        sequences(tmp_path, {"sequence": [1], "label": "x"}, {"sequence": [1], "label": ""})
     with pytest.raises(OSError, match=r"s.jsonl has no lines"):
         sequences(tmp_path)
     with pytest.raises(OSError, match=r"s.jsonl, line 2: `target` has a number that is not finite"):

@@ -30,9 +30,10 @@ def batch(dataset: Table) -> dict[str, list[Any]]:
     return {name: tensor.tolist() for name, tensor in dataset.__getitems__(list(range(len(dataset)))).items()}
 
 
-def test_columns_become_tensors(tmp_path: Path) -> None:
-    """Numbers are standardized, categories and classes numbered, and rows without a target left out."""
+def test_columns_become_tensors(tmp_path: Path, messages: list[str]) -> None:
+    """Numbers are standardized, categories and classes numbered, and rows without a target left out with a warning."""
     dataset = table(tmp_path)
+    assert messages == [f"{tmp_path / 'train.csv'}: 1 of 4 rows are left out, which lack kind or price, such as line 6"]
     found = batch(dataset)
     std = 200**0.5 / 3**0.5  # of 20, 30, 40
     assert found.pop("numeric") == [[pytest.approx(-10 / std)], [0.0], [pytest.approx(10 / std)]]
@@ -129,6 +130,12 @@ def test_constant_column_is_not_divided_by_rounding_errors(tmp_path: Path) -> No
         (TRAIN.replace("id", "age"), {}, OSError, "train.csv has several columns 'age'"),
         ("age,city,kind,price\n", {}, OSError, "train.csv has no rows; its first line names the columns"),
         ("", {}, ConfigError, "train.csv has no column 'age'\nknown: none"),
+        (
+            "age,city,kind\n1,x,a",
+            {},
+            ConfigError,
+            "no column 'price'\nknown: age, city, kind\nIf new rows lack it, set targets: ",
+        ),
         ('age,city,kind,price\n1,"a', {}, OSError, "train.csv cannot be read as csv: unexpected end of data"),
         ("age,city,kind,price\nNA,a,b,1\n", {}, OSError, "train.csv has no number in the column 'age'"),
     ],

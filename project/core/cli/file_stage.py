@@ -9,10 +9,12 @@ from loguru import logger
 
 from project.core.cli.arguments import Arguments
 from project.core.cli.building import PartCLI
+from project.core.cli.file_datasets import find_reading, predict_command
 from project.core.cli.stages import StageCLI
 from project.core.config.configuration import Config, build_config
 from project.core.data.datamodule import DataModule
-from project.core.data.file_inputs import PictureFiles, file_dataset
+from project.core.data.file_inputs import PictureFiles, describe_inputs, file_dataset
+from project.core.data.number_files import OtherFilesError
 from project.core.data.raw_inputs import class_names
 from project.core.distributed.signals import Interruption
 from project.core.errors import ConfigError, RunStopped
@@ -74,7 +76,10 @@ class FileStageCLI(StageCLI):
             self.net_inputs = self._find_inputs()
             self.writer.classes = self.net_inputs.classes
         assert self.checkpoint is not None
-        self.dataset = file_dataset(Path(self.files), self.net_inputs.inputs, self.checkpoint.check_shape)
+        try:
+            self.dataset = file_dataset(Path(self.files), self.net_inputs.inputs, self.checkpoint.check_shape)
+        except OtherFilesError as error:
+            raise self._with_command(error) from error
         if "results_dir" not in self.arguments.options:
             assert self.results is not None
             _check_results(self.results, self.files)
@@ -82,6 +87,17 @@ class FileStageCLI(StageCLI):
         if isinstance(self.dataset, PictureFiles) and self.dataset.picture.size is None:
             self.datamodule.batch_size = 1  # they differ in size
         super()._check_data()
+
+    def _with_command(self, error: OtherFilesError) -> ConfigError:
+        """Return the error with the command that predicts with the dataset which reads such files, if there is one."""
+        reading = find_reading(self.given_config.tree.get("data"), Path(self.files))
+        if reading is None:
+            return error
+        return ConfigError(
+            f"--files: {self.files} does not contain what the net takes ({describe_inputs(self.net_inputs.inputs)}), "
+            f"but what {reading.name} reads\n"
+            f"Let this dataset read it: {predict_command(self.arguments.ckpt_path, reading)}"
+        )
 
     def _find_inputs(self) -> NetInputs:
         """Return what the net takes, of a checkpoint that does not say it."""

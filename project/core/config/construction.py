@@ -15,7 +15,7 @@ from torch import nn
 
 from project.core.config.any_texts import KeptText
 from project.core.config.tensors import keep_given_buffers
-from project.core.errors import ConfigError, constructor_error, has_location
+from project.core.errors import ConfigError, constructor_error, has_location, is_file_error
 from project.registry import Dataset
 
 Built = TypeVar("Built")
@@ -85,8 +85,8 @@ def build_dataset(make: Callable[[], Dataset], location: str) -> Dataset:
     try:
         return make()
     except Exception as error:
-        # An OSError without a number was not raised by the system, but by a dataset that cannot use its files.
-        if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno is None):
+        # An OSError without a number was not raised by the system, but by a dataset or library that lacks its files.
+        if is_file_error(error) or (isinstance(error, OSError) and error.errno is None):
             raise ConfigError(f"{location}: {error}") from error
         if has_location(error):  # a dataset inside this one
             raise

@@ -168,6 +168,8 @@ class DataModule(pl.LightningDataModule):
         if path not in self.datasets:
             self.datasets[path] = build_dataset(self.splits[split][name], path)
             self._warn_if_read_repeatedly(path, split == "train")
+            if split == "train":
+                self._warn_if_one_class(path)
             for other in self.datasets if split == "train" else [path]:
                 self._warn_if_numbered_otherwise(other)
         return self.datasets[path]
@@ -214,6 +216,12 @@ class DataModule(pl.LightningDataModule):
             f"{path} ({type(dataset).__name__}) is iterable: {effect}\nLet `__iter__` yield the share of a process "
             "(torch.utils.data.get_worker_info, torch.distributed.get_rank), and set `is_sharded = True` in the class"
         )
+
+    def _warn_if_one_class(self, path: str) -> None:
+        classes = getattr(self.datasets[path], "classes", None)
+        if isinstance(classes, list | tuple) and len(classes) == 1:
+            name = type(self.datasets[path]).__name__
+            logger.warning(f"{path} ({name}) has only one class, {classes[0]!r}: there is nothing to tell it from")
 
     def _warn_if_numbered_otherwise(self, path: str) -> None:
         """Warn if a label means another class than in the training set, as where a directory lacks one of them."""

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from project.core.data.number_files import SUFFIXES, read_numbers
+from project.core.data.number_files import SUFFIXES, OtherFilesError, read_numbers
 from project.core.errors import ConfigError, did_you_mean, join_names, shorten
 from project.datasets.base import Dataset
 from project.deploy.inputs import Input, InputError, Numbers, Picture
@@ -109,24 +109,25 @@ def file_dataset(
         check_shape: raises InputError if the net does not take an input of a shape.
 
     Raises:
-        ConfigError: there are no such files, or they cannot give what the net takes.
+        OtherFilesError: they do not contain what the net takes.
+        ConfigError: there are no such files, or they cannot be used.
     """
     pictures = {name: raw for name, raw in inputs.items() if isinstance(raw, Picture)}
     if pictures and len(inputs) > 1:
         raise ConfigError(
-            f"--files gives one picture or numbers, and the net takes {_describe(inputs)}: predict with a dataset, or "
-            "use project.Predictor"
+            f"--files gives one picture or numbers, and the net takes {describe_inputs(inputs)}: predict with a "
+            "dataset, or use project.Predictor"
         )
     files, folder = find_files(path)
     is_numbers = len(files) == 1 and files[0].suffix.lower() in SUFFIXES
     if pictures:
         if is_numbers:
-            raise ConfigError(f"--files: {files[0]} has numbers, and the net takes {_describe(inputs)}")
+            raise OtherFilesError(f"--files: {files[0]} has numbers, and the net takes {describe_inputs(inputs)}")
         ((name, picture),) = pictures.items()
         return PictureFiles(files, folder, name, picture, check_shape)
     if not is_numbers:
-        raise ConfigError(
-            f"--files: the net takes {_describe(inputs)}: give a {' or '.join(SUFFIXES)} file\n"
+        raise OtherFilesError(
+            f"--files: the net takes {describe_inputs(inputs)}: give a {' or '.join(SUFFIXES)} file\n"
             'If these are pictures, say so in the dataset: raw = {"NAME": Picture(channels=3)}'
         )
     arrays = read_numbers(files[0], cast(Mapping[str, Numbers], inputs))
@@ -175,7 +176,9 @@ def _is_hidden(path: Path) -> bool:
     return any(part[0] == "." for part in path.parts)
 
 
-def _describe(inputs: Mapping[str, Any]) -> str:
+def describe_inputs(inputs: Mapping[str, Input]) -> str:
+    """Return the inputs of a net in words."""
+
     def show(raw: Input) -> str:
         if isinstance(raw, Picture):
             return "a picture"

@@ -32,8 +32,8 @@ from project.core.data.seeding import (
 )
 from project.core.data.streams import Stream, StreamLoader
 from project.core.data.tensors import Tensors, abbreviate, apply_transform, describe_shapes
-from project.core.data.workers import raise_to_main, receive
-from project.core.errors import ConfigError, add_location, located
+from project.core.data.workers import raise_from_dataset, receive
+from project.core.errors import ConfigError, is_file_error, located
 from project.datasets.base import EpochSamples
 from project.registry import Transform
 
@@ -85,10 +85,7 @@ class BatchDataset(TorchDataset[dict[str, Any]]):
                 for transform in self.transforms:
                     batch = apply_transform(transform, batch, "data.batch_augmentation")
         except BaseException as error:
-            name_of = getattr(self.dataset, "name", None)
-            names = abbreviate(indices, name_of if callable(name_of) else str)
-            add_location(error, f"{self.location}, samples {names}")
-            raise_to_main(error)
+            raise_from_dataset(error, f"{self.location}, samples {self._names(indices)}")
         if len(own) != len(indices):
             share = share_rows(batch["index"], request.rows, len(indices)) if loads_whole_batch else slice(0)
             batch = take_rows(batch, share)
@@ -141,7 +138,16 @@ class BatchDataset(TorchDataset[dict[str, Any]]):
 
     def _load_sample(self, index: int, seed: int) -> Any:
         set_seed(seed)
-        return self.samples.load(index)
+        try:
+            return self.samples.load(index)
+        except Exception as error:
+            if is_file_error(error):
+                raise_from_dataset(error, f"{self.location}, sample {self._names([index])}")
+            raise
+
+    def _names(self, indices: list[int]) -> str:
+        name_of = getattr(self.dataset, "name", None)
+        return abbreviate(indices, name_of if callable(name_of) else str)
 
     def _collate(self, samples: list[Any]) -> Any:
         try:

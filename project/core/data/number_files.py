@@ -18,6 +18,10 @@ _BOOLEANS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "
 _MAX_EXACT = 2**53  # float64 does not hold all integers from here
 
 
+class OtherFilesError(ConfigError):
+    """Files do not contain what a net takes; a dataset may make it from them."""
+
+
 class _TooLargeError(ValueError):
     """A dtype cannot hold an integer."""
 
@@ -124,11 +128,11 @@ def _check_names(path: Path, kind: str, given: list[str], expected: list[str]) -
     for name in expected:
         if name not in given:
             near, found = did_you_mean(name, given), join_names(given)
-            is_other_file = given and not {*given} & {*expected}
-            hint = "\nIt needs the inputs of the net; a dataset that makes them from other files is data.predict"
-            raise ConfigError(
-                f"--files: {path} has no {kind} '{name}'{near}\nfound: {found}{hint if is_other_file else ''}"
-            )
+            message = f"--files: {path} has no {kind} '{name}'{near}\nfound: {found}"
+            if given and not {*given} & {*expected}:
+                hint = "It needs the inputs of the net; a dataset that makes them from other files is data.predict"
+                raise OtherFilesError(f"{message}\n{hint}")
+            raise ConfigError(message)
     for name in given:
         if name not in expected:
             known = join_names(expected)

@@ -11,8 +11,8 @@ from project.core.data.rows import call_collate, identify_rows, index_to_tensor,
 from project.core.data.sampling import GetPosition, TrainingPosition
 from project.core.data.seeding import BATCH_AUGMENTATION, EPOCH, STREAM, seed_all
 from project.core.data.tensors import apply_transform
-from project.core.data.workers import raise_to_main, receive
-from project.core.errors import ConfigError, add_location
+from project.core.data.workers import raise_from_dataset, receive
+from project.core.errors import ConfigError
 from project.registry import Transform
 
 State = dict[str, Any]
@@ -69,8 +69,7 @@ class Stream(IterableDataset[Any]):
         try:
             samples = iter(self.dataset)
         except BaseException as error:
-            add_location(error, f"{self.location}, in `__iter__`")
-            raise_to_main(error)
+            raise_from_dataset(error, f"{self.location}, in `__iter__`")
         while True:
             seed_all(self.seed, self.path, STREAM, self.epoch, self.num_read, worker, self.rank)
             try:
@@ -78,8 +77,7 @@ class Stream(IterableDataset[Any]):
             except StopIteration:
                 return
             except BaseException as error:
-                add_location(error, f"{self.location}, sample {self.num_read}")
-                raise_to_main(error)
+                raise_from_dataset(error, f"{self.location}, sample {self.num_read}")
             self.num_read += 1
             yield sample
 
@@ -92,8 +90,7 @@ class Stream(IterableDataset[Any]):
         try:
             batch = call_collate(self.collate, samples)
         except BaseException as error:
-            add_location(error, f"{self.location}, while samples were collated")
-            raise_to_main(error)
+            raise_from_dataset(error, f"{self.location}, while samples were collated")
         require_dict(batch, samples, self.location)
         if self.collate is not default_collate:
             batch = identify_rows(batch, len(samples), None, self.is_training, self.location)
@@ -108,8 +105,7 @@ class Stream(IterableDataset[Any]):
             for transform in self.transforms:
                 batch = apply_transform(transform, batch, "data.batch_augmentation")
         except BaseException as error:
-            add_location(error, self.location)
-            raise_to_main(error)
+            raise_from_dataset(error, self.location)
         return batch
 
 

@@ -14,8 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 from project.core.data.rows import require_dict
 from project.core.data.seeding import EPOCH, SAMPLE, derive_seeds, seed_all, set_seed
 from project.core.data.streams import Stream
-from project.core.data.workers import prepare_worker, raise_to_main, receive, start_method
-from project.core.errors import add_location
+from project.core.data.workers import prepare_worker, raise_from_dataset, receive, start_method
 from project.datasets.base import EpochSamples
 
 _PATH, _CHUNK = "data.train", 32
@@ -131,8 +130,7 @@ class _SeededSamples(TorchDataset[Sample]):
         try:
             sample: Sample = self.samples.load(index)
         except BaseException as error:
-            add_location(error, f"{self.location}, sample {index}")
-            raise_to_main(error)
+            raise_from_dataset(error, f"{self.location}, sample {index}")
         return sample
 
 

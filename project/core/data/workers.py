@@ -11,7 +11,15 @@ from torch.utils.data import get_worker_info
 
 from project.core.data.tensors import abbreviate
 from project.core.distributed.signals import die_with_parent, ignore_signals
-from project.core.errors import ConfigError, RunStopped, add_location, error_location, has_location, message_of
+from project.core.errors import (
+    ConfigError,
+    RunStopped,
+    add_location,
+    error_location,
+    has_location,
+    is_file_error,
+    message_of,
+)
 from project.core.training.lightning_internals.access import call_if_not_sent
 
 
@@ -40,6 +48,19 @@ def prepare_worker(worker_id: int) -> None:
     ignore_signals()
     die_with_parent()
     call_if_not_sent(_describe_not_sent)
+
+
+def raise_from_dataset(error: BaseException, location: str) -> NoReturn:
+    """Raise an error of a dataset with its location; in a worker, one that reaches the main process.
+
+    Raises:
+        ConfigError: the dataset cannot read a file, which is the user's.
+        BaseException: as `raise_to_main`.
+    """
+    if is_file_error(error):
+        raise ConfigError(f"{location}: {message_of(error)}") from error
+    add_location(error, location)
+    raise_to_main(error)
 
 
 def raise_to_main(error: BaseException) -> NoReturn:

@@ -12,6 +12,19 @@ from project.registry import ConfigError, did_you_mean, join_names
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}  # in lower case
 
 
+class MissingColumnError(ConfigError):
+    """A file has no column of a name.
+
+    Args:
+        message: what is wrong.
+        column: the name.
+    """
+
+    def __init__(self, message: str, column: str) -> None:
+        super().__init__(message)
+        self.column = column
+
+
 class Columns(NamedTuple):
     """Columns of a file; None is a missing value."""
 
@@ -62,7 +75,7 @@ def read_columns(path: Path, names: Iterable[str]) -> Columns:
     Raises:
         FileNotFoundError: the file does not exist.
         OSError: the file is damaged, or has no rows.
-        ConfigError: the file has no column of a name.
+        MissingColumnError: the file has no column of a name.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
@@ -121,7 +134,7 @@ def _check_names(path: Path, known: list[str], names: list[str]) -> None:
     for name in names:
         if name not in known:
             near = did_you_mean(name, known)
-            raise ConfigError(f"{path} has no column '{name}'{near}\nknown: {join_names(known)}")
+            raise MissingColumnError(f"{path} has no column '{name}'{near}\nknown: {join_names(known)}", name)
 
 
 def _is_number(value: Any) -> bool:

@@ -90,6 +90,18 @@ def test_label_that_means_another_class_than_in_training_is_warned_of(first: str
     ]
 
 
+def test_training_set_of_one_class_is_warned_of_once(messages: list[str]) -> None:
+    """A directory of pictures that is given one level too high has one class."""
+
+    class OneClass(IndexImages):
+        classes = ("train",)
+
+    data = DataModule(OneClass, {"": OneClass})
+    for loaders in ("val_dataloader", "train_dataloader", "train_dataloader"):
+        getattr(data, loaders)()
+    assert messages == ["data.train (OneClass) has only one class, 'train': there is nothing to tell it from"]
+
+
 @pytest.mark.parametrize(
     ("loaders", "split"), [("val_dataloader", "val"), ("test_dataloader", "eval"), ("predict_dataloader", "predict")]
 )

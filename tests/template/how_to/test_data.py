@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import shlex
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -16,6 +18,10 @@ import yaml
 from PIL import Image
 
 import project
+from project.commands import main
+from project.core.installation import COMMAND
+from project.registry import DATASET_REGISTRY
+from tests.contract import test_datasets as contract
 from tests.template.conftest import ROOT
 from tests.template.how_to.reader import Reader
 
@@ -90,7 +96,25 @@ def test_divided_picture_folder(reader: Reader) -> None:
     assert [(row["name"][0], row["target"]) for row in rows] == [("b", "1")] * 4 + [("c", "2")] * 4
 
 
-def test_csv_table(reader: Reader) -> None:
+def test_own_dataset(reader: Reader) -> None:
+    """The class of the page meets the contract of datasets, trains, and says how files are read."""
+    for number in range(20):
+        draw(reader.folder / f"flowers/{'rose' if number % 2 else 'daisy'}_{number}.jpg")
+    draw_classes(reader.folder / "new_pictures", {"any": 3})
+    reader.follow("own_dataset", *SHORT, *SMALL_NET, "--trainer.limit_train_batches", "1", skip="pytest")
+    run = reader.folder / "experiments/own"
+    assert config_of(run)["model"]["net"]["num_classes"] == 2
+    predicted = [row["label_name"] for row in rows_of(run / "eval/predict_files/samples.csv")]
+    assert (len(predicted), {*predicted} <= {"daisy", "rose"}) == (3, True)
+    photographs = Path("datasets/photographs")  # the page's `example` is beside its file
+    shutil.copytree(Path(str(project.__file__)).parent / photographs, reader.folder / project.__name__ / photographs)
+    cls = DATASET_REGISTRY.resolve("Flowers", "data.train")
+    for name, check in vars(contract).items():
+        if name.startswith("test_") and name != "test_order_depends_only_on_seed_and_epoch":
+            check(cls)
+
+
+def test_csv_table(reader: Reader, capfd: pytest.CaptureFixture[str]) -> None:
     """Rows with missing values count, those without a class do not, and new rows need no class."""
     folder = reader.folder / "data"
     folder.mkdir()
@@ -116,7 +140,7 @@ def test_csv_table(reader: Reader) -> None:
     write("test.csv", 10, ("plan", "city", "income", "age"))
     write("new.csv", 6, ("age", "income", "city"))
     shown = reader.follow("csv_table", *SHORT)
-    assert "data/customers.csv: 10 of 50 rows have no label or target; left out" in shown
+    assert "data/customers.csv: 10 of 50 rows are left out, which lack plan, such as line 6" in shown
     run = reader.folder / "experiments/customers"
     net = config_of(run)["model"]["net"]
     assert (net["num_numeric"], net["cardinalities"], net["heads"]) == (2, [3], {"logits": 4})
@@ -132,6 +156,14 @@ def test_csv_table(reader: Reader) -> None:
     predicted = rows_of(run / "eval/predict/samples.csv")
     assert [row["name"] for row in predicted] == [f"line {row}" for row in range(2, 8)]
     assert {row["label_name"] for row in predicted} <= {"basic", "Plus", "pro max", "none at all"}
+    assert main(["predict", "--ckpt_path", str(run), "--files", "data/new.csv"]) == 2
+    first, second = capfd.readouterr().err.splitlines()[-2:]
+    assert "error: --files: data/new.csv does not contain what the net takes (numeric: numbers (2) float32" in first
+    assert second == (
+        f"Let this dataset read it: {COMMAND} predict --ckpt_path {run} --data.predict.path {folder / 'new.csv'}"
+    )
+    assert main([*shlex.split(second)[-5:], "--data.predict.labels", "{label: plan}"]) == 2
+    assert capfd.readouterr().err.splitlines()[-1] == "If new rows lack it, set labels: null"
 
 
 SEQUENCES: dict[str, Any] = {
@@ -188,6 +220,9 @@ def test_masks(reader: Reader) -> None:
     assert 0 <= json.loads((run / "eval/test/metrics.json").read_text())["iou"] <= 1
     with Image.open(run / "eval/predict_files/mask/a.png") as predicted:
         assert (predicted.size, {*predicted.tobytes()} <= {0, 1}) == ((16, 16), True)
+    three = ("--data.train.dataset.values", "[0, 128, 255]", "--print_config")
+    tree = yaml.safe_load(reader.call("fit", "--config", "configs/cells.yaml", *three))["model"]
+    assert (tree["net"]["num_classes"], tree["metric"]["iou"]["num_classes"]) == (3, 3)
 
 
 @pytest.mark.slow
