@@ -40,7 +40,7 @@ class Table(Dataset):
 
     Attributes:
         num_numeric, cardinalities: number of numeric columns; of values of each categorical column, including 0.
-        classes, num_classes: names and number of the classes of the first of `labels`.
+        classes, num_classes: names and number of the classes of `label`, or without it of the first of `labels`.
         scale: mean and standard deviation of the first of `targets`.
     """
 
@@ -94,10 +94,11 @@ class Table(Dataset):
 
         self.num_numeric = len(numeric)
         self.cardinalities = [len(vocabularies[name]) + 1 for name in categorical]
-        self.classes = next((vocabularies[name] for name in labels.values()), [])
+        main = "label" if "label" in labels else next(iter(labels), None)
+        self.classes = [] if main is None else vocabularies[labels[main]]
         self.scale = next((list(_mean_and_std(known, name)) for name in targets.values()), [])
-        if labels:
-            self.labels = self.tensors[next(iter(labels))]
+        if main is not None:
+            self.labels = self.tensors[main]
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -61,6 +61,13 @@ def test_attributes_for_the_net(tmp_path: Path) -> None:
     assert dataset.scale == pytest.approx([200, (20000 / 3) ** 0.5])
 
 
+def test_classes_are_those_of_label(tmp_path: Path) -> None:
+    """Predicted labels get their names."""
+    both = table(tmp_path, labels={"home": "city", "label": "kind"}, categorical=[])
+    assert (both.classes, both.labels.tolist()) == (["a", "b"], [1, 0])
+    assert table(tmp_path, labels={"home": "city"}, categorical=[]).classes == ["Oslo", "Rome"]
+
+
 def test_another_set_uses_what_the_reference_has(tmp_path: Path) -> None:
     """Its means, categories and classes are those of the training set; an unknown category is 0, which is told."""
     table(tmp_path)

@@ -9,7 +9,7 @@ from loguru import logger
 
 from project.core.cli.arguments import Arguments
 from project.core.cli.building import PartCLI
-from project.core.cli.file_datasets import find_reading, predict_command
+from project.core.cli.file_datasets import Reading, find_reading, predict_command
 from project.core.cli.stages import StageCLI
 from project.core.config.configuration import Config, build_config
 from project.core.data.datamodule import DataModule
@@ -76,10 +76,14 @@ class FileStageCLI(StageCLI):
             self.net_inputs = self._find_inputs()
             self.writer.classes = self.net_inputs.classes
         assert self.checkpoint is not None
+        # A dataset that reads such files may scale their numbers, and then the net does not take them as they are.
+        reading = find_reading(self.given_config.tree.get("data"), Path(self.files))
         try:
-            self.dataset = file_dataset(Path(self.files), self.net_inputs.inputs, self.checkpoint.check_shape)
+            self.dataset = file_dataset(
+                Path(self.files), self.net_inputs.inputs, self.checkpoint.check_shape, any_names=reading is None
+            )
         except OtherFilesError as error:
-            raise self._with_command(error) from error
+            raise self._with_command(error, reading) from error
         if "results_dir" not in self.arguments.options:
             assert self.results is not None
             _check_results(self.results, self.files)
@@ -88,9 +92,8 @@ class FileStageCLI(StageCLI):
             self.datamodule.batch_size = 1  # they differ in size
         super()._check_data()
 
-    def _with_command(self, error: OtherFilesError) -> ConfigError:
+    def _with_command(self, error: OtherFilesError, reading: Reading | None) -> ConfigError:
         """Return the error with the command that predicts with the dataset which reads such files, if there is one."""
-        reading = find_reading(self.given_config.tree.get("data"), Path(self.files))
         if reading is None:
             return error
         return ConfigError(

@@ -99,7 +99,7 @@ class NumberRows(Dataset):
 
 
 def file_dataset(
-    path: Path, inputs: Mapping[str, Input], check_shape: CheckShape | None = None
+    path: Path, inputs: Mapping[str, Input], check_shape: CheckShape | None = None, any_names: bool = True
 ) -> PictureFiles | NumberRows:
     """Return the dataset of the files that a path names.
 
@@ -107,6 +107,7 @@ def file_dataset(
         path: a picture, a directory of pictures, a pattern such as `photos/*.jpg`, or a csv or npz file of numbers.
         inputs: what the net takes.
         check_shape: raises InputError if the net does not take an input of a shape.
+        any_names: whether the columns of a single vector may have any names.
 
     Raises:
         OtherFilesError: they do not contain what the net takes.
@@ -130,7 +131,7 @@ def file_dataset(
             f"--files: the net takes {describe_inputs(inputs)}: give a {' or '.join(SUFFIXES)} file\n"
             'If these are pictures, say so in the dataset: raw = {"NAME": Picture(channels=3)}'
         )
-    arrays = read_numbers(files[0], cast(Mapping[str, Numbers], inputs))
+    arrays = read_numbers(files[0], cast(Mapping[str, Numbers], inputs), any_names)
     for name, array in arrays.items():
         try:
             if check_shape is not None:

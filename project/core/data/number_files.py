@@ -26,19 +26,20 @@ class _TooLargeError(ValueError):
     """A dtype cannot hold an integer."""
 
 
-def read_numbers(path: Path, inputs: Mapping[str, Numbers]) -> Arrays:
+def read_numbers(path: Path, inputs: Mapping[str, Numbers], any_names: bool = True) -> Arrays:
     """Return arrays `(N, ...)` by the names of the inputs.
 
     Args:
-        path: a csv file with columns NAME of a number, and NAME_0, NAME_1, ... of a vector; with a single input, the
-            columns of a vector may have any names. Or an npz file with an array of each name.
+        path: a csv file with columns NAME of a number, and NAME_0, NAME_1, ... of a vector. Or an npz file with an array
+            of each name.
         inputs: the inputs.
+        any_names: whether the columns may have any names if the only input is a vector.
 
     Raises:
         ConfigError: a column or array is missing, unknown, or has other values than its input.
     """
     try:
-        found = _read_csv(path, inputs) if path.suffix.lower() == ".csv" else _read_npz(path, inputs)
+        found = _read_csv(path, inputs, any_names) if path.suffix.lower() == ".csv" else _read_npz(path, inputs)
     except ConfigError:
         raise
     except Exception as error:  # damaged files raise any exception
@@ -65,13 +66,13 @@ def _read_npz(path: Path, inputs: Mapping[str, Numbers]) -> Arrays:
         return {name: archive[name] for name in inputs}
 
 
-def _read_csv(path: Path, inputs: Mapping[str, Numbers]) -> Arrays:
+def _read_csv(path: Path, inputs: Mapping[str, Numbers], any_names: bool) -> Arrays:
     with path.open(newline="", encoding="utf-8-sig") as file:
         first = file.readline()
         file.seek(0)
         reader = csv.reader(file, delimiter=max(",;\t", key=first.count), skipinitialspace=True, strict=True)
         header = [name.strip() for name in next(reader, [])]
-        columns = _find_columns(path, header, inputs)
+        columns = _find_columns(path, header, inputs, any_names)
         rows: dict[str, list[list[Any]]] = {name: [] for name in inputs}
         for fields in filter(None, reader):
             if len(fields) != len(header):
@@ -95,7 +96,9 @@ def _read_csv(path: Path, inputs: Mapping[str, Numbers]) -> Arrays:
     return {name: _to_array(values, inputs[name]) for name, values in rows.items()}
 
 
-def _find_columns(path: Path, header: list[str], inputs: Mapping[str, Numbers]) -> dict[str, list[int]]:
+def _find_columns(
+    path: Path, header: list[str], inputs: Mapping[str, Numbers], any_names: bool
+) -> dict[str, list[int]]:
     """Return the positions of the columns of each input.
 
     Raises:
@@ -116,7 +119,7 @@ def _find_columns(path: Path, header: list[str], inputs: Mapping[str, Numbers]) 
     if repeated := [column for column in header if header.count(column) > 1]:
         raise ConfigError(f"--files: {path} has several columns '{repeated[0]}'")
     (first, raw), *others = inputs.items()
-    if not others and raw.shape and not any(column in expected[first] for column in header):
+    if any_names and not others and raw.shape and not any(column in expected[first] for column in header):
         if raw.shape[0] in (None, len(header)):
             return {first: list(range(len(header)))}
         raise ConfigError(f"--files: {path} has {len(header)} columns, and {first} has {raw.shape[0]} numbers")

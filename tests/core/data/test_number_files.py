@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from project.core.data.number_files import read_numbers
+from project.core.data.number_files import OtherFilesError, read_numbers
 from project.core.errors import ConfigError
 from project.deploy.inputs import Numbers
 
@@ -32,6 +32,14 @@ def test_columns_of_a_single_vector_may_have_any_names(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "height,width\n1,2\n3,4\n")
     assert read_numbers(path, VECTOR)["point"].tolist() == [[1, 2], [3, 4]]
     assert read_numbers(path, {"point": Numbers((None,))})["point"].tolist() == [[1, 2], [3, 4]]
+
+
+def test_columns_are_refused_where_another_dataset_reads_them(tmp_path: Path) -> None:
+    """Numbers which that dataset standardizes would be predicted as they are, wrongly and without a word."""
+    with pytest.raises(OtherFilesError, match="has no column 'point_0'"):
+        read_numbers(write(tmp_path / "a.csv", "height,width\n1,2\n"), VECTOR, any_names=False)
+    path = write(tmp_path / "b.csv", "point_0,point_1\n1,2\n")
+    assert read_numbers(path, VECTOR, any_names=False)["point"].tolist() == [[1, 2]]
 
 
 def test_order_of_named_columns_does_not_matter_for_a_single_vector(tmp_path: Path) -> None:
