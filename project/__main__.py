@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 
 def main() -> int:
@@ -11,27 +12,55 @@ def main() -> int:
 
     Nothing here imports torch before the signals are handled.
     """
-    from project.commands import WITHOUT_TORCH, import_command
+    from project.commands import WITHOUT_TORCH
     from project.commands import main as run_command
 
-    if sys.argv[1:2] and sys.argv[1] in WITHOUT_TORCH:
+    words = sys.argv[1:]
+    if words and words[0] in WITHOUT_TORCH:
         # Ctrl-C during the start prints no traceback, and the first process of a container ends at SIGTERM.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, frame: os._exit(128 + number))
-        return run_command()
+        return run_command() if _is_importable(words) else 2
     from project.core.distributed.signals import Interruption, ignore_termination
     from project.core.garbage import exclude_objects
 
     interruption = Interruption()
-    interruption.install(with_sigint=False)  # a job may be preempted while torch is imported, which takes seconds
+    # A job may be preempted while torch is imported, which takes seconds.
+    interruption.install(with_sigint=False, effect=_effect_of_signals(words))
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the import prints no traceback
     gc.disable()  # `run_command` enables it when everything is built
-    import_command(sys.argv[1:])
+    if not _is_importable(words):
+        return 2
     exclude_objects()  # what was imported, also from the collection at the end of Python
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code = run_command(interruption=interruption)
     ignore_termination()  # srun must see the same exit code of all tasks
     return code
+
+
+def _is_importable(words: Sequence[str]) -> bool:
+    """Import the module of a command; return False, and say so, if a package that it needs is not installed."""
+    from project.commands import import_command
+    from project.core.installation import describe_missing
+
+    try:
+        import_command(words)
+    except ModuleNotFoundError as error:
+        if (text := describe_missing(error)) is None:
+            raise
+        print("error:", text, file=sys.stderr)
+        return False
+    return True
+
+
+def _effect_of_signals(words: Sequence[str]) -> str:
+    """Return what a signal during the import does to a command."""
+    from project.core.distributed.signals import AFTER_STEP
+
+    if words[:1] == ["sweep"]:
+        return "stopping before the next run"
+    shows = any(word in ("-h", "--print_config") or word.partition("=")[0].endswith("help") for word in words)
+    return AFTER_STEP if words[:1] == ["fit"] and not shows else "stopping when the start is over"
 
 
 if __name__ == "__main__":

@@ -39,16 +39,14 @@ def main(argv: Sequence[str] | None = None, interruption: "Interruption | None" 
         main(["table", "experiments"])
     """
     words = sys.argv[1:] if argv is None else [*argv]
-    command, package = words[0] if words else "", __name__.rpartition(".")[0]
-    if command in WITHOUT_TORCH:
-        code: int = import_module(f"{package}.{WITHOUT_TORCH[command]}").main(words[1:])
-        return code
-    code = import_command(words).main(words, interruption)
+    module = import_command(words)
+    is_without_torch = bool(words) and words[0] in WITHOUT_TORCH
+    code: int = module.main(words[1:]) if is_without_torch else module.main(words, interruption)
     return code
 
 
 def import_command(words: Sequence[str]) -> ModuleType:
-    """Import the module of a command that needs torch, which takes seconds.
+    """Import the module of a command, which takes seconds if it needs torch.
 
     Args:
         words: command-line arguments after `cli.py`.
@@ -56,4 +54,4 @@ def import_command(words: Sequence[str]) -> ModuleType:
     command, package = words[0] if words else "", __name__.rpartition(".")[0]
     if command == "sweep":
         import_module(f"{package}.study.sweep.processors").limit_threads(words)
-    return import_module(f"{package}.{_WITH_TORCH.get(command, 'core.cli.main')}")
+    return import_module(f"{package}.{(WITHOUT_TORCH | _WITH_TORCH).get(command, 'core.cli.main')}")

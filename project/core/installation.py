@@ -1,10 +1,26 @@
 """Files that belong to the package and lie outside of it: in a checkout, or where pip has put them."""
 
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 CHECKOUT = PACKAGE.parent if (PACKAGE.parent / "pyproject.toml").is_file() else None
 COMMAND = "python cli.py" if CHECKOUT else PACKAGE.name  # what messages tell the user to run
+
+INSTALL = "pip install -c constraints.txt -e ." if CHECKOUT else f"pip install {PACKAGE.name}"
+
+
+def describe_missing(error: ModuleNotFoundError) -> str | None:
+    """Return what is not installed, and how to install all that is needed; None if something else is wrong.
+
+    Args:
+        error: raised while the engine was imported, all of whose packages are dependencies of this one.
+    """
+    module = (error.name or "").partition(".")[0]
+    if not module or find_spec(module) is not None:
+        return None
+    return f"{module} is not installed for {sys.executable}\nInstall what is needed: {INSTALL}"
 
 
 def find_shared(name: str) -> Path | None:

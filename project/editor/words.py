@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from project.core.cli.arguments import COMMANDS, FLAGS, STAGES
+from project.core.cli.arguments import COMMANDS, FLAGS, STAGES, SWEEP_KEYS
 from project.core.config.schema import experiment_schema
 from project.core.config.schema_values import Schema
 from project.deploy.server.options import OPTIONS as SERVE
@@ -43,6 +43,7 @@ def completion_words() -> Words:
     for command in words["commands"]:
         own = [*_OWN.get(command, STAGES.get(command, {})), "help"]
         own += ["config", "print_config"] if command in STAGES else []
+        own += [f"sweep.{key}" for key in SWEEP_KEYS] if command == "sweep" else []
         words[command] = [*_FIRST_WORDS.get(command, []), *_as_options(dict.fromkeys(own))]
     for options in _OWN.values():
         words |= {f"--{name}": [*option.choices] for name, option in options.items() if option.choices}

@@ -19,6 +19,7 @@ _CHECKPOINT_OPTIONS = {
     "results_dir": "directory of the results (default: RUN/eval/STAGE, of model.onnx eval/STAGE beside it)",
     "trust": _TRUST,
 }
+SWEEP_KEYS = ("grid", "space", "trials", "seeds", "folds", "pruner", "monitor", "mode", "name")  # see study/sweep
 # The options of each stage that are not values of the yaml; all others are.
 STAGES: dict[str, dict[str, str]] = {
     "fit": {
@@ -42,7 +43,8 @@ STAGES: dict[str, dict[str, str]] = {
         "trust": _TRUST,
     },
     "sweep": {
-        "sweep": "yaml file of the sweep (default: the key `sweep` of the yaml)",
+        "sweep": "yaml file of the sweep (default: the key `sweep` of the yaml); --sweep.KEY VALUE sets a key: "
+        f"{', '.join(f'.{key}' for key in SWEEP_KEYS)}; .grid.PATH and .space.PATH set one of their settings",
         "jobs": "number of runs at a time, each with its share of the processors or a GPU (default: 1)",
         "dry_run": "print the runs, and start none",
         "retry_failed": "start failed runs again",
@@ -176,7 +178,11 @@ def merge_order(path: str) -> int:
 def _parse_setting(name: str, value: str) -> Tree:
     if name == "name":  # a text, also if it is no yaml, such as `*`, so that the message is about names
         return {name: mark_references(value)}
-    return nest(name, parse_untyped(value, f"--{name}"))
+    parsed = parse_untyped(value, f"--{name}")
+    for key in ("sweep.grid", "sweep.space"):  # whose keys are config paths, with dots
+        if path := name.removeprefix(f"{key}.").removeprefix(name):
+            return nest(key, {path: parsed})
+    return nest(name, parsed)
 
 
 def _unknown_stage(stage: str) -> ConfigError:
@@ -206,13 +212,15 @@ def _not_an_option(word: str, equals: str, value: str) -> ConfigError:
 
 def _check_option(name: str, stage: str) -> None:
     """Raise ConfigError if a stage has no option of a name; the rest of a config path is checked later."""
-    stages = [other for other, options in STAGES.items() if name in options]
+    first = name.partition(".")[0].removesuffix("+")
+    stages = [other for other, options in STAGES.items() if first in options]
     if stages and stage not in stages:
         explained = explain_name(name) if stage == "fit" else None
         raise ConfigError(f"--{name} is an option of {join_names(stages)}, not of {stage}{explained or ''}")
-    first = name.partition(".")[0].removesuffix("+")
     known = dict.fromkeys([*STAGES[stage], "config", "print_config", "help", *root_parameters()])
     if first not in known and not name.endswith(".help"):
         if explained := explain_name(name) or explain_name(first):
             raise ConfigError(f"{stage} has no option --{name}{explained}")
+        if stage == "sweep" and first in SWEEP_KEYS:
+            raise ConfigError(f"sweep has no option --{name}: it is --sweep.{name}")
         raise ConfigError(f"{stage} has no option --{first}{did_you_mean(first, known)}\nknown: {join_names(known)}")

@@ -149,8 +149,9 @@ def _run(
     stack: ExitStack,
     begin_collection: Callable[[], None],
 ) -> None:
-    if arguments.stage != "fit":
-        interruption.uninstall()
+    is_shown = arguments.help or arguments.print_config or arguments.component_help is not None
+    if arguments.stage != "fit" or is_shown:
+        interruption.uninstall()  # nothing is to be saved: the signal ends the process
     if arguments.help:
         print_text(f"{stage_help(arguments.stage)}\n")
         return

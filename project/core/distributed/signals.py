@@ -16,6 +16,7 @@ PREEMPTED = 75  # EX_TEMPFAIL of sysexits.h: a temporary failure, to be tried ag
 TERMINATION_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
 )
+AFTER_STEP = "stopping after the next step, with a checkpoint"
 _SIGNALS = (*TERMINATION_SIGNALS, signal.SIGINT)
 _HAS_ALARM = hasattr(signal, "setitimer")
 _RESTORED = (*_SIGNALS, signal.SIGALRM) if _HAS_ALARM else _SIGNALS
@@ -76,16 +77,19 @@ class Interruption:
 
     def __init__(self) -> None:
         self.number = 0
+        self._effect = AFTER_STEP
         self._raises = False
         self._wait: FrameType | None = None  # of the batch that the main process waits for
         self._wait_start = 0.0
 
-    def install(self, with_sigint: bool = True) -> None:
+    def install(self, with_sigint: bool = True, effect: str = AFTER_STEP) -> None:
         """Install the signal handlers, and unblock signals that were blocked until now.
 
         Args:
             with_sigint: handle Ctrl-C as well.
+            effect: what is said of a signal when it comes.
         """
+        self._effect = effect
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 if with_sigint or number != signal.SIGINT:
@@ -124,7 +128,7 @@ class Interruption:
             signal.signal(signal.SIGALRM, self.check_wait)
             signal.setitimer(signal.ITIMER_REAL, _CHECK_INTERVAL, _CHECK_INTERVAL)
         # Not with the logger: the signal may have interrupted a call of it.
-        os.write(2, f"{signal.Signals(number).name}: stopping after the next step, with a checkpoint\n".encode())
+        os.write(2, f"{signal.Signals(number).name}: {self._effect}\n".encode())
 
     def check_wait(self, number: int, frame: FrameType | None) -> None:
         """Raise InterruptedWait if the main process has waited for the same batch for too long."""

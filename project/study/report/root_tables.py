@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from project.study.columns import ABSENT, is_number
 from project.study.grouping import COUNTED, Group, compare, describe_pairs
+from project.study.planned import describe_unstarted
 from project.study.report.html import Html, section, tag
 from project.study.report.pieces import details, format_seconds, number_cell, problem, scrolling, tiles
 from project.study.report.runs_view import RunsView
@@ -41,10 +42,11 @@ def show_header(view: RunsView) -> Html:
 
 
 def _show_others(view: RunsView) -> list[Html]:
-    """Return what could not be read, and which runs are in no mean."""
+    """Return what could not be read, how many runs have not started, and which are in no mean."""
     texts = [f"{view.name(row)}: {text}" for row in view.rows for text in row.problems]
     found = [problem(text) for text in texts[:_MAX_PROBLEMS]]
     found += [problem(f"{len(texts) - _MAX_PROBLEMS} more problems")] if len(texts) > _MAX_PROBLEMS else []
+    found += map(problem, describe_unstarted(view.rows))
     others = [row for row in view.rows if row.state not in COUNTED]
     if not others:
         return found

@@ -94,12 +94,16 @@ def _read(arguments: Arguments) -> tuple[Tree, Tree, str]:
     files, file = arguments.read_files(), arguments.options.get("sweep")
     experiment = merge_all([*files, *(tree for tree in arguments.settings if "sweep" not in tree)])
     own = experiment.pop("sweep", None)
-    if file is None and own is None:
-        raise ConfigError("sweep needs --sweep, a yaml file, or the key `sweep` in the experiment's yaml")
+    options = [option["sweep"] for option in arguments.settings if "sweep" in option]
+    if file is None and own is None and not options:
+        raise ConfigError(
+            "sweep needs --sweep FILE, or the key `sweep` in the experiment's yaml, or its keys as options, such as\n"
+            "--sweep.folds 5, --sweep.seeds 3, --sweep.grid.model.optimizer.lr '[1e-3, 1e-2]'"
+        )
     tree = own if file is None else read_config(Path(file))
-    if not isinstance(tree, dict):
+    if not isinstance(tree, dict | None):
         raise ConfigError(f"sweep is {show_value(tree)}; it takes a mapping with `grid` or `space`")
-    tree = merge_all([tree, *(option["sweep"] for option in arguments.settings if "sweep" in option)])
+    tree = merge_all([tree or {}, *options])
     is_named = any("name" in option for option in arguments.settings)
     if file is not None and not is_named:
         check_file_name(Path(file).stem, f"--sweep {file}: the name")

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from project.core.console import print_text
-from project.core.errors import ConfigError, user_message
+from project.core.errors import ConfigError, user_message, without_commands
 from project.core.installation import COMMAND
 from project.study.options import Option, describe_options, parse_options
+from project.study.planned import describe_unstarted
 from project.study.runs import RunRow, find_failed_starts, find_runs, read_run
 from project.study.table.content import Choices, Table, make_table
 from project.study.table.formats import format_csv, format_html, format_latex, format_markdown, format_text
@@ -57,7 +58,9 @@ def main(argv: Sequence[str]) -> int:
             return 0
         values = {name: options.values[name][0] if name in options.values else None for name in ("sort", "baseline")}
         choices = Choices(options.values.get("by"), options.values.get("metrics"), **values)
-        table = make_table(_read_rows(options.words or ["experiments"]), choices)
+        rows = _read_rows(options.words or ["experiments"])
+        table = make_table(rows, choices)
+        table.notes = [*map(without_commands, describe_unstarted(rows)), *table.notes]
         form = options.text("format", "text")
         print_text(_FORMATS[form](table))
         if form == "csv":  # a file of csv has no place for them

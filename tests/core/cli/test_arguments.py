@@ -81,6 +81,8 @@ def test_help_options() -> None:
         (["fit", "--modle.net", "MLP"], f"fit has no option --modle; did you mean 'model'?\n{KNOWN}"),
         (["fit", "--help=yes"], "--help takes no value"),
         (["predict", "--resume", "auto"], "--resume is an option of fit, not of predict"),
+        (["fit", "--sweep.folds", "3"], "--sweep.folds is an option of sweep, not of fit"),
+        (["test", "--finetune.skip", "x"], "--finetune.skip is an option of fit, not of test"),
         (["fit", "--model", "["], "--model, line 1, column 2: did not find expected node content"),
     ],
 )

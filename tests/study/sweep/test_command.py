@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from project.core.cli.arguments import SWEEP_KEYS
 from project.core.config.yaml_files import PlainScalar, Tree
 from project.study.sweep.command import main
+from project.study.sweep.definition import _Keys as SweepKeys
 from project.study.sweep.directory import SweepDirectory
 from project.study.sweep.frozen import find_changes
 from project.study.sweep.plan import PlannedRun, Trial
@@ -84,6 +86,44 @@ def test_sweep_of_the_yaml_and_of_a_file(
     assert sweep(*argv)[0] == 0
     assert [path.name for path in (tmp_path / "experiments").iterdir()] == [name]
     assert f"\n{count} run" in sweep(*argv, "--dry_run")[1]
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("given", "as_options"),
+    [
+        (f"{LR}seeds: 2", ["seeds 2", "grid.model.optimizer.lr [1e-3,1e-2]"]),
+        ("folds: 3\nname: 'run_{fold}'", ["folds 3", "name run_{fold}"]),
+        (
+            "space: {model.optimizer.lr: {log: [1e-3, 1e-2]}}\ntrials: 4\npruner: median\nmonitor: val/sum\nmode: min",
+            [
+                "space.model.optimizer.lr {log: [1e-3, 1e-2]}",
+                "trials 4",
+                "pruner median",
+                "monitor val/sum",
+                "mode min",
+            ],
+        ),
+    ],
+)
+def test_each_key_of_a_sweep_is_an_option(
+    sweep: Sweep, tiny: Callable[..., str], tmp_path: Path, given: str, as_options: list[str]
+) -> None:
+    """No file needs to contain a sweep; with a file or options, it is the same."""
+    pytest.importorskip("optuna")
+    tiny({"data": {part: {"type": "Fold", "part": part, "k": 3, "fold": 0} for part in ("train", "val")}})
+    (tmp_path / "tiny_.yaml").write_text(given)
+    words = [word for option in as_options for word in f"--sweep.{option}".split(" ", 1)]
+    assert sweep("--sweep", "tiny_.yaml")[0] == 0
+    assert sweep(*words)[::2] == (0, "")
+    files = [tmp_path / f"experiments/{name}/sweep.yaml" for name in ("tiny_", "tiny")]
+    first, second = (yaml.safe_load(file.read_text())["sweep"] for file in files)
+    assert first == second
+
+
+def test_keys_of_a_sweep_are_those_of_its_definition() -> None:
+    """The command line lists them without importing the sweep."""
+    assert SweepKeys.__dataclass_fields__.keys() == {*SWEEP_KEYS}
 
 
 def test_fit_ignores_the_sweep_of_its_yaml(cli: Cli, tiny: Callable[..., str], tmp_path: Path) -> None:
