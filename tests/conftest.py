@@ -197,6 +197,15 @@ def short_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """Remove variables that a run sets, such as LOCAL_RANK: processes that later tests start would wait for others."""
+    before = set(os.environ)
+    yield
+    for name in os.environ.keys() - before:
+        del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
 def own_components(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a checkpoint name the components of the tests, as it names those of the project."""
     if "cli" in request.fixturenames:
