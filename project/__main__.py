@@ -24,9 +24,8 @@ def main() -> int:
     from project.core.distributed.signals import Interruption, ignore_termination
     from project.core.garbage import exclude_objects
 
-    interruption = Interruption()
-    # A job may be preempted while torch is imported, which takes seconds.
-    interruption.install(with_sigint=False, effect=_effect_of_signals(words))
+    interruption = Interruption(_effect_of_signals(words))
+    interruption.install(with_sigint=False)  # a job may be preempted while torch is imported, which takes seconds
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the import prints no traceback
     gc.disable()  # `run_command` enables it when everything is built
     if not _is_importable(words):

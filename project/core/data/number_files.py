@@ -30,8 +30,8 @@ def read_numbers(path: Path, inputs: Mapping[str, Numbers], any_names: bool = Tr
     """Return arrays `(N, ...)` by the names of the inputs.
 
     Args:
-        path: a csv file with columns NAME of a number, and NAME_0, NAME_1, ... of a vector. Or an npz file with an array
-            of each name.
+        path: a csv file with columns NAME of a number, and NAME_0, NAME_1, ... of a vector; or an npz file with an
+            array of each name.
         inputs: the inputs.
         any_names: whether the columns may have any names if the only input is a vector.
 

@@ -67,6 +67,9 @@ class Interruption:
     nodes away. A Ctrl-C after another signal stops the process at once. If a dataset hangs, `InterruptedWait` is raised
     where the main process waits for the batch.
 
+    Args:
+        effect: what is said of a signal when it comes.
+
     Example::
 
         interruption.install()
@@ -75,21 +78,19 @@ class Interruption:
             raise Interrupted(interruption.number)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, effect: str = AFTER_STEP) -> None:
         self.number = 0
-        self._effect = AFTER_STEP
+        self._effect = effect
         self._raises = False
         self._wait: FrameType | None = None  # of the batch that the main process waits for
         self._wait_start = 0.0
 
-    def install(self, with_sigint: bool = True, effect: str = AFTER_STEP) -> None:
+    def install(self, with_sigint: bool = True) -> None:
         """Install the signal handlers, and unblock signals that were blocked until now.
 
         Args:
             with_sigint: handle Ctrl-C as well.
-            effect: what is said of a signal when it comes.
         """
-        self._effect = effect
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 if with_sigint or number != signal.SIGINT:

@@ -79,7 +79,7 @@ def run_servers(model: Path) -> Iterator[Callable[..., Client]]:
     for runner, _ in running:
         runner.should_exit = True
     for _, thread in running:
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 
