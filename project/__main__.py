@@ -58,7 +58,8 @@ def _effect_of_signals(words: Sequence[str]) -> str:
 
     if words[:1] == ["sweep"]:
         return "stopping before the next run"
-    shows = any(word in ("-h", "--print_config") or word.partition("=")[0].endswith("help") for word in words)
+    names = [word.partition("=")[0] for word in words]
+    shows = any(name in ("-h", "--help", "--print_config") or name.endswith(".help") for name in names)
     return AFTER_STEP if words[:1] == ["fit"] and not shows else "stopping when the start is over"
 
 

@@ -68,14 +68,14 @@ def _misconfiguration() -> tuple[type[Exception], ...]:
 def is_file_error(error: BaseException) -> bool:
     """Return whether an error says, in a message for the user, that a dataset cannot read one of its files.
 
-    Pillow and the datasets raise an OSError without a number; one with a number was raised by the system.
+    Libraries and the datasets raise an OSError without a number; one with a number was raised by the system.
     """
     from PIL import UnidentifiedImageError  # some commands need no Pillow
 
     from project.deploy.inputs import InputError
 
     return isinstance(error, InputError | FileNotFoundError | UnidentifiedImageError) or (
-        type(error) is OSError and error.errno is None
+        isinstance(error, OSError) and error.errno is None
     )
 
 

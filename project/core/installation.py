@@ -18,7 +18,7 @@ def describe_missing(error: ModuleNotFoundError) -> str | None:
         error: raised while the engine was imported, all of whose packages are dependencies of this one.
     """
     module = (error.name or "").partition(".")[0]
-    if not module or find_spec(module) is not None:
+    if not module or module in sys.modules or find_spec(module) is not None:
         return None
     return f"{module} is not installed for {sys.executable}\nInstall what is needed: {INSTALL}"
 

@@ -15,7 +15,8 @@ from project.deploy.inputs import Channels
 from project.deploy.picture_files import find_pictures
 from project.registry import DATASET_REGISTRY, ConfigError, join_names
 
-_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"}
+_TRAINING = {"train", "training"}
+_SPLITS = {*_TRAINING, "val", "valid", "validation", "dev", "test", "testing", "eval"}
 _MAX_SHOWN = 5  # names in a message
 
 
@@ -87,22 +88,26 @@ def _check_level(folder: Path, files: list[Path]) -> None:
     """Refuse or warn of a directory that seems to be one level above the classes.
 
     Raises:
-        ConfigError: the classes would be train, val, ..., of which each has subdirectories with pictures.
+        ConfigError: the classes would be train, val, ..., which have subdirectories with pictures, such as classes.
     """
     paths = [file.relative_to(folder).parts for file in files]
     if any(len(parts) < 3 for parts in paths):
         return
     found = sorted({parts[0] for parts in paths})
-    first = "train" if "train" in found else found[0]
+    first = next((name for name in found if name.lower() in _TRAINING), found[0])
     inner = sorted({parts[1] for parts in paths if parts[0] == first})
     listed = join_names([*inner[:_MAX_SHOWN], *["..."] * (len(inner) > _MAX_SHOWN)])
-    if _SPLITS.issuperset(name.lower() for name in found):
+    are_splits = _SPLITS.issuperset(name.lower() for name in found)
+    if are_splits and len(inner) > 1:
         raise ConfigError(
             f"{folder}: the classes would be {join_names(found)}, which have subdirectories with pictures: {listed}\n"
             f"If those are the classes, use the directory {folder / first}; if not, set classes: [{', '.join(found)}]"
         )
-    if len(found) == 1:
+    if are_splits or len(found) == 1:
+        known = (
+            f"{first} is the only class, and has" if len(found) == 1 else f"the classes are {join_names(found)}, with"
+        )
         logger.warning(
-            f"{folder}: {first} is the only class, and has subdirectories with pictures: {listed}; if those are the "
-            f"classes, use the directory {folder / first}"
+            f"{folder}: {known} subdirectories with pictures: {listed}; if those are the classes, use the directory "
+            f"{folder / first}"
         )

@@ -16,7 +16,7 @@ _FILE = "sweep.yaml"
 def describe_unstarted(rows: Iterable[RunRow]) -> list[str]:
     """Return a line for each sweep of these runs that has further runs without a directory, such as `4 of 9 runs`."""
     lines = []
-    for sweep in sorted({row.path.parent for row in rows}):
+    for sweep in sorted({row.path.absolute().parent for row in rows}):
         if not (sweep / STATE).is_dir():
             continue
         try:

@@ -65,7 +65,7 @@ class ClassificationGrid(Visual):
             raise ConfigError(
                 f"ClassificationGrid: classes has {len(self.classes)} names, but there is a class {index}"
             )
-        return self.classes[index] if self.classes else str(index)
+        return " ".join(self.classes[index].split()) if self.classes else str(index)
 
 
 def _width(text: str) -> float:

@@ -111,14 +111,14 @@ def test_a_class_without_pictures_keeps_its_label(folder: Path) -> None:
     assert [int(dataset[i]["label"]) for i in range(len(dataset))] == [1, 2, 3, 3]
 
 
-@pytest.mark.parametrize("parts", [["train"], ["Train", "val"], ["test", "train", "val"]])
+@pytest.mark.parametrize("parts", [["train"], ["Train", "dev"], ["test", "train", "val"]])
 def test_directory_above_the_splits_is_refused(tmp_path: Path, parts: list[str]) -> None:
     """A net would learn whether a picture is of the training set."""
     for part in parts:
         for name in "rose", "tulip":
             paint(tmp_path / part / name / "a.png")
     (tmp_path / "empty").mkdir()
-    first = "train" if "train" in parts else parts[0]
+    first = next(part for part in parts if part.lower() == "train")
     with pytest.raises(ConfigError) as raised:
         ImageFolder(str(tmp_path))
     assert str(raised.value) == (
@@ -126,6 +126,17 @@ def test_directory_above_the_splits_is_refused(tmp_path: Path, parts: list[str])
         f"If those are the classes, use the directory {tmp_path / first}; if not, set classes: [{', '.join(parts)}]"
     )
     assert ImageFolder(str(tmp_path), classes=parts).classes == parts
+
+
+def test_splits_with_one_subdirectory_each_are_warned_of(tmp_path: Path, messages: list[str]) -> None:
+    """Pictures to predict may lie so, and need no classes."""
+    for part in "Training", "test":
+        paint(tmp_path / part / "images/a.png")
+    assert ImageFolder(str(tmp_path)).classes == ["Training", "test"]
+    assert messages == [
+        f"{tmp_path}: the classes are Training, test, with subdirectories with pictures: images; if those are the "
+        f"classes, use the directory {tmp_path}/Training"
+    ]
 
 
 def test_one_class_with_subdirectories_is_warned_of(tmp_path: Path, messages: list[str]) -> None:

@@ -32,13 +32,17 @@ def notes(capsys: pytest.CaptureFixture[str], path: Path) -> list[str]:
     return str(capsys.readouterr().out).partition("\n\n")[2].splitlines()
 
 
-def test_runs_that_have_not_started_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_that_have_not_started_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Table and report say `4 of 9`; one that failed at once has started."""
     states = {"0000_seed0": "finished", "0000_seed1": "finished", "0000_seed2": "finished", "0001_seed0": "failed"}
     write_sweep(tmp_path / "lr", states)
     expected = "4 of 9 runs of the sweep lr: the others have no run directory"
     assert notes(capsys, tmp_path)[0] == expected
     assert expected in root_page(tmp_path)
+    monkeypatch.chdir(tmp_path / "lr")
+    assert notes(capsys, Path())[0] == expected
 
 
 @pytest.mark.parametrize(

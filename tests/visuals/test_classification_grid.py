@@ -18,7 +18,7 @@ def test_grid_shows_pictures_with_colored_captions() -> None:
 
 def test_captions_show_class_names() -> None:
     arguments = (torch.zeros(1, 3, 8, 8), torch.tensor([0]), torch.eye(2)[:1])
-    numbers, names = ClassificationGrid()(*arguments), ClassificationGrid(["cat", "dog"])(*arguments)
+    numbers, names = ClassificationGrid()(*arguments), ClassificationGrid(["cat", "d\nog"])(*arguments)
     assert numbers.shape == names.shape == (3, 78, 64)
     assert not torch.equal(numbers, names)
 

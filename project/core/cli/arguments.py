@@ -180,8 +180,8 @@ def _parse_setting(name: str, value: str) -> Tree:
         return {name: mark_references(value)}
     parsed = parse_untyped(value, f"--{name}")
     for key in ("sweep.grid", "sweep.space"):  # whose keys are config paths, with dots
-        if path := name.removeprefix(f"{key}.").removeprefix(name):
-            return nest(key, {path: parsed})
+        if name.startswith(f"{key}."):
+            return nest(key, {name.removeprefix(f"{key}."): parsed})
     return nest(name, parsed)
 
 

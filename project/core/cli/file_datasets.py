@@ -1,7 +1,7 @@
 """Datasets of a configuration that read files which `predict --files` does not take."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ def find_reading(data: object, file: Path) -> Reading | None:
         file: the file.
     """
     path = str(file.absolute())  # else it would be relative to data_dir
-    if not isinstance(data, Mapping):
+    if not isinstance(data, Mapping) or not file.is_file():
         return None
     for split in _SPLITS:
         entry = _find_entry(data.get(split), file.suffix.lower())
@@ -50,11 +50,12 @@ def predict_command(checkpoint: str, reading: Reading) -> str:
     return f"{COMMAND} predict --ckpt_path {shlex.quote(checkpoint)} {reading.options}"
 
 
-def _find_entry(entry: object, suffix: str) -> Mapping[str, Any] | None:
-    """Return the entry of a dataset, or of one inside of it, that reads a file with a suffix."""
-    if not isinstance(entry, Mapping) or "type" not in entry:
-        return None
-    path = entry.get("path")
-    if isinstance(path, str) and Path(path).suffix.lower() == suffix:
-        return entry
-    return _find_entry(entry.get("dataset"), suffix)
+def _find_entry(value: object, suffix: str) -> Mapping[str, Any] | None:
+    """Return the entry of a dataset, or of one inside of it at any depth, that reads a file with a suffix."""
+    parts: Iterable[object] = value if isinstance(value, list | tuple) else ()
+    if isinstance(value, Mapping):
+        path = value.get("path")
+        if "type" in value and isinstance(path, str) and Path(path).suffix.lower() == suffix:
+            return value
+        parts = value.values()
+    return next((found for part in parts if (found := _find_entry(part, suffix)) is not None), None)

@@ -96,10 +96,10 @@ class FileStageCLI(StageCLI):
         """Return the error with the command that predicts with the dataset which reads such files, if there is one."""
         if reading is None:
             return error
+        first, *_ = str(error).splitlines()
         return ConfigError(
-            f"--files: {self.files} does not contain what the net takes ({describe_inputs(self.net_inputs.inputs)}), "
-            f"but what {reading.name} reads\n"
-            f"Let this dataset read it: {predict_command(self.arguments.ckpt_path, reading)}"
+            f"{first}\nThe net takes {describe_inputs(self.net_inputs.inputs)}. If {reading.name} of this run can read "
+            f"the file: {predict_command(self.arguments.ckpt_path, reading)}"
         )
 
     def _find_inputs(self) -> NetInputs:
@@ -160,4 +160,7 @@ def _check_results(results: Path, files: str) -> None:
     first = config.read_text(encoding="utf-8").partition("\n")[0]
     if first != _origin(files):
         others = first.removeprefix("# --files ")
-        raise ConfigError(f"{results} has the results of other files: {others}\nSet --results_dir")
+        raise ConfigError(
+            f"{results} has the results of other files: {others}\n"
+            f"Give these another directory: --results_dir {results}_2"
+        )

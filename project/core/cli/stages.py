@@ -194,10 +194,8 @@ class StageCLI(BuildCLI):
             assert self.checkpoint is not None
             classes = self.checkpoint.classes
             self.writer = ResultsWriter(self.results, settings.visual or {}, self.results_config, classes)
-            first, last = (
-                [EvaluationLogger(line_level())],
-                [self.writer, ExtremeSamples(self.results, settings.visual or {})],
-            )
+            first = [EvaluationLogger(line_level())]
+            last = [self.writer, ExtremeSamples(self.results, settings.visual or {})]
             if self.arguments.stage == "export":
                 arguments, last = arguments | for_export(self.checkpoint.is_double), []
         trainer = build_trainer(arguments, settings, self.directory.path, self.model, first, last, self.is_fit)

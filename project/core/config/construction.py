@@ -85,8 +85,7 @@ def build_dataset(make: Callable[[], Dataset], location: str) -> Dataset:
     try:
         return make()
     except Exception as error:
-        # An OSError without a number was not raised by the system, but by a dataset or library that lacks its files.
-        if is_file_error(error) or (isinstance(error, OSError) and error.errno is None):
+        if is_file_error(error):
             raise ConfigError(f"{location}: {error}") from error
         if has_location(error):  # a dataset inside this one
             raise

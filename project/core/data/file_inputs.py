@@ -119,6 +119,8 @@ def file_dataset(
             f"--files gives one picture or numbers, and the net takes {describe_inputs(inputs)}: predict with a "
             "dataset, or use project.Predictor"
         )
+    if not pictures and path.is_dir():
+        raise _needs_numbers(inputs)
     files, folder = find_files(path)
     is_numbers = len(files) == 1 and files[0].suffix.lower() in SUFFIXES
     if pictures:
@@ -127,10 +129,7 @@ def file_dataset(
         ((name, picture),) = pictures.items()
         return PictureFiles(files, folder, name, picture, check_shape)
     if not is_numbers:
-        raise OtherFilesError(
-            f"--files: the net takes {describe_inputs(inputs)}: give a {' or '.join(SUFFIXES)} file\n"
-            'If these are pictures, say so in the dataset: raw = {"NAME": Picture(channels=3)}'
-        )
+        raise _needs_numbers(inputs)
     arrays = read_numbers(files[0], cast(Mapping[str, Numbers], inputs), any_names)
     for name, array in arrays.items():
         try:
@@ -139,6 +138,14 @@ def file_dataset(
         except InputError as error:
             raise ConfigError(f"--files: {files[0]}: {name}: {error}") from error
     return NumberRows(arrays)
+
+
+def _needs_numbers(inputs: Mapping[str, Input]) -> OtherFilesError:
+    return OtherFilesError(
+        f"--files: the net takes {describe_inputs(inputs)}: give a {' or '.join(SUFFIXES)} file, or let a dataset read "
+        "the files: --data.predict NAME\n"
+        'If they are pictures, say so in the dataset: raw = {"NAME": Picture(channels=3)}'
+    )
 
 
 def find_files(path: Path) -> tuple[list[Path], Path]:

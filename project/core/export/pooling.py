@@ -42,7 +42,10 @@ def _is_of_indices(node: torch.fx.Node) -> bool:
 
 
 def _average(image: Tensor, output_size: Sequence[int]) -> Tensor:
-    """Return the mean of each window of `image` (..., H, W): the product of one matrix for each dimension."""
+    """Return the mean of each window of `image` (..., H, W): the product of one matrix for each dimension.
+
+    A value that is not finite makes the means of all windows of its row or column NaN.
+    """
     for dimension, size in zip(range(-len(output_size), 0), output_size, strict=True):
         if _is_one(size):
             image = image.mean(dimension, keepdim=True)

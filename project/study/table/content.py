@@ -124,6 +124,9 @@ def _find_setting(name: str, differing: Sequence[str], rows: Sequence[RunRow]) -
     if name in known:
         return name
     if any(key.endswith(f".{name}") for key in differing):
+        found = find_columns(name, differing, "--by")
+        if all(len({freeze(row.settings.get(key)) for key in found}) == 1 for row in rows):
+            return found[0]  # such as the fold of the training and the validation set
         return find_column(name, differing, "--by")
     if any(key.endswith(f".{name}") for key in known):
         return find_column(name, known, "--by")

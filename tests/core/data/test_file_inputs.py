@@ -93,8 +93,9 @@ def test_message_where_there_are_no_files(path: str, message: str, folder: Path)
         (
             {"image": Numbers((3, None))},
             "a.jpg",
-            "--files: the net takes image: numbers (3, any) float32: give a .csv or .npz file\n"
-            'If these are pictures, say so in the dataset: raw = {"NAME": Picture(channels=3)}',
+            "--files: the net takes image: numbers (3, any) float32: give a .csv or .npz file, or let a dataset "
+            "read the files: --data.predict NAME\n"
+            'If they are pictures, say so in the dataset: raw = {"NAME": Picture(channels=3)}',
         ),
     ],
     ids=["two pictures", "picture and number", "csv for a picture", "picture for numbers"],

@@ -58,6 +58,18 @@ def test_any_settings_may_make_the_groups(tmp_path: Path, capsys: pytest.Capture
     ]
 
 
+def test_settings_that_are_equal_in_each_run_share_a_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--by fold` means the fold of training and validation, unless they differ."""
+    for fold in (0, 1):
+        data = {"train": {"fold": fold}, "val": {"fold": fold}}
+        write_run(tmp_path / str(fold), {"data": data}, test=0.5 + fold / 4)
+    lines = table(capsys, tmp_path, "--by", "fold", "--metrics", "test/accuracy")[0].splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["0", "1"]
+    write_run(tmp_path / "2", {"data": {"train": {"fold": 2}, "val": {"fold": 0}}}, test=0.5)
+    assert main(["table", str(tmp_path), "--by", "fold"]) == 2
+    assert "'fold' may be data.train.fold or data.val.fold" in capsys.readouterr().err
+
+
 def test_a_baseline_is_subtracted_pair_by_pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each width is compared with its own baseline, and 1e-3 is the value 0.001."""
     write_study(tmp_path, skip=("0003_seed1",))
