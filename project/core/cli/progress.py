@@ -184,37 +184,21 @@ class EvaluationLogger(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._log(trainer, "val", batch_idx, trainer.num_val_batches[dataloader_idx], dataloader_idx)
-
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: object,
-        batch: object,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._log(trainer, "eval", batch_idx, trainer.num_test_batches[dataloader_idx], dataloader_idx)
-
-    def on_predict_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: object,
-        batch: object,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._log(trainer, "predict", batch_idx, trainer.num_predict_batches[dataloader_idx], dataloader_idx)
-
-    def _log(self, trainer: pl.Trainer, split: str, batch_idx: int, count: float, dataloader_idx: int) -> None:
         now = time.monotonic()
-        if trainer.is_global_zero and now - self._last_line > _LINE_INTERVAL:
-            self._last_line = now
-            total = "?" if isinf(count) else int(count)
-            name = metric_prefix(trainer, split, dataloader_idx)
-            logger.log(self.level, f"{name}   batch {batch_idx + 1}/{total}   {now - self._start:.1f} s")
+        if not trainer.is_global_zero or now - self._last_line <= _LINE_INTERVAL:
+            return
+        self._last_line = now
+        if trainer.testing:
+            split, counts = "eval", trainer.num_test_batches
+        elif trainer.predicting:
+            split, counts = "predict", trainer.num_predict_batches
+        else:
+            split, counts = "val", trainer.num_val_batches
+        total = "?" if isinf(counts[dataloader_idx]) else int(counts[dataloader_idx])
+        name = metric_prefix(trainer, split, dataloader_idx)
+        logger.log(self.level, f"{name}   batch {batch_idx + 1}/{total}   {now - self._start:.1f} s")
+
+    on_test_batch_end = on_predict_batch_end = on_validation_batch_end
 
 
 class NewValues:

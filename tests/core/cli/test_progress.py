@@ -168,7 +168,7 @@ def test_long_evaluation_gets_a_line_every_half_minute(monkeypatch: pytest.Monke
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     batches = {"num_val_batches": [], "num_test_batches": [50, 100], "num_predict_batches": [float("inf")]}
-    trainer: Any = SimpleNamespace(is_global_zero=True, datamodule=None, **batches)
+    trainer: Any = SimpleNamespace(is_global_zero=True, datamodule=None, testing=True, predicting=False, **batches)
     lines: list[str] = []
     sink = logger.add(lambda message: lines.append(str(message)), level="INFO", format="{message}")
     try:
@@ -177,6 +177,7 @@ def test_long_evaluation_gets_a_line_every_half_minute(monkeypatch: pytest.Monke
         for batch in range(80):
             now += 1
             evaluations.on_test_batch_end(trainer, None, None, None, batch, 1)
+        trainer.testing, trainer.predicting = False, True
         evaluations.on_predict_start(trainer, None)
         for batch in range(40):
             now += 1
