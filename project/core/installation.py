@@ -7,8 +7,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 CHECKOUT = PACKAGE.parent if (PACKAGE.parent / "pyproject.toml").is_file() else None
 COMMAND = "python cli.py" if CHECKOUT else PACKAGE.name  # what messages tell the user to run
-
-INSTALL = "pip install -c constraints.txt -e ." if CHECKOUT else f"pip install {PACKAGE.name}"
+# Not `pip install NAME`: on PyPI, the name may be that of another project.
+_INSTALL = "pip install -c constraints.txt -e ." if CHECKOUT else "pip install, with the file of the wheel"
 
 
 def describe_missing(error: ModuleNotFoundError) -> str | None:
@@ -20,7 +20,7 @@ def describe_missing(error: ModuleNotFoundError) -> str | None:
     module = (error.name or "").partition(".")[0]
     if not module or module in sys.modules or find_spec(module) is not None:
         return None
-    return f"{module} is not installed for {sys.executable}\nInstall what is needed: {INSTALL}"
+    return f"{module} is not installed for {sys.executable}\nInstall what is needed: {_INSTALL}"
 
 
 def find_shared(name: str) -> Path | None:
